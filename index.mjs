@@ -1,0 +1,4 @@
+import HttpAgent from './index.js';
+
+export const { HttpsAgent } = HttpAgent;
+export { HttpAgent, HttpAgent as default };

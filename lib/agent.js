@@ -1,0 +1,171 @@
+'use strict';
+
+// The agent: Node's own http.Agent keeps the books (sockets, freeSockets, requests, limits, names),
+// in whichever Node runs. What it calls a socket is a lane here.
+
+// Looked up now: a program may put our classes into their place later.
+const { Agent: NodeAgent } = require('http');
+const { Agent: NodeHttpsAgent } = require('https');
+
+require('./binding').native; // A binary that is missing is told at once, not with the first request.
+const { Plan, nodeReason, normalizeArgs } = require('./connect');
+const { toDuration } = require('./durations');
+const { warnNodeSocket } = require('./fallback');
+const { idleLimit } = require('./idle-limit');
+const Lane = require('./lane');
+const { agentOptions } = require('./options');
+
+const kId = Symbol('id');
+const kIdleLaneGone = Symbol('idleLaneGone');
+const kCreatingSocket = Symbol('creatingSocket');
+/** When a socket of Node's was opened (ms). */
+const kOpened = Symbol('opened');
+
+let lastId = 0;
+
+/**
+ * Makes one of our classes out of one of Node's. A function and not a class, since it can be called
+ * without `new`, and `HttpAgent.call(this, options)` has to work for those who inherit the old way.
+ */
+function defineAgent(Base, name) {
+  const Agent = {
+    [name]: function (options) {
+      if (!(this instanceof Agent)) return new Agent(options);
+      Base.call(this, agentOptions(options));
+      this[kId] = lastId = (lastId + 1) >>> 0;
+      this[kIdleLaneGone] = false;
+      this[kCreatingSocket] = false;
+      return undefined;
+    },
+  }[name];
+  Object.setPrototypeOf(Agent, Base);
+  Agent.prototype = Object.create(Base.prototype, {
+    constructor: { value: Agent, writable: true, configurable: true },
+  });
+  define(Agent.prototype, { ...pooling(Base) });
+  return Agent;
+}
+
+function define(prototype, methods) {
+  for (const [name, value] of Object.entries(methods)) {
+    Object.defineProperty(prototype, name, { value, writable: true, configurable: true, enumerable: false });
+  }
+}
+
+/** What both agents do their own way. */
+function pooling(Base) {
+  return {
+    addRequest(request, options, ...legacy) {
+      if (options?.agent === false && request.agent === this) serveOnce(this, request);
+      if (this[kIdleLaneGone]) forgetDestroyed(this);
+      request.attempts = 1;
+      return Base.prototype.addRequest.call(this, request, options, ...legacy);
+    },
+
+    /** Decides whether the socket is kept for another request, and for how long. */
+    keepSocketAlive(socket) {
+      const limit = idleLimit(this.options, this._idleLimit(), socket);
+      const timeout = this.options.timeout || 0;
+      socket.unref();
+      if (socket instanceof Lane) {
+        if (socket.timeout !== timeout) socket.setTimeout(timeout);
+        socket._setIdleLimit(limit);
+        return limit > 0;
+      }
+      const left = Math.min(limit, timeToLive(this.options, socket));
+      if (left <= 0) return false;
+      socket.setKeepAlive(true, this.keepAliveMsecs);
+      const idle = left < 0x7fffffff ? Math.ceil(left) : 0;
+      if (socket.timeout !== idle) socket.setTimeout(idle);
+      return true;
+    },
+
+    /** The agent's own limit of an idle connection in ms; the option may be changed while it runs. */
+    _idleLimit() {
+      const { freeSocketTimeout } = this.options;
+      const ms = typeof freeSocketTimeout === 'number' ? freeSocketTimeout : toDuration(freeSocketTimeout, 'freeSocketTimeout');
+      return ms === 0 ? Infinity : ms;
+    },
+
+    /** An idle lane was destroyed, and may still stand in the books for a moment. */
+    _idleLaneGone() {
+      this[kIdleLaneGone] = true;
+    },
+  };
+}
+
+/** `agent: false` makes an agent for one request. Node's closes the connection after it, so must ours. */
+function serveOnce(agent, request) {
+  agent.keepAlive = false;
+  request.shouldKeepAlive = false;
+  request._last = true;
+  // Headers given as an array, and Expect, have been written already.
+  if (request._header && !request._removedConnection) {
+    request._header = request._header.replace(/\r\nConnection: keep-alive\r\n(?=[^]*$)/, '\r\nConnection: close\r\n');
+  }
+}
+
+/** Node hands out the last idle socket without a look at whether it was destroyed. */
+function forgetDestroyed(agent) {
+  agent[kIdleLaneGone] = false;
+  for (const name of Object.keys(agent.freeSockets)) {
+    const alive = agent.freeSockets[name].filter((socket) => !socket.destroyed);
+    if (alive.length > 0) agent.freeSockets[name] = alive;
+    else delete agent.freeSockets[name];
+  }
+}
+
+function timeToLive({ socketActiveTTL }, socket) {
+  return socketActiveTTL > 0 ? socketActiveTTL - (Date.now() - (socket[kOpened] ?? Date.now())) : Infinity;
+}
+
+/** A connection by Node's own code. */
+function nodeConnection(Base, agent, args) {
+  const socket = Base.prototype.createConnection.apply(agent, args);
+  if (socket) socket[kOpened] = Date.now();
+  return socket;
+}
+
+const HttpAgent = defineAgent(NodeAgent, 'HttpAgent');
+
+define(HttpAgent.prototype, {
+  createConnection(...args) {
+    const [options, callback] = normalizeArgs(args);
+    const reason = nodeReason(options);
+    if (reason !== undefined) {
+      const socket = nodeConnection(NodeAgent, this, args);
+      if (reason !== '') warnNodeSocket(reason);
+      return socket;
+    }
+    const plan = new Plan(this[kId], { ...this.options, ...options });
+    const lane = new Lane(this, plan, options);
+    // Node's own createSocket has a callback that does nothing once we have returned. Any other is a
+    // listener, and may be a guard.
+    const isNodes = this[kCreatingSocket] && this.createConnection === HttpAgent.prototype.createConnection;
+    if (callback !== null && !isNodes) lane.once('connect', callback);
+    if (options.timeout) lane.setTimeout(options.timeout);
+    plan.start(lane);
+    return lane;
+  },
+
+  createSocket(...args) {
+    const before = this[kCreatingSocket];
+    this[kCreatingSocket] = true;
+    try {
+      return NodeAgent.prototype.createSocket.apply(this, args);
+    } finally {
+      this[kCreatingSocket] = before;
+    }
+  },
+});
+
+const HttpsAgent = defineAgent(NodeHttpsAgent, 'HttpsAgent');
+
+define(HttpsAgent.prototype, {
+  createConnection(...args) {
+    warnNodeSocket('TLS');
+    return nodeConnection(NodeHttpsAgent, this, args);
+  },
+});
+
+module.exports = { HttpAgent, HttpsAgent };

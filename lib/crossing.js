@@ -1,0 +1,204 @@
+'use strict';
+
+// JavaScript's half of the crossing. All that lanes ask for in a tick goes to Rust in one native
+// call; all that has come from the network is handed over in one call back.
+
+const { native } = require('./binding');
+const { ROW_WIDTH, op, opFlag, event, eventFlag } = require('./records');
+
+const ROWS_OUT = 2048;
+const BYTES_OUT = 256 * 1024;
+const ROWS_IN = 2048;
+const BYTES_IN = 256 * 1024;
+
+/** Strings up to this length go through the shared buffer, longer ones as buffers of their own. */
+const INLINE_STRING = 16 * 1024;
+/** Buffers up to this length are copied into the shared buffer, longer ones by Rust. */
+const INLINE_BUFFER = 16 * 1024;
+/** A UTF-16 code unit has at most three bytes in UTF-8; the other encodings need less. */
+const MAX_BYTES_PER_UNIT = 3;
+
+const rowsOut = new Int32Array(ROWS_OUT * ROW_WIDTH);
+const bytesOut = Buffer.allocUnsafeSlow(BYTES_OUT);
+const rowsIn = new Int32Array(ROWS_IN * ROW_WIDTH);
+const bytesIn = Buffer.allocUnsafeSlow(BYTES_IN);
+
+let rows = 0;
+let bytes = 0;
+let blobs;
+let flushScheduled = false;
+
+/** Lanes by slot; a slot's epoch goes up with each lane and each request that it gets. */
+const lanes = [];
+const epochs = [];
+const freeSlots = [];
+
+/** Lanes that the process has to wait for, and whether Rust has been told so. */
+let active = 0;
+let holding = false;
+
+let crossing;
+let submit;
+
+function start() {
+  crossing = new native.Crossing(rowsOut, bytesOut, rowsIn, bytesIn, deliver);
+  submit = crossing.submitFunction();
+}
+
+/** Sends what the tick has gathered. */
+function flush() {
+  flushScheduled = false;
+  if (rows > 0) {
+    const [rowCount, byteCount, list] = [rows, bytes, blobs];
+    rows = 0;
+    bytes = 0;
+    blobs = undefined;
+    if (list === undefined) submit(rowCount, byteCount);
+    else submit(rowCount, byteCount, list);
+  }
+  const hold = active > 0;
+  if (hold !== holding && crossing !== undefined) {
+    holding = hold;
+    crossing.setActive(hold);
+  }
+}
+
+function schedule() {
+  if (!flushScheduled) {
+    flushScheduled = true;
+    // In the same pass of the tick queue: what a later callback computes does not delay it.
+    process.nextTick(flush);
+  }
+}
+
+function row(head, slot, epoch, argument, length) {
+  if (rows === ROWS_OUT) flush();
+  const at = rows++ * ROW_WIDTH;
+  rowsOut[at] = head;
+  rowsOut[at + 1] = slot;
+  rowsOut[at + 2] = epoch;
+  rowsOut[at + 3] = argument;
+  rowsOut[at + 4] = length;
+  schedule();
+}
+
+/** Bytes and their row go together: neither may be left behind by a flush between them. */
+function makeRoom(count) {
+  if (rows === ROWS_OUT || bytes + count > BYTES_OUT) flush();
+}
+
+/** Gives a lane its slot and its first epoch. */
+function enter(lane) {
+  if (crossing === undefined) start();
+  const slot = freeSlots.length > 0 ? freeSlots.pop() : lanes.length;
+  lanes[slot] = lane;
+  return slot;
+}
+
+function nextEpoch(slot) {
+  return (epochs[slot] = ((epochs[slot] | 0) + 1) & 0x7fffffff);
+}
+
+/** The lane is gone: late reports of it find another epoch. */
+function leave(slot) {
+  lanes[slot] = undefined;
+  freeSlots.push(slot);
+}
+
+function open(slot, epoch, options) {
+  // What stands in the rows came first.
+  if (rows > 0) flush();
+  crossing.open(slot, epoch, options);
+}
+
+function resolved(slot, serial, addresses) {
+  if (rows > 0) flush();
+  crossing.resolved(slot, serial, addresses);
+}
+
+/** Adds to the number of lanes that keep the process alive. */
+function hold(count) {
+  active += count;
+  if (active > 0 !== holding) schedule();
+}
+
+/**
+ * Queues a piece of a lane's bytes; `notify` bytes are reported back as written when it has left
+ * (0: no report). Returns the number of bytes.
+ */
+function write(slot, epoch, flags, chunk, encoding, notify) {
+  if (typeof chunk === 'string') {
+    if (chunk.length > INLINE_STRING) return write(slot, epoch, flags, Buffer.from(chunk, encoding), '', notify);
+    makeRoom(chunk.length * MAX_BYTES_PER_UNIT);
+    const count = encoding === 'latin1' ? bytesOut.latin1Write(chunk, bytes) : bytesOut.write(chunk, bytes, encoding);
+    row(op.WRITE | (flags << 8), slot, epoch, notify, count);
+    bytes += count;
+    return count;
+  }
+  const count = chunk.length;
+  if (count > INLINE_BUFFER) {
+    row(op.WRITE | ((flags | opFlag.BLOB) << 8), slot, epoch, notify, count);
+    (blobs ??= []).push(chunk);
+    return count;
+  }
+  makeRoom(count);
+  row(op.WRITE | (flags << 8), slot, epoch, notify, count);
+  bytesOut.set(chunk, bytes);
+  bytes += count;
+  return count;
+}
+
+// Where `deliver` is in the batch. Out here, since a handler that throws ends the call: Rust then
+// reports the exception and calls again with -1 for the rest.
+let nextRow = 0;
+let lastRow = 0;
+let nextByte = 0;
+let buffers;
+let nextBuffer = 0;
+
+/** Node drains both queues between the events of two sockets, so every row gets its own drain. */
+const runTicks = process._tickCallback;
+
+function deliver(count, list) {
+  if (count >= 0) {
+    nextRow = 0;
+    lastRow = count;
+    nextByte = 0;
+    buffers = list;
+    nextBuffer = 0;
+  } else {
+    runTicks();
+  }
+  while (nextRow < lastRow) {
+    const at = nextRow++ * ROW_WIDTH;
+    const head = rowsIn[at];
+    const slot = rowsIn[at + 1];
+    const length = rowsIn[at + 4];
+    const code = head & 0xff;
+    const flags = head >> 8;
+    const own = code === event.DATA && (flags & eventFlag.OWN_BUFFER) !== 0;
+    const from = nextByte;
+    const buffer = own ? buffers[nextBuffer++] : undefined;
+    if (!own) nextByte += length;
+
+    const lane = lanes[slot];
+    if (lane === undefined || epochs[slot] !== rowsIn[at + 2]) continue;
+    if (code === event.DATA) {
+      lane._received(own ? buffer : copyOut(from, length));
+    } else {
+      const text = length > 0 ? bytesIn.toString('utf8', from, nextByte) : '';
+      lane._reported(code, flags, rowsIn[at + 3], text);
+    }
+    runTicks();
+  }
+  buffers = undefined;
+}
+
+/** A chunk of its own: the shared buffer is overwritten by the next batch. */
+function copyOut(from, length) {
+  const chunk = Buffer.allocUnsafe(length);
+  bytesIn.copy(chunk, 0, from, from + length);
+  return chunk;
+}
+
+module.exports = { row, write, enter, leave, nextEpoch, open, resolved, hold };

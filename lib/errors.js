@@ -1,0 +1,108 @@
+'use strict';
+
+// Errors with the classes, codes and messages of Node's own, since programs match on them.
+
+const { getSystemErrorName, inspect } = require('util');
+
+/** libuv's numbers for "no such name"; Node calls both ENOTFOUND. */
+const EAI_NODATA = -3007;
+const EAI_NONAME = -3008;
+
+/** A failed system call on a socket: `read ECONNRESET`. */
+function errnoException(errno, syscall) {
+  const code = getSystemErrorName(errno);
+  const error = new Error(`${syscall} ${code}`);
+  error.errno = errno;
+  error.code = code;
+  error.syscall = syscall;
+  return error;
+}
+
+/** A failed connect or bind: `connect ECONNREFUSED 127.0.0.1:80`. */
+function connectException(errno, syscall, address, port, local) {
+  const code = getSystemErrorName(errno);
+  let details = address;
+  if (port > 0) details += `:${port}`;
+  if (local) details += ` - Local (${local})`;
+  const error = new Error(`${syscall} ${code} ${details}`);
+  error.errno = errno;
+  error.code = code;
+  error.syscall = syscall;
+  error.address = address;
+  if (port) error.port = port;
+  if (local) {
+    const colon = local.lastIndexOf(':');
+    error.localAddress = local.slice(0, colon);
+    error.localPort = Number(local.slice(colon + 1));
+  }
+  return error;
+}
+
+/** Every address failed. */
+function aggregateException(errors) {
+  const error = new AggregateError(errors);
+  error.code = errors[0]?.code;
+  return error;
+}
+
+/** A name that did not resolve: `getaddrinfo ENOTFOUND example.invalid`. */
+function lookupException(errno, hostname) {
+  const code = errno === EAI_NODATA || errno === EAI_NONAME ? 'ENOTFOUND' : getSystemErrorName(errno);
+  const error = new Error(`getaddrinfo ${code} ${hostname}`);
+  error.errno = errno;
+  error.code = code;
+  error.syscall = 'getaddrinfo';
+  error.hostname = hostname;
+  return error;
+}
+
+/** One of Node's coded errors. */
+function coded(Base, code, message) {
+  const error = new Base(message);
+  error.code = code;
+  // As Node prints them: the code stands in the first line of the stack.
+  const { name } = error;
+  Object.defineProperty(error, 'name', { value: `${name} [${code}]`, configurable: true, writable: true });
+  void error.stack;
+  delete error.name;
+  return error;
+}
+
+function invalidArgType(name, expected, actual) {
+  const received =
+    actual == null
+      ? `${actual}`
+      : typeof actual === 'function'
+        ? `function ${actual.name}`
+        : typeof actual === 'object'
+          ? actual.constructor?.name
+            ? `an instance of ${actual.constructor.name}`
+            : inspect(actual, { depth: -1 })
+          : `type ${typeof actual} (${inspect(actual).slice(0, 28)})`;
+  const kind = name.includes('.') ? 'property' : 'argument';
+  return coded(TypeError, 'ERR_INVALID_ARG_TYPE', `The "${name}" ${kind} must be ${expected}. Received ${received}`);
+}
+
+function invalidArgValue(name, actual, reason) {
+  const kind = name.includes('.') ? 'property' : 'argument';
+  return coded(TypeError, 'ERR_INVALID_ARG_VALUE', `The ${kind} '${name}' ${reason}. Received ${inspect(actual)}`);
+}
+
+function outOfRange(name, range, actual) {
+  return coded(
+    RangeError,
+    'ERR_OUT_OF_RANGE',
+    `The value of "${name}" is out of range. It must be ${range}. Received ${inspect(actual)}`,
+  );
+}
+
+module.exports = {
+  errnoException,
+  connectException,
+  aggregateException,
+  lookupException,
+  coded,
+  invalidArgType,
+  invalidArgValue,
+  outOfRange,
+};

@@ -1,0 +1,59 @@
+'use strict';
+
+// The options that http.Agent does not have: defaults, checks, and agentkeepalive's older names.
+// Node's own constructor checks Node's own.
+
+const errors = require('./errors');
+const { toDuration } = require('./durations');
+
+/** ms. Below the 5 s after which Node's own server closes an idle connection. */
+const FREE_SOCKET_TIMEOUT = 4000;
+/** Bytes of a response that are read before JavaScript has taken them. */
+const MAX_READ_AHEAD = 256 * 1024;
+/** Bytes of a request that are kept to send it again. */
+const MAX_REPLAY = 64 * 1024;
+
+/** Where the native side counts in 32 bits. */
+const MAX_UINT = 0xffffffff;
+const MAX_WINDOW = 0x3fffffff;
+
+/** The options of the agent, with defaults. Throws for a wrong one, before anything happened. */
+function agentOptions(given) {
+  if (given !== undefined && given !== null && typeof given !== 'object') {
+    throw errors.invalidArgType('options', 'of type object', given);
+  }
+  const options = { ...given };
+  options.keepAlive ??= true;
+  options.freeSocketTimeout ??= options.freeSocketKeepAliveTimeout ?? options.keepAliveTimeout ?? FREE_SOCKET_TIMEOUT;
+  options.maxReadAheadBytes ??= MAX_READ_AHEAD;
+  options.maxReplayBytes ??= MAX_REPLAY;
+
+  options.freeSocketTimeout = toDuration(options.freeSocketTimeout, 'options.freeSocketTimeout');
+  for (const name of ['socketActiveTTL', 'connectTimeout']) {
+    if (options[name] != null) options[name] = toDuration(options[name], `options.${name}`);
+  }
+  if (options.timeout != null) options.timeout = toDuration(options.timeout, 'options.timeout');
+  if (options.agentKeepAliveTimeoutBuffer != null) {
+    checkNumber(options.agentKeepAliveTimeoutBuffer, 'options.agentKeepAliveTimeoutBuffer', 0, Infinity);
+  }
+  checkInteger(options.maxReadAheadBytes, 'options.maxReadAheadBytes', 1, MAX_WINDOW);
+  checkInteger(options.maxReplayBytes, 'options.maxReplayBytes', 0, MAX_UINT);
+  if (options.retry != null && options.retry !== false && options.retry !== 'idempotent') {
+    throw errors.invalidArgValue('options.retry', options.retry, "must be 'idempotent' or false");
+  }
+  return options;
+}
+
+function checkNumber(value, name, min, max) {
+  if (typeof value !== 'number') throw errors.invalidArgType(name, 'of type number', value);
+  if (!(value >= min && value <= max)) {
+    throw errors.outOfRange(name, max === Infinity ? `>= ${min}` : `>= ${min} && <= ${max}`, value);
+  }
+}
+
+function checkInteger(value, name, min, max) {
+  if (typeof value === 'number' && !Number.isInteger(value)) throw errors.outOfRange(name, 'an integer', value);
+  checkNumber(value, name, min, max);
+}
+
+module.exports = { agentOptions };

@@ -1,0 +1,73 @@
+'use strict';
+
+// The rows of the crossing. The other side of this table is src/binding/records.rs;
+// __test__/records.test.js holds the two against each other.
+
+/** Integers in a row, either way: head, slot, epoch, argument, length. The head is a code | flags << 8. */
+const ROW_WIDTH = 5;
+
+/** What is asked of Rust. */
+const op = {
+  LEASE: 1,
+  WRITE: 2,
+  SHUTDOWN: 3,
+  PARK: 4,
+  CLOSE: 5,
+  CONSUMED: 6,
+  PROCEED: 7,
+  NO_DELAY: 8,
+  KEEP_ALIVE: 9,
+};
+
+const opFlag = {
+  /** WRITE: the bytes are in a buffer of their own. */
+  BLOB: 1,
+  /** WRITE: the request may be sent twice. */
+  REPLAYABLE: 2,
+  /** LEASE: for a ClientRequest. */
+  HTTP: 1,
+  /** CLOSE: with RST. */
+  RESET: 1,
+};
+
+/** What Rust reports. */
+const event = {
+  DATA: 1,
+  END: 2,
+  ERROR: 3,
+  CONNECTED: 4,
+  REBOUND: 5,
+  CLOSED: 6,
+  WRITTEN: 7,
+  FINISHED: 8,
+  LOOKUP: 9,
+  ATTEMPT: 10,
+  ATTEMPT_FAILED: 11,
+  ATTEMPT_TIMEOUT: 12,
+  CONNECT_FAILED: 13,
+  RESOLVE: 14,
+};
+
+const eventFlag = {
+  /** DATA: the bytes are in a buffer of their own. */
+  OWN_BUFFER: 1,
+  /** CONNECTED, REBOUND: nothing is written before PROCEED. */
+  GATED: 1,
+  /** CONNECT_FAILED: several addresses were there to try. */
+  AGGREGATE: 1,
+};
+
+/** Why a lane got another connection: the argument of REBOUND. */
+const rebound = { IDLE: 0, FRESH: 1, RETRY: 2 };
+
+/** Why an idle connection was closed: the argument of CLOSED. */
+const closeReason = {
+  IDLE_TIMEOUT: 1,
+  PEER_CLOSED_IDLE: 2,
+  PEER_RESET: 3,
+  TAKEN: 4,
+  TTL: 5,
+  UNEXPECTED_DATA: 6,
+};
+
+module.exports = { ROW_WIDTH, op, opFlag, event, eventFlag, rebound, closeReason };

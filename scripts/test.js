@@ -1,0 +1,52 @@
+'use strict';
+
+// npm test: the unit tests of the Rust half, then every test file of __test__.
+//   npm test -- [--js] [part of a file's name]...
+// --js leaves out the Rust half, and so does a name.
+
+const fs = require('node:fs');
+const path = require('node:path');
+const { run, say } = require('./run.js');
+const { setup } = require('./setup.js');
+
+const DIR = '__test__';
+
+/**
+ * The longest that one file may take, in ms; node --test cannot limit a single test from outside.
+ * What a file leaves running (a socket, a timer) keeps it alive, and so shows up here too.
+ */
+const FILE_TIMEOUT = 120_000;
+
+function testFiles(names) {
+  const all = fs.readdirSync(path.join(__dirname, '..', DIR)).filter((name) => /\.test\.m?js$/.test(name));
+  const wanted = names.map((name) => path.basename(name));
+  const chosen = all.filter((name) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
+  if (chosen.length === 0) throw new Error(`no test file in ${DIR} is named like ${names.join(' ')}`);
+  // Explicit paths: what a folder or a pattern means to node --test differs between Node's versions.
+  return chosen.sort().map((name) => path.join(DIR, name));
+}
+
+function runJavaScript(files) {
+  const options = ['--test-concurrency=2', '--test-reporter=spec', `--test-timeout=${FILE_TIMEOUT}`];
+  return run(null, process.execPath, ['--test', ...options, ...files]);
+}
+
+function runRust() {
+  // Not --release: overflow checks and debug assertions are half of what these tests are for.
+  return run('testing the Rust half', 'cargo', ['test', ...(process.env.CI ? ['--locked'] : [])]);
+}
+
+async function main(args) {
+  const names = args.filter((arg) => arg !== '--js');
+  const files = testFiles(names);
+  await setup();
+  const rust = args.length === 0 ? await runRust() : { status: 0 };
+  const js = await runJavaScript(files);
+  if (rust.status !== 0) say('cargo test failed; see above');
+  process.exitCode = rust.status || js.status;
+}
+
+main(process.argv.slice(2)).catch((err) => {
+  say(err.message);
+  process.exitCode = 1;
+});

@@ -1,0 +1,376 @@
+//! The hot part of the crossing, in raw N-API: `submit`, which JavaScript
+//! calls once per tick, and the callback that hands a batch to JavaScript.
+//!
+//! Both sides work on four typed arrays that JavaScript made once: rows and
+//! bytes out, rows and bytes in. They are touched on the JavaScript thread
+//! only, and only inside these two functions.
+
+use std::cell::RefCell;
+use std::ffi::c_void;
+use std::ptr;
+use std::slice;
+use std::sync::Arc;
+
+use napi::bindgen_prelude::{Function, Object};
+use napi::{Env, JsValue, Result, check_status, sys};
+use napi_derive::napi;
+
+use super::link::{JavaScriptWaker, Link};
+use super::open::{OpenOptions, addresses};
+use super::records::{Batch, EVENT_WIDTH, LaneRef, OP_WIDTH, event};
+use crate::pool::Cold;
+use crate::runtime;
+
+/// Larger pieces get a buffer of their own, smaller ones go through the shared one.
+const INLINE_MAX: usize = 4096;
+
+/// Flag of a DATA row: its bytes are the next of the buffers beside.
+const OWN_BUFFER: i32 = 1;
+
+/// What the JavaScript thread of one environment needs for both calls.
+struct State {
+    link: Arc<Link>,
+    rows_out: Slab<i32>,
+    bytes_out: Slab<u8>,
+    rows_in: Slab<i32>,
+    bytes_in: Slab<u8>,
+    deliver: sys::napi_ref,
+    waker: sys::napi_threadsafe_function,
+    /// Swapped with the link's, so that neither side allocates in steady state.
+    batch: RefCell<Batch>,
+}
+
+/// The memory of a typed array that the environment keeps alive.
+#[derive(Clone, Copy)]
+struct Slab<T> {
+    data: *mut T,
+    len: usize,
+}
+
+/// One environment's half of the crossing.
+#[napi]
+pub struct Crossing {
+    link: Arc<Link>,
+    state: *const State,
+}
+
+#[napi]
+impl Crossing {
+    /// `rowsOut`, `bytesOut`: what `submit` reads. `rowsIn`, `bytesIn`: what
+    /// `deliver(count, buffers)` finds filled; `deliver(-1)` goes on after a
+    /// handler threw.
+    #[napi(constructor)]
+    pub fn new(
+        env: Env,
+        rows_out: Object<'_>,
+        bytes_out: Object<'_>,
+        rows_in: Object<'_>,
+        bytes_in: Object<'_>,
+        deliver: Function<'_>,
+    ) -> Result<Self> {
+        let raw = env.raw();
+        let link = Arc::new(Link::new());
+        let mut reference = ptr::null_mut();
+        // SAFETY: env and the function are valid during this call. The environment deletes the reference.
+        check_status!(unsafe { sys::napi_create_reference(raw, deliver.raw(), 1, &raw mut reference) })?;
+        let state = Box::into_raw(Box::new(State {
+            link: Arc::clone(&link),
+            rows_out: Slab::of(raw, rows_out.raw())?,
+            bytes_out: Slab::of(raw, bytes_out.raw())?,
+            rows_in: Slab::of(raw, rows_in.raw())?,
+            bytes_in: Slab::of(raw, bytes_in.raw())?,
+            deliver: reference,
+            waker: ptr::null_mut(),
+            batch: RefCell::new(Batch::new()),
+        }));
+        let waker = threadsafe_function(raw, state)?;
+        // SAFETY: state was made above and nobody else has it yet. The hook is added after the
+        // threadsafe function was made, so it runs before that one's own end.
+        unsafe {
+            (*state).waker = waker;
+            check_status!(sys::napi_add_env_cleanup_hook(raw, Some(end), state.cast()))?;
+        }
+        link.set_waker(JavaScriptWaker(waker));
+        runtime::attach(&link).map_err(|error| napi::Error::from_reason(format!("the thread of offloop: {error}")))?;
+        Ok(Self { link, state })
+    }
+
+    /// The function `submit(rows, bytes, blobs)`: sends what stands in the out arrays.
+    #[napi]
+    pub fn submit_function<'env>(&self, env: &'env Env) -> Result<Function<'env, (), ()>> {
+        let name = c"submit";
+        let mut function = ptr::null_mut();
+        // SAFETY: env is valid; state lives until the environment's end, after which no JavaScript runs.
+        unsafe {
+            check_status!(sys::napi_create_function(
+                env.raw(),
+                name.as_ptr(),
+                name.to_bytes().len() as isize,
+                Some(submit),
+                self.state.cast_mut().cast(),
+                &raw mut function,
+            ))?;
+            napi::bindgen_prelude::FromNapiValue::from_napi_value(env.raw(), function)
+        }
+    }
+
+    /// Opens a lane.
+    #[napi]
+    pub fn open(&self, slot: u32, epoch: u32, options: OpenOptions) -> Result<()> {
+        self.link.submit_cold(LaneRef { slot, epoch }, Cold::Open(Box::new(options.parse()?)));
+        Ok(())
+    }
+
+    /// Answers a request to resolve a name; without addresses, refuses.
+    #[napi]
+    pub fn resolved(&self, slot: u32, serial: u32, list: Option<Vec<String>>) -> Result<()> {
+        let addresses = list.as_deref().map(addresses).transpose()?;
+        self.link.submit_cold(LaneRef { slot, epoch: 0 }, Cold::Resolved { serial, addresses });
+        Ok(())
+    }
+
+    /// Whether something is in flight that the process has to wait for.
+    #[napi]
+    pub fn set_active(&self, env: Env, active: bool) {
+        // SAFETY: called by JavaScript, so the environment and with it state and waker are there.
+        unsafe {
+            let waker = (*self.state).waker;
+            if active {
+                sys::napi_ref_threadsafe_function(env.raw(), waker);
+            } else {
+                sys::napi_unref_threadsafe_function(env.raw(), waker);
+            }
+        }
+    }
+}
+
+impl<T> Slab<T> {
+    /// The typed array is kept alive by a reference that the environment deletes at its end.
+    fn of(env: sys::napi_env, array: sys::napi_value) -> Result<Self> {
+        let (mut len, mut data, mut reference) = (0, ptr::null_mut(), ptr::null_mut());
+        // SAFETY: all places are valid, and N-API checks that the value is a typed array.
+        unsafe {
+            check_status!(sys::napi_get_typedarray_info(
+                env,
+                array,
+                ptr::null_mut(),
+                &raw mut len,
+                &raw mut data,
+                ptr::null_mut(),
+                ptr::null_mut(),
+            ))?;
+            check_status!(sys::napi_create_reference(env, array, 1, &raw mut reference))?;
+        }
+        Ok(Self { data: data.cast(), len })
+    }
+
+    /// # Safety
+    /// On the JavaScript thread, while JavaScript does not run.
+    unsafe fn get(&self, len: usize) -> Option<&[T]> {
+        // SAFETY: the array is alive and of this length; the caller keeps JavaScript from writing to it.
+        (len <= self.len).then(|| unsafe { slice::from_raw_parts(self.data, len) })
+    }
+
+    /// # Safety
+    /// As [`Slab::get`], and no other slice of this slab is in use.
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn get_mut(&self) -> &mut [T] {
+        // SAFETY: as above.
+        unsafe { slice::from_raw_parts_mut(self.data, self.len) }
+    }
+}
+
+fn threadsafe_function(env: sys::napi_env, state: *mut State) -> Result<sys::napi_threadsafe_function> {
+    let name = c"offloop";
+    let (mut resource_name, mut function) = (ptr::null_mut(), ptr::null_mut());
+    // SAFETY: all places are valid. The queue has no bound, since at most one call waits in it.
+    // Unref'ed at first: an agent without requests holds no process.
+    unsafe {
+        check_status!(sys::napi_create_string_latin1(
+            env,
+            name.as_ptr(),
+            name.to_bytes().len() as isize,
+            &raw mut resource_name
+        ))?;
+        check_status!(sys::napi_create_threadsafe_function(
+            env,
+            ptr::null_mut(),
+            ptr::null_mut(),
+            resource_name,
+            0,
+            1,
+            ptr::null_mut(),
+            None,
+            state.cast(),
+            Some(call_javascript),
+            &raw mut function,
+        ))?;
+        check_status!(sys::napi_unref_threadsafe_function(env, function))?;
+    }
+    Ok(function)
+}
+
+/// The environment's end: from here on no thread calls into it.
+unsafe extern "C" fn end(data: *mut c_void) {
+    // SAFETY: data is the state of this environment, and this hook runs once, last of all its users.
+    let state = unsafe { Box::from_raw(data.cast::<State>()) };
+    state.link.sever();
+    runtime::detach(&state.link);
+}
+
+/// `submit(rows, bytes, blobs?)`.
+unsafe extern "C" fn submit(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let mut args = [ptr::null_mut(); 3];
+    let (mut argc, mut data) = (args.len(), ptr::null_mut());
+    // SAFETY: the places are valid for three arguments, and data is the state given at creation.
+    let (state, rows, bytes) = unsafe {
+        sys::napi_get_cb_info(env, info, &raw mut argc, args.as_mut_ptr(), ptr::null_mut(), &raw mut data);
+        let (mut rows, mut bytes) = (0, 0);
+        sys::napi_get_value_uint32(env, args[0], &raw mut rows);
+        sys::napi_get_value_uint32(env, args[1], &raw mut bytes);
+        (&*data.cast::<State>(), rows as usize, bytes as usize)
+    };
+    let blobs = if argc > 2 { copy_blobs(env, args[2]) } else { Vec::new() };
+    // SAFETY: on the JavaScript thread, which is in here.
+    let (rows, bytes) = unsafe { (state.rows_out.get(rows * OP_WIDTH), state.bytes_out.get(bytes)) };
+    if let (Some(rows), Some(bytes)) = (rows, bytes) {
+        state.link.submit(|submission| {
+            submission.rows.extend_from_slice(rows);
+            submission.bytes.extend_from_slice(bytes);
+            submission.blobs.extend(blobs);
+        });
+    }
+    ptr::null_mut()
+}
+
+/// Large writes come as views beside the rows. JavaScript may change or detach
+/// them as soon as this call is over, so they are copied here.
+fn copy_blobs(env: sys::napi_env, list: sys::napi_value) -> Vec<Vec<u8>> {
+    let mut count = 0;
+    // SAFETY: N-API checks that the value is an array.
+    if unsafe { sys::napi_get_array_length(env, list, &raw mut count) } != sys::Status::napi_ok {
+        return Vec::new();
+    }
+    (0..count)
+        .map(|index| {
+            let (mut view, mut data, mut len) = (ptr::null_mut(), ptr::null_mut(), 0);
+            // SAFETY: the places are valid; the bytes are read before JavaScript runs again.
+            unsafe {
+                sys::napi_get_element(env, list, index, &raw mut view);
+                if sys::napi_get_buffer_info(env, view, &raw mut data, &raw mut len) != sys::Status::napi_ok || len == 0 {
+                    return Vec::new();
+                }
+                slice::from_raw_parts(data.cast::<u8>(), len).to_vec()
+            }
+        })
+        .collect()
+}
+
+/// Hands all that has come to JavaScript, on its thread.
+unsafe extern "C" fn call_javascript(
+    env: sys::napi_env,
+    _function: sys::napi_value,
+    context: *mut c_void,
+    _data: *mut c_void,
+) {
+    // The environment is ending; `end` may have run already.
+    if env.is_null() {
+        return;
+    }
+    // SAFETY: the environment is there, so its state is.
+    let state = unsafe { &*context.cast::<State>() };
+    let mut batch = state.batch.take();
+    state.link.take_batch(&mut batch);
+    let mut deliver = ptr::null_mut();
+    // SAFETY: the reference was made in this environment.
+    unsafe { sys::napi_get_reference_value(env, state.deliver, &raw mut deliver) };
+    let (mut row, mut offset) = (0, 0);
+    while row < batch.rows.len() {
+        let (rows, bytes, buffers) = fill(env, state, &batch, row, offset);
+        if !call(env, deliver, rows, buffers) {
+            break;
+        }
+        row += rows * EVENT_WIDTH;
+        offset += bytes;
+    }
+    batch.clear();
+    state.batch.replace(batch);
+}
+
+/// Fills the in arrays from a row on. How many rows and bytes went in, and
+/// the array of buffers for what is too large.
+fn fill(
+    env: sys::napi_env,
+    state: &State,
+    batch: &Batch,
+    from: usize,
+    mut offset: usize,
+) -> (usize, usize, sys::napi_value) {
+    // SAFETY: on the JavaScript thread, which waits for this function; each is taken once.
+    let (rows_in, bytes_in) = unsafe { (state.rows_in.get_mut(), state.bytes_in.get_mut()) };
+    let (start, mut used, mut rows) = (offset, 0, 0);
+    let (mut buffers, mut count): (sys::napi_value, u32) = (ptr::null_mut(), 0);
+    for row in batch.rows[from..].chunks_exact(EVENT_WIDTH) {
+        let at = rows * EVENT_WIDTH;
+        let len = row[4] as usize;
+        let large = len > INLINE_MAX && row[0] == event::DATA;
+        if at + EVENT_WIDTH > rows_in.len() || (!large && used + len > bytes_in.len()) {
+            break;
+        }
+        rows_in[at..at + EVENT_WIDTH].copy_from_slice(row);
+        let bytes = &batch.bytes[offset..offset + len];
+        if large {
+            rows_in[at] |= OWN_BUFFER << 8;
+            // SAFETY: the places are valid and the bytes are copied at once.
+            unsafe {
+                if buffers.is_null() {
+                    sys::napi_create_array(env, &raw mut buffers);
+                }
+                let mut buffer = ptr::null_mut();
+                sys::napi_create_buffer_copy(env, len, bytes.as_ptr().cast(), ptr::null_mut(), &raw mut buffer);
+                sys::napi_set_element(env, buffers, count, buffer);
+            }
+            count += 1;
+        } else {
+            bytes_in[used..used + len].copy_from_slice(bytes);
+            used += len;
+        }
+        offset += len;
+        rows += 1;
+    }
+    (rows, offset - start, buffers)
+}
+
+/// Calls `deliver`, and again after each handler that threw: what it threw is
+/// an uncaught exception of that handler, and costs the other rows nothing.
+/// Whether JavaScript can still run.
+fn call(env: sys::napi_env, deliver: sys::napi_value, rows: usize, buffers: sys::napi_value) -> bool {
+    let mut count = rows as i32;
+    for _ in 0..=rows {
+        let (mut receiver, mut number) = (ptr::null_mut(), ptr::null_mut());
+        // SAFETY: all values belong to the handle scope that N-API opened for this callback.
+        let status = unsafe {
+            sys::napi_get_undefined(env, &raw mut receiver);
+            sys::napi_create_int32(env, count, &raw mut number);
+            let args = [number, if buffers.is_null() { receiver } else { buffers }];
+            sys::napi_call_function(env, receiver, deliver, args.len(), args.as_ptr(), ptr::null_mut())
+        };
+        if status == sys::Status::napi_ok {
+            return true;
+        }
+        if status != sys::Status::napi_pending_exception {
+            return false;
+        }
+        // SAFETY: an exception is pending, and is handed to process 'uncaughtException'.
+        unsafe {
+            let mut exception = ptr::null_mut();
+            sys::napi_get_and_clear_last_exception(env, &raw mut exception);
+            if sys::napi_fatal_exception(env, exception) != sys::Status::napi_ok {
+                return false;
+            }
+        }
+        count = -1;
+    }
+    true
+}
+

@@ -1,0 +1,17 @@
+//! The N-API surface. Everything cold is napi-rs; the two calls that every
+//! request pays for, submit and deliver, are raw N-API in [`crossing`].
+
+pub mod crossing;
+pub mod link;
+pub mod open;
+pub mod records;
+
+use napi_derive::napi;
+
+/// The version of the crate, so that the loader can refuse a binary that
+/// belongs to another release of the JavaScript half.
+#[napi]
+#[allow(clippy::must_use_candidate)]
+pub fn version() -> String {
+    env!("CARGO_PKG_VERSION").to_owned()
+}

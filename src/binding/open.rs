@@ -1,0 +1,97 @@
+//! The options of a new lane, as JavaScript gives them. JavaScript has checked
+//! them already and raised Node's errors; what is refused here is a bug.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use napi::{Error, Result, Status};
+use napi_derive::napi;
+
+use crate::connect::{Destination, Order, Target, TcpTarget};
+use crate::pool::{Guards, Limits, Open};
+
+/// Times are in milliseconds; where a time is missing, there is no limit.
+#[napi(object)]
+pub struct OpenOptions {
+    pub agent: u32,
+    pub path: Option<String>,
+    pub host: String,
+    pub port: u32,
+    pub family: u32,
+    pub hints: i32,
+    pub order: String,
+    pub first_only: bool,
+    pub attempt_delay: u32,
+    pub local_address: Option<String>,
+    pub local_port: u32,
+    pub no_delay: bool,
+    pub keep_alive: Option<u32>,
+    pub connect_timeout: Option<u32>,
+    pub ttl: Option<u32>,
+    pub resolver: u32,
+    pub addresses: Option<Vec<String>>,
+    pub read_ahead: u32,
+    pub max_replay: u32,
+    pub guard_attempt: bool,
+    pub guard_connect: bool,
+}
+
+impl OpenOptions {
+    pub fn parse(self) -> Result<Open> {
+        let ms = |ms: u32| Duration::from_millis(ms.into());
+        let target = match self.path {
+            Some(path) => unix_target(path)?,
+            None => Target::Tcp(TcpTarget {
+                host: self.host,
+                port: port(self.port)?,
+                family: self.family as u8,
+                hints: self.hints,
+                order: match self.order.as_str() {
+                    "ipv4first" => Order::Ipv4First,
+                    "ipv6first" => Order::Ipv6First,
+                    _ => Order::Verbatim,
+                },
+                first_only: self.first_only,
+                attempt_delay: ms(self.attempt_delay),
+                local_address: self.local_address.as_deref().map(address).transpose()?,
+                local_port: port(self.local_port)?,
+                no_delay: self.no_delay,
+                keep_alive: self.keep_alive.map(ms),
+            }),
+        };
+        Ok(Open {
+            destination: Destination {
+                agent: self.agent,
+                target,
+                resolver: self.resolver,
+                connect_timeout: self.connect_timeout.map(ms),
+                ttl: self.ttl.map(ms),
+            },
+            limits: Limits { read_ahead: self.read_ahead, max_replay: self.max_replay as usize },
+            guards: Guards { attempt: self.guard_attempt, connect: self.guard_connect },
+            addresses: self.addresses.as_deref().map(addresses).transpose()?,
+        })
+    }
+}
+
+pub fn addresses(list: &[String]) -> Result<Vec<IpAddr>> {
+    list.iter().map(String::as_str).map(address).collect()
+}
+
+fn address(text: &str) -> Result<IpAddr> {
+    text.parse().map_err(|_| Error::new(Status::InvalidArg, format!("not an IP address: {text}")))
+}
+
+fn port(number: u32) -> Result<u16> {
+    u16::try_from(number).map_err(|_| Error::new(Status::InvalidArg, format!("not a port: {number}")))
+}
+
+#[cfg(unix)]
+fn unix_target(path: String) -> Result<Target> {
+    Ok(Target::Unix(path.into()))
+}
+
+#[cfg(not(unix))]
+fn unix_target(_path: String) -> Result<Target> {
+    Err(Error::new(Status::InvalidArg, "pipes are Node's on this system".to_owned()))
+}

@@ -1,0 +1,349 @@
+//! The records of the crossing: fixed-width rows of 32-bit integers, with the
+//! bytes that belong to them in a buffer beside.
+//!
+//! JavaScript's side of the same tables is `lib/records.js`; a test holds the
+//! two against each other. A row names a lane by its slot and its epoch. The
+//! epoch goes up each time the slot gets a new request or a new lane, so a row
+//! that is late by the time it is read can be told and dropped.
+
+/// Integers in a row from JavaScript: `op | flags << 8, slot, epoch, arg, len`.
+pub const OP_WIDTH: usize = 5;
+
+/// Integers in a row to JavaScript: `event | flags << 8, slot, epoch, arg, len`.
+pub const EVENT_WIDTH: usize = 5;
+
+/// Requests from JavaScript.
+pub mod op {
+    /// A cold request that came by its own call; `arg` is its index.
+    pub const COLD: i32 = 0;
+    /// A request begins on the lane; `arg` is what JavaScript has read so far.
+    pub const LEASE: i32 = 1;
+    /// Bytes to send; `arg` asks for [`super::event::WRITTEN`] when not 0.
+    pub const WRITE: i32 = 2;
+    /// No more bytes will be sent: FIN after what is queued.
+    pub const SHUTDOWN: i32 = 3;
+    /// The lane is idle; `arg` is its limit in ms (-1: none), `len` what JavaScript has read.
+    pub const PARK: i32 = 4;
+    /// The lane is gone.
+    pub const CLOSE: i32 = 5;
+    /// JavaScript has consumed `arg` bytes.
+    pub const CONSUMED: i32 = 6;
+    /// A guard in JavaScript has let the lane pass; `arg` names the attempt.
+    pub const PROCEED: i32 = 7;
+    /// `arg` is 1 or 0.
+    pub const NO_DELAY: i32 = 8;
+    /// `arg` is the initial delay in ms, or -1 for off.
+    pub const KEEP_ALIVE: i32 = 9;
+}
+
+/// Flags of [`op::WRITE`] and [`op::CLOSE`].
+pub mod op_flag {
+    /// WRITE: the bytes are the next blob, not in the byte buffer.
+    pub const BLOB: i32 = 1;
+    /// WRITE: the request may be sent again by rule R4.
+    pub const REPLAYABLE: i32 = 2;
+    /// LEASE: the lane belongs to a `ClientRequest`, so a connection that dies
+    /// before the first byte can be exchanged for another one.
+    pub const HTTP: i32 = 1;
+    /// CLOSE: with RST.
+    pub const RESET: i32 = 1;
+}
+
+/// Reports to JavaScript.
+pub mod event {
+    /// Bytes of the peer.
+    pub const DATA: i32 = 1;
+    /// The peer's FIN.
+    pub const END: i32 = 2;
+    /// The connection failed; `arg` is the errno, the text its syscall.
+    pub const ERROR: i32 = 3;
+    /// The lane's first connection stands; the text has the addresses.
+    pub const CONNECTED: i32 = 4;
+    /// Another connection is under the lane; `arg` says why ([`super::rebound`]).
+    pub const REBOUND: i32 = 5;
+    /// The idle lane has lost its connection; `arg` is the [`crate::error::CloseReason`].
+    pub const CLOSED: i32 = 6;
+    /// `arg` bytes more have left for the kernel.
+    pub const WRITTEN: i32 = 7;
+    /// The FIN that SHUTDOWN asked for has been sent.
+    pub const FINISHED: i32 = 8;
+    /// A name was resolved: rows of `family TAB address`, or `arg` is the errno.
+    pub const LOOKUP: i32 = 9;
+    /// An attempt at `address TAB port TAB family` begins; `arg` names it if it waits for PROCEED.
+    pub const ATTEMPT: i32 = 10;
+    /// An attempt failed: `address TAB port TAB family TAB syscall …`, `arg` is the errno.
+    pub const ATTEMPT_FAILED: i32 = 11;
+    /// The next attempt starts since this one takes long.
+    pub const ATTEMPT_TIMEOUT: i32 = 12;
+    /// No connection: rows of `errno TAB syscall TAB address TAB port TAB local`.
+    pub const CONNECT_FAILED: i32 = 13;
+    /// JavaScript has to resolve the name for another connection of this lane.
+    pub const RESOLVE: i32 = 14;
+}
+
+/// Flags of events.
+pub mod event_flag {
+    /// CONNECTED: nothing is written before PROCEED.
+    pub const GATED: i32 = 1;
+    /// CONNECT_FAILED: several addresses were there to try.
+    pub const AGGREGATE: i32 = 1;
+}
+
+/// Why a lane got another connection, the `arg` of [`event::REBOUND`].
+pub mod rebound {
+    /// Found dead before the first byte: another idle connection (rule R2).
+    pub const IDLE: i32 = 0;
+    /// Found dead before the first byte, or the first write was refused whole:
+    /// a fresh connection (rules R2, R3).
+    pub const FRESH: i32 = 1;
+    /// The request was sent again on a fresh connection (rule R4).
+    pub const RETRY: i32 = 2;
+}
+
+/// A request from JavaScript, decoded.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Op<'a> {
+    Cold { index: usize },
+    Lease { http: bool, received: u32 },
+    Write { bytes: Payload<'a>, replayable: bool, notify: u32 },
+    Shutdown,
+    Park { limit_ms: Option<u32>, received: u32 },
+    Close { reset: bool },
+    Consumed { bytes: u32 },
+    Proceed { attempt: u32 },
+    NoDelay(bool),
+    KeepAlive(Option<u32>),
+}
+
+/// Where the bytes of a write are.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Payload<'a> {
+    Inline(&'a [u8]),
+    Blob(Vec<u8>),
+}
+
+impl Payload<'_> {
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Inline(bytes) => bytes,
+            Self::Blob(bytes) => bytes,
+        }
+    }
+}
+
+/// One tick of JavaScript: rows, the bytes they speak of, and what is too
+/// large or too rare for either.
+#[derive(Debug, Default)]
+pub struct Submission<C> {
+    pub rows: Vec<i32>,
+    pub bytes: Vec<u8>,
+    pub blobs: Vec<Vec<u8>>,
+    pub cold: Vec<Option<C>>,
+}
+
+impl<C> Submission<C> {
+    pub const fn new() -> Self {
+        Self { rows: Vec::new(), bytes: Vec::new(), blobs: Vec::new(), cold: Vec::new() }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Keeps the capacity of the buffers that every tick needs.
+    pub fn clear(&mut self) {
+        self.rows.clear();
+        self.bytes.clear();
+        self.blobs.clear();
+        self.cold.clear();
+        // One large upload must not hold its memory for ever.
+        if self.bytes.capacity() > 1 << 20 {
+            self.bytes.shrink_to(1 << 18);
+        }
+    }
+
+    /// Adds a cold request in its place among the rows.
+    pub fn push_cold(&mut self, slot: u32, epoch: u32, request: C) {
+        let index = self.cold.len();
+        self.cold.push(Some(request));
+        self.rows.extend([op::COLD, slot.cast_signed(), epoch.cast_signed(), index as i32, 0]);
+    }
+
+    /// Calls `apply` for each row, in order. A row that is not well formed ends
+    /// the walk: the two halves no longer speak of the same thing.
+    pub fn drain(&mut self, mut apply: impl FnMut(u32, u32, Op<'_>, &mut Vec<Option<C>>)) -> Result<(), Malformed> {
+        let mut offset = 0;
+        let mut blobs = std::mem::take(&mut self.blobs).into_iter();
+        for row in self.rows.chunks_exact(OP_WIDTH) {
+            let (code, flags) = (row[0] & 0xff, row[0] >> 8);
+            let (slot, epoch) = (row[1].cast_unsigned(), row[2].cast_unsigned());
+            let (arg, len) = (row[3], row[4]);
+            let request = match code {
+                op::COLD => Op::Cold { index: arg as usize },
+                op::LEASE => Op::Lease { http: flags & op_flag::HTTP != 0, received: arg.cast_unsigned() },
+                op::WRITE => {
+                    let bytes = if flags & op_flag::BLOB != 0 {
+                        Payload::Blob(blobs.next().ok_or(Malformed)?)
+                    } else {
+                        let end = offset + usize::try_from(len).map_err(|_| Malformed)?;
+                        let bytes = self.bytes.get(offset..end).ok_or(Malformed)?;
+                        offset = end;
+                        Payload::Inline(bytes)
+                    };
+                    Op::Write {
+                        bytes,
+                        replayable: flags & op_flag::REPLAYABLE != 0,
+                        notify: arg.cast_unsigned(),
+                    }
+                }
+                op::SHUTDOWN => Op::Shutdown,
+                op::PARK => Op::Park {
+                    limit_ms: u32::try_from(arg).ok(),
+                    received: len.cast_unsigned(),
+                },
+                op::CLOSE => Op::Close { reset: flags & op_flag::RESET != 0 },
+                op::CONSUMED => Op::Consumed { bytes: arg.cast_unsigned() },
+                op::PROCEED => Op::Proceed { attempt: arg.cast_unsigned() },
+                op::NO_DELAY => Op::NoDelay(arg != 0),
+                op::KEEP_ALIVE => Op::KeepAlive(u32::try_from(arg).ok()),
+                _ => return Err(Malformed),
+            };
+            apply(slot, epoch, request, &mut self.cold);
+        }
+        Ok(())
+    }
+}
+
+/// A row that no version of the JavaScript half writes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+/// What one turn of the runtime has to say to JavaScript.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub rows: Vec<i32>,
+    pub bytes: Vec<u8>,
+}
+
+impl Batch {
+    pub const fn new() -> Self {
+        Self { rows: Vec::new(), bytes: Vec::new() }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    pub fn clear(&mut self) {
+        self.rows.clear();
+        self.bytes.clear();
+        if self.bytes.capacity() > 1 << 20 {
+            self.bytes.shrink_to(1 << 18);
+        }
+    }
+
+    /// A row whose bytes are `text`.
+    pub fn push(&mut self, head: i32, lane: LaneRef, arg: i32, text: &[u8]) {
+        self.bytes.extend_from_slice(text);
+        self.push_row(head, lane, arg, text.len());
+    }
+
+    /// A row whose `len` bytes have been put at the end of `bytes` already.
+    pub fn push_row(&mut self, head: i32, lane: LaneRef, arg: i32, len: usize) {
+        self.rows.extend([head, lane.slot.cast_signed(), lane.epoch.cast_signed(), arg, len as i32]);
+    }
+
+    /// Appends another batch, leaving that one empty.
+    pub fn append(&mut self, other: &mut Self) {
+        if self.is_empty() && self.bytes.is_empty() {
+            std::mem::swap(self, other);
+        } else {
+            self.rows.append(&mut other.rows);
+            self.bytes.append(&mut other.bytes);
+        }
+    }
+}
+
+/// A lane as both sides name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneRef {
+    pub slot: u32,
+    pub epoch: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(submission: &mut Submission<&'static str>) -> Vec<String> {
+        let mut seen = Vec::new();
+        submission
+            .drain(|slot, epoch, request, cold| {
+                let text = match request {
+                    Op::Cold { index } => format!("cold {}", cold[index].take().unwrap()),
+                    other => format!("{other:?}"),
+                };
+                seen.push(format!("{slot}/{epoch} {text}"));
+            })
+            .unwrap();
+        seen
+    }
+
+    #[test]
+    fn rows_come_out_in_the_order_they_were_written() {
+        let mut submission = Submission::new();
+        submission.rows.extend([op::CLOSE | op_flag::RESET << 8, 3, 7, 0, 0]);
+        submission.push_cold(3, 8, "open");
+        submission.rows.extend([op::WRITE | op_flag::REPLAYABLE << 8, 3, 8, 5, 2]);
+        submission.rows.extend([op::WRITE, 3, 8, 0, 3]);
+        submission.rows.extend([op::WRITE | op_flag::BLOB << 8, 3, 8, 0, 4]);
+        submission.rows.extend([op::PARK, 3, 8, -1, 9]);
+        submission.bytes.extend(b"abcde");
+        submission.blobs.push(b"blob".to_vec());
+        assert_eq!(
+            rows(&mut submission),
+            [
+                "3/7 Close { reset: true }",
+                "3/8 cold open",
+                "3/8 Write { bytes: Inline([97, 98]), replayable: true, notify: 5 }",
+                "3/8 Write { bytes: Inline([99, 100, 101]), replayable: false, notify: 0 }",
+                "3/8 Write { bytes: Blob([98, 108, 111, 98]), replayable: false, notify: 0 }",
+                "3/8 Park { limit_ms: None, received: 9 }",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_row_that_speaks_of_bytes_that_are_not_there_ends_the_walk() {
+        for row in [[op::WRITE, 1, 1, 0, 4], [op::WRITE, 1, 1, 0, -1], [op::WRITE | op_flag::BLOB << 8, 1, 1, 0, 1], [99, 1, 1, 0, 0]] {
+            let mut submission = Submission::<()>::new();
+            submission.rows.extend(row);
+            submission.bytes.extend(b"abc");
+            assert_eq!(submission.drain(|_, _, _, _| panic!("applied {row:?}")), Err(Malformed));
+        }
+    }
+
+    #[test]
+    fn counters_keep_all_their_bits() {
+        let mut submission = Submission::<()>::new();
+        submission.rows.extend([op::LEASE | op_flag::HTTP << 8, -1, -2, u32::MAX.cast_signed(), 0]);
+        submission
+            .drain(|slot, epoch, request, _| {
+                assert_eq!((slot, epoch), (u32::MAX, u32::MAX - 1));
+                assert_eq!(request, Op::Lease { http: true, received: u32::MAX });
+            })
+            .unwrap();
+    }
+
+    #[test]
+    fn appended_batches_keep_rows_and_bytes_in_step() {
+        let lane = LaneRef { slot: 1, epoch: 2 };
+        let (mut first, mut second) = (Batch::new(), Batch::new());
+        first.push(event::DATA, lane, 0, b"one");
+        second.push(event::DATA, lane, 0, b"three");
+        first.append(&mut second);
+        assert!(second.is_empty());
+        assert_eq!(first.bytes, b"onethree");
+        assert_eq!(first.rows, [1, 1, 2, 0, 3, 1, 1, 2, 0, 5]);
+    }
+}

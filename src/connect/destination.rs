@@ -1,0 +1,89 @@
+//! What a connection leads to, and how it was made: the pool key.
+
+use std::net::IpAddr;
+#[cfg(unix)]
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that makes two connections not interchangeable. Compared whole;
+/// a hash only finds the candidates.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Destination {
+    /// The agent that owns the connection: `agent.destroy()` must end it.
+    pub agent: u32,
+    pub target: Target,
+    /// The function in JavaScript that resolves names or guards connects for
+    /// this destination; 0 for none.
+    pub resolver: u32,
+    pub connect_timeout: Option<Duration>,
+    /// The age at which a connection is no longer used.
+    pub ttl: Option<Duration>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    Tcp(TcpTarget),
+    #[cfg(unix)]
+    Unix(PathBuf),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TcpTarget {
+    pub host: String,
+    pub port: u16,
+    /// 4 or 6; 0 for both.
+    pub family: u8,
+    /// getaddrinfo's flags.
+    pub hints: i32,
+    pub order: Order,
+    /// Only the first address is tried (`autoSelectFamily: false`).
+    pub first_only: bool,
+    /// How long an attempt runs before the next one starts beside it.
+    pub attempt_delay: Duration,
+    pub local_address: Option<IpAddr>,
+    /// 0 for any.
+    pub local_port: u16,
+    pub no_delay: bool,
+    /// TCP keep-alive, and after how much idle time its first probe is sent.
+    pub keep_alive: Option<Duration>,
+}
+
+/// The order of resolved addresses, as `dns.getDefaultResultOrder()` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Order {
+    Ipv4First,
+    Ipv6First,
+    Verbatim,
+}
+
+#[cfg(test)]
+impl Destination {
+    pub fn for_test(agent: u32) -> Self {
+        Self {
+            agent,
+            target: Target::Tcp(TcpTarget::for_test("127.0.0.1", 80)),
+            resolver: 0,
+            connect_timeout: None,
+            ttl: None,
+        }
+    }
+}
+
+#[cfg(test)]
+impl TcpTarget {
+    pub fn for_test(host: &str, port: u16) -> Self {
+        Self {
+            host: host.to_owned(),
+            port,
+            family: 0,
+            hints: 0,
+            order: Order::Verbatim,
+            first_only: false,
+            attempt_delay: Duration::from_millis(250),
+            local_address: None,
+            local_port: 0,
+            no_delay: true,
+            keep_alive: None,
+        }
+    }
+}

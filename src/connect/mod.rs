@@ -1,0 +1,122 @@
+//! From a destination to an established connection: resolve, try the
+//! addresses (RFC 8305, in parallel), set the socket's options before the
+//! first byte. Nothing in here needs JavaScript, except where a guard in
+//! JavaScript has a say ([`Progress::attempt`]).
+
+mod destination;
+mod happy_eyeballs;
+mod resolve;
+mod stream;
+mod tcp;
+
+use std::io;
+use std::net::IpAddr;
+
+pub use destination::{Destination, Order, Target, TcpTarget};
+pub use stream::Stream;
+
+use crate::error::{timed_out, uv_errno};
+
+/// Told what happens on the way, in the order in which Node reports it.
+pub trait Progress {
+    fn lookup(&self, result: Result<&[IpAddr], i32>);
+    /// Before a connect(2). Resolves when the attempt may go on.
+    fn attempt(&self, address: &Endpoint) -> impl Future<Output = ()>;
+    fn attempt_failed(&self, failure: &Failure);
+    fn attempt_timeout(&self, address: &Endpoint);
+}
+
+/// One address that is tried.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// As Node would print it; the path of a Unix socket.
+    pub address: String,
+    /// 0 for a Unix socket.
+    pub port: u16,
+    /// 4, 6, or 0 for a Unix socket.
+    pub family: u8,
+}
+
+/// One attempt that failed.
+#[derive(Debug)]
+pub struct Failure {
+    pub errno: i32,
+    pub syscall: &'static str,
+    pub endpoint: Endpoint,
+    /// `address:port` that the socket was bound to by option.
+    pub local: Option<String>,
+}
+
+#[derive(Debug)]
+pub enum ConnectError {
+    /// The name did not resolve: libuv's number for getaddrinfo's answer.
+    Lookup(i32),
+    /// Every attempt failed. `aggregate`: there were several addresses.
+    Attempts { failures: Vec<Failure>, aggregate: bool },
+}
+
+/// Connects. `addresses` are given when JavaScript has resolved the name.
+pub async fn connect<P: Progress>(
+    destination: &Destination,
+    addresses: Option<Vec<IpAddr>>,
+    progress: &P,
+) -> Result<Stream, ConnectError> {
+    let work = async {
+        match &destination.target {
+            Target::Tcp(target) => tcp_connect(target, addresses, progress).await,
+            #[cfg(unix)]
+            Target::Unix(path) => unix_connect(path, progress).await,
+        }
+    };
+    let Some(limit) = destination.connect_timeout else { return work.await };
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+        let endpoint = match &destination.target {
+            Target::Tcp(target) => Endpoint { address: target.host.clone(), port: target.port, family: 0 },
+            #[cfg(unix)]
+            Target::Unix(path) => Endpoint { address: path.display().to_string(), port: 0, family: 0 },
+        };
+        let errno = uv_errno(&timed_out());
+        let failure = Failure { errno, syscall: "connect", endpoint, local: None };
+        Err(ConnectError::Attempts { failures: vec![failure], aggregate: false })
+    })
+}
+
+async fn tcp_connect<P: Progress>(
+    target: &TcpTarget,
+    addresses: Option<Vec<IpAddr>>,
+    progress: &P,
+) -> Result<Stream, ConnectError> {
+    let addresses = if let Some(addresses) = addresses {
+        addresses
+    } else if let Ok(address) = target.host.parse::<IpAddr>() {
+        vec![address]
+    } else {
+        let resolved = resolve::resolve(target).await;
+        progress.lookup(resolved.as_deref().map_err(|&errno| errno));
+        let mut resolved = resolved.map_err(ConnectError::Lookup)?;
+        if target.first_only {
+            resolved.truncate(1);
+        }
+        resolved
+    };
+    let stream = happy_eyeballs::connect(target, happy_eyeballs::interleave(addresses), progress).await?;
+    Ok(Stream::Tcp(stream))
+}
+
+#[cfg(unix)]
+async fn unix_connect<P: Progress>(path: &std::path::Path, progress: &P) -> Result<Stream, ConnectError> {
+    let endpoint = Endpoint { address: path.display().to_string(), port: 0, family: 0 };
+    progress.attempt(&endpoint).await;
+    match tokio::net::UnixStream::connect(path).await {
+        Ok(stream) => Ok(Stream::Unix(stream)),
+        Err(error) => {
+            let failure = failed(endpoint, "connect", &error, None);
+            progress.attempt_failed(&failure);
+            Err(ConnectError::Attempts { failures: vec![failure], aggregate: false })
+        }
+    }
+}
+
+fn failed(endpoint: Endpoint, syscall: &'static str, error: &io::Error, local: Option<String>) -> Failure {
+    Failure { errno: uv_errno(error), syscall, endpoint, local }
+}

@@ -1,0 +1,12 @@
+//! offloop's native half: connections that live on a thread of their own.
+//!
+//! `binding` is the crossing between JavaScript and this crate, `runtime` the
+//! thread, `pool` what it keeps, `connect` how a connection comes to be, and
+//! `exchange` the rules for one request on one connection.
+
+mod binding;
+mod connect;
+mod error;
+mod exchange;
+mod pool;
+mod runtime;

@@ -1,0 +1,219 @@
+//! From a lane without a connection to one that has it.
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::Pool;
+use super::connection::{Connection, ConnectionId, Fin};
+use super::lane::{Cause, LossReport, State};
+use super::out_queue::OutQueue;
+use crate::binding::records::{event, event_flag, rebound};
+use crate::connect::{self, ConnectError, Endpoint, Failure, Progress, Stream};
+
+/// Reports the progress of a connect to the lane that waits for it.
+struct Reporter {
+    pool: Rc<RefCell<Pool>>,
+    slot: u32,
+    serial: u32,
+    /// The lane's own connect, or one that JavaScript guards: events are due.
+    audible: bool,
+    gated: bool,
+}
+
+impl Reporter {
+    fn report(&self, kind: i32, arg: i32, text: &str) {
+        let mut pool = self.pool.borrow_mut();
+        if self.audible && pool.awaits(self.slot, self.serial) {
+            let lane = pool.lane_ref(self.slot);
+            pool.report(kind, lane, arg, text.as_bytes());
+        }
+    }
+}
+
+impl Progress for Reporter {
+    fn lookup(&self, result: Result<&[IpAddr], i32>) {
+        match result {
+            Ok(addresses) => {
+                let rows: Vec<String> = addresses
+                    .iter()
+                    .map(|address| format!("{}\t{address}", if address.is_ipv4() { 4 } else { 6 }))
+                    .collect();
+                self.report(event::LOOKUP, 0, &rows.join("\n"));
+            }
+            Err(errno) => self.report(event::LOOKUP, errno, ""),
+        }
+    }
+
+    async fn attempt(&self, endpoint: &Endpoint) {
+        if !self.gated {
+            self.report(event::ATTEMPT, 0, &endpoint_text(endpoint));
+            return;
+        }
+        let (sender, passed) = oneshot::channel();
+        if let Some(lane) = self.pool.borrow_mut().lane(self.slot) {
+            lane.proceed = Some(sender);
+        }
+        self.report(event::ATTEMPT, self.serial.cast_signed(), &endpoint_text(endpoint));
+        if passed.await.is_err() {
+            // The lane is gone, and this task is about to be aborted with it.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn attempt_failed(&self, failure: &Failure) {
+        let text = format!("{}\t{}", endpoint_text(&failure.endpoint), failure_text(failure));
+        self.report(event::ATTEMPT_FAILED, failure.errno, &text);
+    }
+
+    fn attempt_timeout(&self, endpoint: &Endpoint) {
+        self.report(event::ATTEMPT_TIMEOUT, 0, &endpoint_text(endpoint));
+    }
+}
+
+fn endpoint_text(endpoint: &Endpoint) -> String {
+    format!("{}\t{}\t{}", endpoint.address, endpoint.port, endpoint.family)
+}
+
+fn failure_text(failure: &Failure) -> String {
+    let Endpoint { address, port, .. } = &failure.endpoint;
+    let local = failure.local.as_deref().unwrap_or_default();
+    format!("{}\t{}\t{address}\t{port}\t{local}", failure.errno, failure.syscall)
+}
+
+impl Pool {
+    pub(super) fn start_connect(&mut self, slot: u32, cause: Cause, addresses: Option<Vec<IpAddr>>) {
+        self.serial = self.serial.wrapping_add(1).max(1);
+        let serial = self.serial & 0x7fff_ffff;
+        let Some(lane) = self.lane(slot) else { return };
+        let destination = Rc::clone(&lane.destination);
+        let guards = lane.guards;
+        // JavaScript has a say in where this leads: it is asked each time.
+        if destination.resolver != 0 && addresses.is_none() {
+            lane.state = State::Resolving { serial, cause };
+            self.report(event::RESOLVE, self.lane_ref(slot), serial.cast_signed(), &[]);
+            return;
+        }
+        let Some(pool) = self.handle() else { return };
+        let reporter = Reporter {
+            pool,
+            slot,
+            serial,
+            audible: matches!(cause, Cause::First) || guards.attempt,
+            gated: guards.attempt,
+        };
+        let task = tokio::task::spawn_local(async move {
+            let result = connect::connect(&destination, addresses, &reporter).await;
+            reporter.pool.borrow_mut().connect_ended(slot, serial, result);
+        });
+        self.set_state(slot, State::Connecting { serial, cause, task: task.abort_handle() });
+    }
+
+    /// JavaScript has resolved the name, or refuses.
+    pub(super) fn resolved(&mut self, slot: u32, serial: u32, addresses: Option<Vec<IpAddr>>) {
+        let Some(lane) = self.lane(slot) else { return };
+        let State::Resolving { serial: asked, cause } = lane.state else { return };
+        if asked != serial {
+            return;
+        }
+        match addresses {
+            Some(addresses) => self.start_connect(slot, cause, Some(addresses)),
+            None => self.connect_failed(slot, cause, &ConnectError::Attempts { failures: vec![], aggregate: false }),
+        }
+    }
+
+    fn awaits(&mut self, slot: u32, serial: u32) -> bool {
+        let state = self.lane(slot).map(|lane| &lane.state);
+        matches!(state, Some(State::Connecting { serial: awaited, .. }) if *awaited == serial)
+    }
+
+    fn connect_ended(&mut self, slot: u32, serial: u32, result: Result<Stream, ConnectError>) {
+        if !self.awaits(slot, serial) {
+            return;
+        }
+        let Some(State::Connecting { cause, .. }) = self.lane(slot).map(|lane| &lane.state) else { return };
+        let cause = *cause;
+        match result {
+            Ok(stream) => self.connected(slot, cause, stream),
+            Err(error) => self.connect_failed(slot, cause, &error),
+        }
+    }
+
+    fn connected(&mut self, slot: u32, cause: Cause, stream: Stream) {
+        let Some(lane) = self.lane(slot) else { return };
+        let destination = Rc::clone(&lane.destination);
+        let window = lane.limits.read_ahead;
+        let gated = lane.guards.connect;
+        let now = Instant::now();
+        let id = self.connections.insert(|id| Connection {
+            id,
+            stream,
+            destination,
+            lane: slot,
+            parked: None,
+            opened: now,
+            last_read: now,
+            served: 0,
+            out: OutQueue::default(),
+            fin: Fin::None,
+            write_error: None,
+            ended: false,
+            window,
+            received: 0,
+            entry: None,
+            waker: None,
+        });
+        self.set_state(slot, if gated { State::Gated(id) } else { State::Bound(id) });
+        let addresses = self.connections.get(id).map(Connection::address_text).unwrap_or_default();
+        let (kind, why) = match cause {
+            Cause::First => (event::CONNECTED, 0),
+            Cause::Fresh => (event::REBOUND, rebound::FRESH),
+            Cause::Retry(_) => (event::REBOUND, rebound::RETRY),
+        };
+        let flags = if gated { event_flag::GATED } else { 0 };
+        self.report(kind | flags << 8, self.lane_ref(slot), why, addresses.as_bytes());
+        if !gated {
+            self.bind_pending(slot, id);
+        }
+        self.spawn_task(id);
+    }
+
+    /// What was asked for before there was a connection happens now. The
+    /// connection's task writes what is queued, at its first turn.
+    pub(super) fn bind_pending(&mut self, slot: u32, id: ConnectionId) {
+        let Some(lane) = self.lanes.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.out.append(&mut lane.pending);
+        if lane.fin_wanted {
+            connection.fin = Fin::Wanted;
+        }
+        connection.wake();
+        if let Some(limit) = lane.park_wanted.take() {
+            self.park(slot, limit, 0);
+        }
+    }
+
+    fn connect_failed(&mut self, slot: u32, cause: Cause, error: &ConnectError) {
+        self.set_state(slot, State::Failed);
+        let lane = self.lane_ref(slot);
+        match (cause, error) {
+            // What happened to the request is the loss; that another connection
+            // could not be had either does not change it.
+            (Cause::Retry(LossReport::End), _) => self.report(event::END, lane, 0, &[]),
+            (Cause::Retry(LossReport::Error { errno, syscall }), _) => {
+                self.report(event::ERROR, lane, errno, syscall.as_bytes());
+            }
+            (_, ConnectError::Lookup(errno)) => {
+                self.report(event::CONNECT_FAILED, lane, *errno, b"getaddrinfo");
+            }
+            (_, ConnectError::Attempts { failures, aggregate }) => {
+                let rows: Vec<String> = failures.iter().map(failure_text).collect();
+                let flags = if *aggregate { event_flag::AGGREGATE } else { 0 };
+                self.report(event::CONNECT_FAILED | flags << 8, lane, 0, rows.join("\n").as_bytes());
+            }
+        }
+    }
+}

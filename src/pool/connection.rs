@@ -1,0 +1,127 @@
+//! A connection: the stream, what is still to be written to it, and what is
+//! known of it.
+
+use std::io;
+use std::rc::Rc;
+use std::task::Waker;
+
+use slab::Slab;
+use tokio::time::Instant;
+
+use super::clock;
+use super::deadlines;
+use super::out_queue::OutQueue;
+use crate::connect::{Destination, Stream};
+
+/// Names one connection for good: the index of its place and a generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionId(pub u64);
+
+pub struct Connection {
+    pub id: ConnectionId,
+    pub stream: Stream,
+    pub destination: Rc<Destination>,
+    /// The slot of the lane that has it; a connection always has one.
+    pub lane: u32,
+    /// Set while it is idle: by when it has to be closed.
+    pub parked: Option<Parked>,
+    pub opened: Instant,
+    pub last_read: Instant,
+    /// Requests it has served before the present one.
+    pub served: u32,
+    pub out: OutQueue,
+    /// Send FIN when `out` is empty.
+    pub fin: Fin,
+    /// The write side is broken; what the peer has sent before is still read.
+    pub write_error: Option<io::Error>,
+    /// EOF has been read.
+    pub ended: bool,
+    /// Bytes that may still go to JavaScript before it has consumed some.
+    pub window: u32,
+    /// Bytes given to JavaScript in the present exchange, modulo 2^32.
+    pub received: u32,
+    pub entry: Option<deadlines::Entry>,
+    pub waker: Option<Waker>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Parked {
+    pub deadline: Option<Instant>,
+    /// The same moment on a clock that runs on while the machine sleeps.
+    pub wall_deadline: Option<clock::Uptime>,
+    /// The deadline is that of the maximum age.
+    pub by_age: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fin {
+    None,
+    Wanted,
+    Sent,
+}
+
+impl Connection {
+    pub fn is_expired(&self, now: Instant) -> bool {
+        let aged = self.destination.ttl.is_some_and(|ttl| now >= self.opened + ttl);
+        let idle_too_long = self.parked.as_ref().is_some_and(|parked| {
+            parked.deadline.is_some_and(|deadline| now >= deadline)
+                || parked.wall_deadline.is_some_and(|deadline| clock::uptime() >= deadline)
+        });
+        aged || idle_too_long
+    }
+
+    /// Whether another request may be written to it, by all that is known and
+    /// a last look at the socket.
+    pub fn is_usable(&self, now: Instant) -> bool {
+        !self.ended
+            && self.write_error.is_none()
+            && self.fin == Fin::None
+            && !self.is_expired(now)
+            && self.stream.is_quiet()
+    }
+
+    /// Lets its task look at it again.
+    pub fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// `local address, port, peer address, port, family`, or nothing for a Unix socket.
+    pub fn address_text(&self) -> String {
+        self.stream.addresses().map_or_else(String::new, |(local, peer)| {
+            let family = if peer.is_ipv4() { 4 } else { 6 };
+            format!("{}\t{}\t{}\t{}\t{family}", local.ip(), local.port(), peer.ip(), peer.port())
+        })
+    }
+}
+
+/// All connections of an environment.
+#[derive(Default)]
+pub struct Connections {
+    slab: Slab<Connection>,
+    generation: u32,
+}
+
+impl Connections {
+    pub fn insert(&mut self, make: impl FnOnce(ConnectionId) -> Connection) -> ConnectionId {
+        let entry = self.slab.vacant_entry();
+        let id = ConnectionId(u64::from(self.generation) << 32 | entry.key() as u64);
+        self.generation = self.generation.wrapping_add(1);
+        entry.insert(make(id));
+        id
+    }
+
+    pub fn get(&self, id: ConnectionId) -> Option<&Connection> {
+        self.slab.get(id.0 as u32 as usize).filter(|connection| connection.id == id)
+    }
+
+    pub fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.slab.get_mut(id.0 as u32 as usize).filter(|connection| connection.id == id)
+    }
+
+    pub fn remove(&mut self, id: ConnectionId) -> Option<Connection> {
+        self.get(id)?;
+        self.slab.try_remove(id.0 as u32 as usize)
+    }
+}

@@ -1,0 +1,280 @@
+//! What the network does: bytes, ends, failures and deadlines of connections.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll};
+
+use tokio::io::ReadBuf;
+use tokio::time::Instant;
+
+use super::Pool;
+use super::connection::{ConnectionId, Fin};
+use super::lane::{Cause, LossReport, State};
+use crate::binding::records::event;
+use crate::error::{CloseReason, uv_errno};
+use crate::exchange::{Loss, Verdict};
+
+/// The most that one read takes.
+const READ_SIZE: usize = 64 * 1024;
+
+/// Reads of one connection in a row before the others get their turn.
+const READS_PER_TURN: u32 = 4;
+
+impl Pool {
+    /// The task of a connection. It ends with the connection.
+    pub(super) async fn serve(pool: Weak<RefCell<Self>>, id: ConnectionId) {
+        poll_fn(|cx| pool.upgrade().map_or(Poll::Ready(()), |pool| pool.borrow_mut().poll_connection(id, cx))).await;
+    }
+
+    fn poll_connection(&mut self, id: ConnectionId, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(connection) = self.connections.get_mut(id) else { return Poll::Ready(()) };
+        match &mut connection.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        self.poll_write(id, cx);
+        self.poll_read(id, cx);
+        if self.connections.get(id).is_some() { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    fn poll_write(&mut self, id: ConnectionId, cx: &mut Context<'_>) {
+        loop {
+            let Some(connection) = self.connections.get_mut(id) else { return };
+            if connection.write_error.is_some() {
+                return;
+            }
+            let slot = connection.lane;
+            let Some(bytes) = connection.out.front() else {
+                if connection.fin == Fin::Wanted {
+                    connection.fin = Fin::Sent;
+                    // A peer that is gone needs no FIN; reading shows what became of it.
+                    let _ = connection.stream.shutdown_write();
+                    self.report(event::FINISHED, self.lane_ref(slot), 0, &[]);
+                }
+                return;
+            };
+            match connection.stream.poll_write(cx, bytes) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(count)) => {
+                    connection.out.advance(count);
+                    self.mark_sent(slot);
+                    self.report_written(id, slot);
+                }
+                Poll::Ready(Err(error)) => {
+                    self.write_failed(id, error);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn report_written(&mut self, id: ConnectionId, slot: u32) {
+        while let Some((epoch, bytes)) = self.connections.get_mut(id).and_then(|connection| connection.out.reached()) {
+            let lane = crate::binding::records::LaneRef { slot, epoch };
+            self.report(event::WRITTEN, lane, bytes.cast_signed(), &[]);
+        }
+    }
+
+    /// The read side is never left unwatched, except while JavaScript has not
+    /// caught up with what was read: so an idle connection that ends or speaks
+    /// is gone at once, whatever JavaScript is doing.
+    fn poll_read(&mut self, id: ConnectionId, cx: &mut Context<'_>) {
+        for _ in 0..READS_PER_TURN {
+            let Some(connection) = self.connections.get_mut(id) else { return };
+            let room = READ_SIZE.min(connection.window as usize);
+            if connection.ended || room == 0 {
+                return;
+            }
+            // Straight into the batch: what is read is on its way already.
+            let bytes = &mut self.batch.bytes;
+            let before = bytes.len();
+            bytes.reserve(room);
+            let mut buf = ReadBuf::uninit(&mut bytes.spare_capacity_mut()[..room]);
+            let polled = connection.stream.poll_read(cx, &mut buf);
+            let count = buf.filled().len();
+            match polled {
+                Poll::Pending => return,
+                Poll::Ready(Ok(())) if count == 0 => {
+                    connection.ended = true;
+                    self.connection_ended(id);
+                    return;
+                }
+                Poll::Ready(Ok(())) => {
+                    // SAFETY: poll_read has filled `count` bytes of the spare capacity.
+                    unsafe { bytes.set_len(before + count) };
+                    if !self.connection_read(id, count) {
+                        self.batch.bytes.truncate(before);
+                        return;
+                    }
+                }
+                Poll::Ready(Err(error)) => {
+                    self.connection_failed(id, &error, "read");
+                    return;
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+    }
+
+    /// `count` bytes stand at the end of the batch. Whether they belong there.
+    fn connection_read(&mut self, id: ConnectionId, count: usize) -> bool {
+        let Some(connection) = self.connections.get_mut(id) else { return false };
+        let slot = connection.lane;
+        if connection.parked.is_some() {
+            // A forged response that waits for the next request, or a 408: it
+            // must never be an answer to anything.
+            self.lose_parked(id, CloseReason::UnexpectedData);
+            return false;
+        }
+        connection.last_read = Instant::now();
+        connection.received = connection.received.wrapping_add(count as u32);
+        connection.window = connection.window.saturating_sub(count as u32);
+        let reused = connection.served > 0;
+        let drained = connection.out.is_empty();
+        let Some(lane) = self.lane(slot) else { return false };
+        if lane.http && reused && !lane.sent && drained {
+            // An answer to a request of which nothing has been sent.
+            self.drop_connection(id);
+            self.set_state(slot, State::Lost);
+            return false;
+        }
+        // What has been answered will not be sent again.
+        lane.replay.forget();
+        self.batch.push_row(event::DATA, self.lane_ref(slot), 0, count);
+        self.flush_soon();
+        true
+    }
+
+    fn connection_ended(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get(id) else { return };
+        if connection.parked.is_some() {
+            self.lose_parked(id, CloseReason::PeerClosedIdle);
+            return;
+        }
+        let slot = connection.lane;
+        match self.verdict(slot, connection, Loss::Closed) {
+            Verdict::Report => {
+                let error = connection.write_error.as_ref().map(|error| LossReport::Error {
+                    errno: uv_errno(error),
+                    syscall: "write",
+                });
+                self.report_loss(id, slot, error.unwrap_or(LossReport::End));
+            }
+            verdict => self.replace(id, slot, verdict, LossReport::End),
+        }
+    }
+
+    fn connection_failed(&mut self, id: ConnectionId, error: &io::Error, syscall: &'static str) {
+        let Some(connection) = self.connections.get(id) else { return };
+        if connection.parked.is_some() {
+            self.lose_parked(id, CloseReason::PeerReset);
+            return;
+        }
+        let slot = connection.lane;
+        let report = LossReport::Error { errno: uv_errno(error), syscall };
+        match self.verdict(slot, connection, Loss::Closed) {
+            Verdict::Report => self.report_loss(id, slot, report),
+            verdict => self.replace(id, slot, verdict, report),
+        }
+    }
+
+    /// The write side is broken. The peer may have answered before it broke
+    /// (an early 413), so reading goes on and tells how it ended.
+    pub(super) fn write_failed(&mut self, id: ConnectionId, error: io::Error) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let slot = connection.lane;
+        let report = LossReport::Error { errno: uv_errno(&error), syscall: "write" };
+        connection.write_error = Some(error);
+        let Some(connection) = self.connections.get(id) else { return };
+        if connection.parked.is_none()
+            && self.verdict(slot, connection, Loss::WriteRefused) == Verdict::SendFresh
+        {
+            self.replace(id, slot, Verdict::SendFresh, report);
+        } else if connection.ended {
+            self.report_loss(id, slot, report);
+        } else {
+            connection.wake();
+        }
+    }
+
+    /// The lane gets another connection, or none until it writes.
+    fn replace(&mut self, id: ConnectionId, slot: u32, verdict: Verdict, report: LossReport) {
+        let Some(mut connection) = self.connections.remove(id) else { return };
+        self.deadlines.remove(connection.entry.take());
+        let Some(lane) = self.lane(slot) else { return };
+        let epoch = lane.epoch;
+        lane.state = State::Lost;
+        lane.fin_wanted |= connection.fin != Fin::None;
+        match verdict {
+            // Nothing was sent, and perhaps nothing was written yet.
+            Verdict::Select if connection.out.is_empty() => {}
+            Verdict::Select => {
+                lane.pending = std::mem::take(&mut connection.out);
+                self.select(slot);
+            }
+            Verdict::SendFresh => {
+                lane.pending = std::mem::take(&mut connection.out);
+                self.start_connect(slot, Cause::Fresh, None);
+            }
+            Verdict::Retry => {
+                lane.retried = true;
+                lane.sent = false;
+                lane.pending = super::out_queue::OutQueue::default();
+                // All of it is in the replay buffer, which is bounded by itself.
+                let outstanding = connection.out.outstanding(epoch);
+                if let Some(bytes) = lane.replay.whole() {
+                    lane.pending.push(bytes);
+                }
+                if outstanding > 0 {
+                    self.report(event::WRITTEN, self.lane_ref(slot), outstanding.cast_signed(), &[]);
+                }
+                self.start_connect(slot, Cause::Retry(report), None);
+            }
+            Verdict::Report => {}
+        }
+    }
+
+    /// JavaScript is told. After EOF the connection stays for what is still to
+    /// be written; after an error it is of no use.
+    pub(super) fn report_loss(&mut self, id: ConnectionId, slot: u32, report: LossReport) {
+        match report {
+            LossReport::End => self.report(event::END, self.lane_ref(slot), 0, &[]),
+            LossReport::Error { errno, syscall } => {
+                self.drop_connection(id);
+                self.set_state(slot, State::Failed);
+                self.report(event::ERROR, self.lane_ref(slot), errno, syscall.as_bytes());
+            }
+        }
+    }
+
+    fn lose_parked(&mut self, id: ConnectionId, reason: CloseReason) {
+        let Some(connection) = self.connections.get(id) else { return };
+        let slot = connection.lane;
+        self.drop_connection(id);
+        self.set_state(slot, State::Lost);
+        self.report(event::CLOSED, self.lane_ref(slot), reason as i32, &[]);
+    }
+
+    pub(super) fn deadline_fired(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.entry = None;
+        let Some(parked) = connection.parked else { return };
+        let Some(deadline) = parked.deadline else { return };
+        if Instant::now() < deadline {
+            self.deadlines.arm(id, &mut connection.entry, deadline);
+            return;
+        }
+        self.lose_parked(id, if parked.by_age { CloseReason::Ttl } else { CloseReason::IdleTimeout });
+    }
+
+    pub(super) fn spawn_task(&self, id: ConnectionId) {
+        tokio::task::spawn_local(Self::serve(Weak::clone(&self.me), id));
+    }
+
+    /// A strong reference for a task that must outlive this call.
+    pub(super) fn handle(&self) -> Option<Rc<RefCell<Self>>> {
+        self.me.upgrade()
+    }
+}

@@ -1,0 +1,80 @@
+//! The idle connections of one destination, the most recently parked last.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::connection::ConnectionId;
+use crate::connect::Destination;
+
+/// Idle connections by destination. Destinations are compared whole: two that
+/// differ in any option never share a connection.
+#[derive(Default)]
+pub struct IdleSet {
+    by_destination: HashMap<Rc<Destination>, Vec<ConnectionId>>,
+}
+
+impl IdleSet {
+    pub fn insert(&mut self, destination: &Rc<Destination>, connection: ConnectionId) {
+        if let Some(list) = self.by_destination.get_mut(destination) {
+            list.push(connection);
+        } else {
+            self.by_destination.insert(Rc::clone(destination), vec![connection]);
+        }
+    }
+
+    pub fn remove(&mut self, destination: &Rc<Destination>, connection: ConnectionId) {
+        let Some(list) = self.by_destination.get_mut(destination) else { return };
+        // From the end: the one that is taken is mostly the one parked last.
+        if let Some(at) = list.iter().rposition(|&idle| idle == connection) {
+            list.remove(at);
+        }
+        if list.is_empty() {
+            self.by_destination.remove(destination);
+        }
+    }
+
+    /// Takes out the connection that was parked last: it has the longest part
+    /// of the server's idle limit before it.
+    pub fn take(&mut self, destination: &Rc<Destination>) -> Option<ConnectionId> {
+        let list = self.by_destination.get_mut(destination)?;
+        let connection = list.pop();
+        if list.is_empty() {
+            self.by_destination.remove(destination);
+        }
+        connection
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn destination(agent: u32) -> Rc<Destination> {
+        Rc::new(Destination::for_test(agent))
+    }
+
+    #[test]
+    fn gives_back_the_connection_parked_last() {
+        let mut idle = IdleSet::default();
+        let here = destination(1);
+        idle.insert(&here, ConnectionId(1));
+        idle.insert(&here, ConnectionId(2));
+        idle.insert(&here, ConnectionId(3));
+        idle.remove(&here, ConnectionId(3));
+        assert_eq!(idle.take(&here), Some(ConnectionId(2)));
+        assert_eq!(idle.take(&here), Some(ConnectionId(1)));
+        assert_eq!(idle.take(&here), None);
+    }
+
+    #[test]
+    fn destinations_do_not_mix_and_leave_nothing_behind() {
+        let mut idle = IdleSet::default();
+        idle.insert(&destination(1), ConnectionId(1));
+        assert_eq!(idle.take(&destination(2)), None);
+        assert_eq!(idle.take(&destination(1)), Some(ConnectionId(1)));
+        idle.insert(&destination(1), ConnectionId(1));
+        idle.remove(&destination(1), ConnectionId(7));
+        idle.remove(&destination(1), ConnectionId(1));
+        assert!(idle.by_destination.is_empty());
+    }
+}

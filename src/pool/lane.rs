@@ -1,0 +1,125 @@
+//! A lane, as far as Rust knows it: what JavaScript calls the socket, and the
+//! state of the request on it.
+
+use std::rc::Rc;
+
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+
+use super::connection::ConnectionId;
+use super::out_queue::OutQueue;
+use crate::connect::Destination;
+use crate::exchange::Replay;
+
+pub struct Lane {
+    /// Goes up with each request; what speaks of an older one is late.
+    pub epoch: u32,
+    pub destination: Rc<Destination>,
+    pub limits: Limits,
+    pub guards: Guards,
+    pub state: State,
+    /// A `ClientRequest` has it, so that nothing is lost when a connection is
+    /// exchanged before the first byte. Not so for a raw socket.
+    pub http: bool,
+    /// A byte of this exchange has been accepted by a kernel.
+    pub sent: bool,
+    /// The caller allows the request to be sent twice.
+    pub replayable: bool,
+    /// The request was sent again already.
+    pub retried: bool,
+    pub replay: Replay,
+    /// What was written while there was no connection.
+    pub pending: OutQueue,
+    /// FIN was asked for while there was no connection.
+    pub fin_wanted: bool,
+    /// PARK came while there was no connection: the limit in ms.
+    pub park_wanted: Option<Option<u32>>,
+    /// An attempt that waits for JavaScript.
+    pub proceed: Option<oneshot::Sender<()>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes that may be read before JavaScript has consumed them.
+    pub read_ahead: u32,
+    pub max_replay: usize,
+}
+
+/// Where JavaScript has a say before a connection is used.
+#[derive(Clone, Copy, Debug)]
+pub struct Guards {
+    /// Before each attempt at an address.
+    pub attempt: bool,
+    /// Before the first byte is written.
+    pub connect: bool,
+}
+
+pub enum State {
+    /// JavaScript resolves the name.
+    Resolving { serial: u32, cause: Cause },
+    Connecting { serial: u32, cause: Cause, task: AbortHandle },
+    /// Connected; JavaScript has not let it pass yet.
+    Gated(ConnectionId),
+    Bound(ConnectionId),
+    /// The connection went before the first byte was written: the first write chooses another.
+    Lost,
+    /// JavaScript has been told of a failure and is about to close the lane.
+    Failed,
+}
+
+/// Why a connection is made.
+#[derive(Clone, Copy, Debug)]
+pub enum Cause {
+    /// The lane is new.
+    First,
+    /// Rules R2 and R3: nothing has been sent.
+    Fresh,
+    /// Rule R4. If it cannot be had, the caller sees the loss that led to it.
+    Retry(LossReport),
+}
+
+/// How JavaScript is told that a connection was lost.
+#[derive(Clone, Copy, Debug)]
+pub enum LossReport {
+    End,
+    Error { errno: i32, syscall: &'static str },
+}
+
+impl Lane {
+    pub fn new(epoch: u32, destination: Rc<Destination>, limits: Limits, guards: Guards) -> Self {
+        Self {
+            epoch,
+            destination,
+            limits,
+            guards,
+            state: State::Lost,
+            http: false,
+            sent: false,
+            replayable: false,
+            retried: false,
+            replay: Replay::new(),
+            pending: OutQueue::default(),
+            fin_wanted: false,
+            park_wanted: None,
+            proceed: None,
+        }
+    }
+
+    /// A new request begins.
+    pub fn begin(&mut self, epoch: u32, http: bool) {
+        self.epoch = epoch;
+        self.http = http;
+        self.sent = false;
+        self.replayable = false;
+        self.retried = false;
+        self.replay.forget();
+        self.park_wanted = None;
+    }
+
+    pub fn connection(&self) -> Option<ConnectionId> {
+        match self.state {
+            State::Bound(id) | State::Gated(id) => Some(id),
+            _ => None,
+        }
+    }
+}

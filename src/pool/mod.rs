@@ -1,0 +1,142 @@
+//! The pool of one JavaScript environment: its lanes, its connections, and
+//! which lane has which connection.
+//!
+//! All of it is one value that only the runtime's thread touches. `requests`
+//! applies what JavaScript asks for, `connections` what the network does; both
+//! leave reports in a batch that goes to JavaScript at the end of the turn.
+
+mod clock;
+mod connecting;
+mod connection;
+mod connections;
+mod deadlines;
+mod idle;
+mod lane;
+mod out_queue;
+mod requests;
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use tokio::task::AbortHandle;
+
+pub use lane::{Guards, Limits};
+pub use requests::{Cold, Open};
+
+use crate::binding::link::Link;
+use crate::binding::records::{Batch, LaneRef};
+use connection::Connections;
+use deadlines::Deadlines;
+use idle::IdleSet;
+use lane::Lane;
+
+pub struct Pool {
+    me: Weak<RefCell<Pool>>,
+    link: Arc<Link>,
+    lanes: Vec<Option<Lane>>,
+    connections: Connections,
+    idle: IdleSet,
+    deadlines: Deadlines,
+    deadlines_waker: Option<Waker>,
+    batch: Batch,
+    flush_waker: Option<Waker>,
+    flush_due: bool,
+    /// Names connects, so that an answer that is late can be told.
+    serial: u32,
+    tasks: Vec<AbortHandle>,
+}
+
+impl Pool {
+    /// Makes the pool and the two tasks that serve it.
+    pub fn start(link: Arc<Link>) -> Rc<RefCell<Self>> {
+        let pool = Rc::new_cyclic(|me| {
+            RefCell::new(Self {
+                me: Weak::clone(me),
+                link,
+                lanes: Vec::new(),
+                connections: Connections::default(),
+                idle: IdleSet::default(),
+                deadlines: Deadlines::default(),
+                deadlines_waker: None,
+                batch: Batch::new(),
+                flush_waker: None,
+                flush_due: false,
+                serial: 0,
+                tasks: Vec::new(),
+            })
+        });
+        let flusher = tokio::task::spawn_local(Self::flusher(Rc::clone(&pool)));
+        let watch = tokio::task::spawn_local(Self::deadline_watch(Rc::clone(&pool)));
+        pool.borrow_mut().tasks = vec![flusher.abort_handle(), watch.abort_handle()];
+        pool
+    }
+
+    /// The environment is gone: everything ends at once.
+    pub fn end(&mut self) {
+        for slot in 0..self.lanes.len() as u32 {
+            self.close_lane(slot, false);
+        }
+        for task in self.tasks.drain(..) {
+            task.abort();
+        }
+    }
+
+    /// Hands the batch over at the end of the turn. The waker puts it behind
+    /// all tasks that are ready now, so that what they report goes along.
+    async fn flusher(pool: Rc<RefCell<Self>>) {
+        poll_fn::<(), _>(|cx| {
+            let mut pool = pool.borrow_mut();
+            pool.flush_waker = Some(cx.waker().clone());
+            pool.flush();
+            crate::runtime::look();
+            Poll::Pending
+        })
+        .await;
+    }
+
+    async fn deadline_watch(pool: Rc<RefCell<Self>>) {
+        poll_fn::<(), _>(|cx| {
+            let mut pool = pool.borrow_mut();
+            pool.deadlines_waker = Some(cx.waker().clone());
+            while let Poll::Ready(Some(id)) = pool.deadlines.poll_expired(cx) {
+                pool.deadline_fired(id);
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn flush(&mut self) {
+        self.flush_due = false;
+        if !self.batch.is_empty() {
+            self.link.deliver(&mut self.batch);
+            self.batch.clear();
+        }
+    }
+
+    fn report(&mut self, head: i32, lane: LaneRef, arg: i32, text: &[u8]) {
+        self.batch.push(head, lane, arg, text);
+        self.flush_soon();
+    }
+
+    fn flush_soon(&mut self) {
+        if !self.flush_due {
+            self.flush_due = true;
+            if let Some(waker) = &self.flush_waker {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    fn lane(&mut self, slot: u32) -> Option<&mut Lane> {
+        self.lanes.get_mut(slot as usize)?.as_mut()
+    }
+
+    fn lane_ref(&self, slot: u32) -> LaneRef {
+        let lane = self.lanes.get(slot as usize).and_then(Option::as_ref);
+        LaneRef { slot, epoch: lane.map_or(0, |lane| lane.epoch) }
+    }
+}

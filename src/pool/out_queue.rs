@@ -1,0 +1,174 @@
+//! Bytes that the kernel has not taken yet, and the marks at which JavaScript
+//! wants to hear that it has.
+
+use std::collections::VecDeque;
+
+#[derive(Default)]
+pub struct OutQueue {
+    chunks: VecDeque<Vec<u8>>,
+    /// Bytes of the first chunk that are gone already.
+    head: usize,
+    pushed: u64,
+    flushed: u64,
+    marks: VecDeque<Mark>,
+}
+
+struct Mark {
+    position: u64,
+    epoch: u32,
+    bytes: u32,
+}
+
+/// Small writes are gathered into chunks of this size.
+const GATHER: usize = 16 * 1024;
+
+impl OutQueue {
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    /// The next bytes to write.
+    pub fn front(&self) -> Option<&[u8]> {
+        self.chunks.front().map(|chunk| &chunk[self.head..])
+    }
+
+    pub fn push(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.pushed += bytes.len() as u64;
+        match self.chunks.back_mut() {
+            Some(last) if last.len() + bytes.len() <= GATHER => last.extend_from_slice(bytes),
+            _ => self.chunks.push_back(bytes.to_vec()),
+        }
+    }
+
+    /// Takes a whole buffer, of which the first `from` bytes are written already.
+    pub fn push_owned(&mut self, bytes: Vec<u8>, from: usize) {
+        if from >= bytes.len() {
+            return;
+        }
+        if self.chunks.is_empty() {
+            self.pushed += (bytes.len() - from) as u64;
+            self.head = from;
+            self.chunks.push_back(bytes);
+        } else if from == 0 {
+            self.pushed += bytes.len() as u64;
+            self.chunks.push_back(bytes);
+        } else {
+            self.push(&bytes[from..]);
+        }
+    }
+
+    /// Asks for a report of `bytes` when all that is queued now has left.
+    pub fn mark(&mut self, epoch: u32, bytes: u32) {
+        self.marks.push_back(Mark { position: self.pushed, epoch, bytes });
+    }
+
+    /// The kernel took `count` bytes of the front.
+    pub fn advance(&mut self, count: usize) {
+        self.flushed += count as u64;
+        self.head += count;
+        if self.chunks.front().is_some_and(|chunk| self.head >= chunk.len()) {
+            self.head = 0;
+            let chunk = self.chunks.pop_front();
+            // An upload gives its memory back as it goes; the queue's own is small.
+            drop(chunk);
+        }
+    }
+
+    /// The next mark that has been reached: its epoch and its bytes.
+    pub fn reached(&mut self) -> Option<(u32, u32)> {
+        let flushed = self.flushed;
+        let mark = self.marks.pop_front_if(|mark| mark.position <= flushed)?;
+        Some((mark.epoch, mark.bytes))
+    }
+
+    /// The bytes of all marks of `epoch` that have not been reached.
+    pub fn outstanding(&self, epoch: u32) -> u32 {
+        self.marks.iter().filter(|mark| mark.epoch == epoch).map(|mark| mark.bytes).sum()
+    }
+
+    /// Moves everything of `other` to the end of this queue.
+    pub fn append(&mut self, other: &mut Self) {
+        let mut other = std::mem::take(other);
+        let base = self.pushed.wrapping_sub(other.flushed);
+        self.pushed += other.pushed - other.flushed;
+        if self.chunks.is_empty() {
+            self.head = other.head;
+        } else if other.head > 0
+            && let Some(first) = other.chunks.front_mut()
+        {
+            first.drain(..other.head);
+        }
+        self.chunks.append(&mut other.chunks);
+        for mut mark in other.marks {
+            mark.position = base.wrapping_add(mark.position);
+            self.marks.push_back(mark);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drain(queue: &mut OutQueue, mut count: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while count > 0 {
+            let Some(front) = queue.front() else { break };
+            let take = front.len().min(count);
+            bytes.extend_from_slice(&front[..take]);
+            queue.advance(take);
+            count -= take;
+        }
+        bytes
+    }
+
+    #[test]
+    fn bytes_leave_in_the_order_they_came() {
+        let mut queue = OutQueue::default();
+        queue.push(b"ab");
+        queue.push(b"cd");
+        queue.push_owned(b"xxefg".to_vec(), 2);
+        queue.push_owned(vec![b'h'; 3], 0);
+        assert_eq!(drain(&mut queue, 3), b"abc");
+        assert_eq!(drain(&mut queue, 99), b"defghhh");
+        assert!(queue.is_empty());
+        queue.push_owned(b"12345".to_vec(), 4);
+        assert_eq!(drain(&mut queue, 99), b"5");
+    }
+
+    #[test]
+    fn a_mark_is_reached_with_the_last_byte_before_it() {
+        let mut queue = OutQueue::default();
+        queue.push(b"abcd");
+        queue.mark(7, 4);
+        queue.push(b"ef");
+        queue.mark(8, 2);
+        drain(&mut queue, 3);
+        assert_eq!(queue.reached(), None);
+        assert_eq!(queue.outstanding(7), 4);
+        drain(&mut queue, 1);
+        assert_eq!(queue.reached(), Some((7, 4)));
+        assert_eq!(queue.reached(), None);
+        drain(&mut queue, 2);
+        assert_eq!(queue.reached(), Some((8, 2)));
+    }
+
+    #[test]
+    fn an_appended_queue_keeps_its_marks_in_place() {
+        let (mut first, mut second) = (OutQueue::default(), OutQueue::default());
+        first.push(b"ab");
+        drain(&mut first, 1);
+        second.push_owned(b"..cdef".to_vec(), 2);
+        second.mark(1, 4);
+        drain(&mut second, 1);
+        second.push(b"g");
+        first.append(&mut second);
+        assert!(second.is_empty());
+        assert_eq!(drain(&mut first, 4), b"bdef");
+        assert_eq!(first.reached(), Some((1, 4)));
+        assert_eq!(drain(&mut first, 9), b"g");
+    }
+}

@@ -1,0 +1,408 @@
+//! What JavaScript asks for, row by row, in the order in which it asked.
+
+use std::io;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Pool;
+use super::clock;
+use super::connection::{Connection, ConnectionId, Fin, Parked};
+use super::deadlines;
+use super::lane::{Cause, Guards, Lane, Limits, State};
+use crate::binding::records::{Malformed, Op, Payload, Submission, event, rebound};
+use crate::connect::Destination;
+use crate::error::CloseReason;
+use crate::exchange::{Facts, Loss, Verdict, judge};
+
+/// Requests that are too rare for a row.
+pub enum Cold {
+    Open(Box<Open>),
+    /// The answer to [`event::RESOLVE`]: the addresses, or none if JavaScript
+    /// refuses or failed.
+    Resolved { serial: u32, addresses: Option<Vec<IpAddr>> },
+}
+
+/// A new lane.
+pub struct Open {
+    pub destination: Destination,
+    pub limits: Limits,
+    pub guards: Guards,
+    /// Resolved in JavaScript already.
+    pub addresses: Option<Vec<IpAddr>>,
+}
+
+impl Pool {
+    /// Applies all rows of one tick of JavaScript.
+    pub fn apply(&mut self, submission: &mut Submission<Cold>) -> Result<(), Malformed> {
+        submission.drain(|slot, epoch, request, cold| {
+            if let Op::Cold { index } = request {
+                match cold.get_mut(index).and_then(Option::take) {
+                    Some(Cold::Open(open)) => self.open(slot, epoch, *open),
+                    Some(Cold::Resolved { serial, addresses }) => self.resolved(slot, serial, addresses),
+                    None => {}
+                }
+                return;
+            }
+            if let Op::Lease { http, received } = request {
+                self.lease(slot, epoch, http, received);
+                return;
+            }
+            // Anything else speaks of the request that the lane has now.
+            if self.lane(slot).is_none_or(|lane| lane.epoch != epoch) {
+                return;
+            }
+            match request {
+                Op::Cold { .. } | Op::Lease { .. } => {}
+                Op::Write { bytes, replayable, notify } => self.write(slot, bytes, replayable, notify),
+                Op::Shutdown => self.shutdown(slot),
+                Op::Park { limit_ms, received } => self.park(slot, limit_ms, received),
+                Op::Close { reset } => self.close_lane(slot, reset),
+                Op::Consumed { bytes } => self.consumed(slot, bytes),
+                Op::Proceed { attempt } => self.proceed(slot, attempt),
+                Op::NoDelay(on) => self.with_stream(slot, |connection| connection.stream.set_no_delay(on)),
+                Op::KeepAlive(ms) => {
+                    let delay = ms.map(|ms| Duration::from_millis(ms.into()));
+                    self.with_stream(slot, |connection| connection.stream.set_keep_alive(delay));
+                }
+            }
+        })
+    }
+
+    fn open(&mut self, slot: u32, epoch: u32, open: Open) {
+        // A slot is only given away again after its CLOSE, so this finds nothing.
+        self.close_lane(slot, false);
+        let at = slot as usize;
+        if self.lanes.len() <= at {
+            self.lanes.resize_with(at + 1, || None);
+        }
+        let lane = Lane::new(epoch, Rc::new(open.destination), open.limits, open.guards);
+        self.lanes[at] = Some(lane);
+        self.start_connect(slot, Cause::First, open.addresses);
+    }
+
+    /// A new request begins on the lane: on its connection if that is alive,
+    /// else the first write chooses another one.
+    fn lease(&mut self, slot: u32, epoch: u32, http: bool, received: u32) {
+        let Some(lane) = self.lane(slot) else { return };
+        lane.begin(epoch, http);
+        let read_ahead = lane.limits.read_ahead;
+        let Some(id) = lane.connection() else { return };
+        let Some(connection) = self.connections.get_mut(id) else { return };
+
+        let now = Instant::now();
+        let reason = if connection.received != received {
+            // Bytes are on their way to JavaScript that belong to no request.
+            Some(CloseReason::UnexpectedData)
+        } else if connection.ended || connection.write_error.is_some() {
+            Some(CloseReason::PeerClosedIdle)
+        } else if connection.is_expired(now) {
+            Some(CloseReason::IdleTimeout)
+        } else {
+            None
+        };
+        let was_parked = connection.parked.take().is_some();
+        connection.served += 1;
+        connection.received = 0;
+        let stalled = connection.window == 0;
+        connection.window = read_ahead;
+        if stalled {
+            connection.wake();
+        }
+        // Bytes of the request before are still on their way out: what is
+        // written now goes behind them, and nobody can say of a loss which it hit.
+        let sent = !connection.out.is_empty();
+        if was_parked {
+            let destination = Rc::clone(&connection.destination);
+            self.idle.remove(&destination, id);
+        }
+        if reason.is_some() {
+            self.drop_connection(id);
+            self.set_state(slot, State::Lost);
+        } else if let Some(lane) = self.lane(slot) {
+            lane.sent = sent;
+        }
+    }
+
+    fn write(&mut self, slot: u32, payload: Payload<'_>, replayable: bool, notify: u32) {
+        self.before_first_write(slot, replayable);
+        let Some(lane) = self.lane(slot) else { return };
+        let (epoch, limit) = (lane.epoch, lane.limits.max_replay);
+        lane.replay.push(payload.as_slice(), limit);
+        match lane.state {
+            State::Bound(id) => self.write_to(slot, id, payload, notify),
+            State::Failed => {}
+            _ => {
+                match payload {
+                    Payload::Inline(bytes) => lane.pending.push(bytes),
+                    Payload::Blob(bytes) => lane.pending.push_owned(bytes, 0),
+                }
+                if notify > 0 {
+                    lane.pending.mark(epoch, notify);
+                }
+            }
+        }
+    }
+
+    /// Rule R2: before the first byte of a request, a connection that was used
+    /// before gets a last look, and another one takes its place if need be.
+    fn before_first_write(&mut self, slot: u32, replayable: bool) {
+        let Some(lane) = self.lane(slot) else { return };
+        if lane.sent || !lane.pending.is_empty() {
+            return;
+        }
+        let http = lane.http;
+        lane.replayable = replayable;
+        match lane.state {
+            State::Bound(id) => {
+                let Some(connection) = self.connections.get(id) else { return };
+                if connection.served == 0 || !http || !connection.out.is_empty() {
+                    return;
+                }
+                if !connection.is_usable(Instant::now()) {
+                    self.drop_connection(id);
+                    self.select(slot);
+                }
+            }
+            State::Lost => self.select(slot),
+            _ => return,
+        }
+        let Some(lane) = self.lane(slot) else { return };
+        if replayable {
+            lane.replay.start();
+        }
+    }
+
+    fn write_to(&mut self, slot: u32, id: ConnectionId, payload: Payload<'_>, notify: u32) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if connection.write_error.is_some() {
+            return;
+        }
+        let mut written = 0;
+        if connection.out.is_empty() {
+            match connection.stream.try_write(payload.as_slice()) {
+                Ok(count) => written = count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => {
+                    // Queued all the same: if the first write was refused whole
+                    // (rule R3), these bytes go to the next connection.
+                    connection.out.push(payload.as_slice());
+                    self.write_failed(id, error);
+                    return;
+                }
+            }
+        }
+        if written > 0 {
+            self.mark_sent(slot);
+        }
+        let whole = written == payload.as_slice().len();
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if !whole {
+            match payload {
+                Payload::Inline(bytes) => connection.out.push(&bytes[written..]),
+                Payload::Blob(bytes) => connection.out.push_owned(bytes, written),
+            }
+            connection.wake();
+        }
+        if notify > 0 {
+            if whole && connection.out.is_empty() {
+                self.report(event::WRITTEN, self.lane_ref(slot), notify.cast_signed(), &[]);
+            } else {
+                let epoch = self.lane_ref(slot).epoch;
+                if let Some(connection) = self.connections.get_mut(id) {
+                    connection.out.mark(epoch, notify);
+                }
+            }
+        }
+    }
+
+    /// Finds a connection for a request of which nothing has been sent: the
+    /// idle one that was used last, or a new one.
+    pub(super) fn select(&mut self, slot: u32) {
+        let Some(lane) = self.lane(slot) else { return };
+        let destination = Rc::clone(&lane.destination);
+        let read_ahead = lane.limits.read_ahead;
+        let now = Instant::now();
+        while let Some(id) = self.idle.take(&destination) {
+            let Some(connection) = self.connections.get_mut(id) else { continue };
+            let usable = connection.out.is_empty() && connection.is_usable(now);
+            let owner = connection.lane;
+            let from = self.lane_ref(owner);
+            self.set_state(owner, State::Lost);
+            if !usable {
+                self.drop_connection(id);
+                self.report(event::CLOSED, from, CloseReason::PeerClosedIdle as i32, &[]);
+                continue;
+            }
+            self.report(event::CLOSED, from, CloseReason::Taken as i32, &[]);
+            let Some(connection) = self.connections.get_mut(id) else { return };
+            connection.lane = slot;
+            connection.parked = None;
+            connection.served += 1;
+            connection.received = 0;
+            connection.window = read_ahead;
+            connection.wake();
+            let addresses = connection.address_text();
+            self.set_state(slot, State::Bound(id));
+            self.report(event::REBOUND, self.lane_ref(slot), rebound::IDLE, addresses.as_bytes());
+            return;
+        }
+        self.start_connect(slot, Cause::Fresh, None);
+    }
+
+    fn shutdown(&mut self, slot: u32) {
+        let Some(lane) = self.lane(slot) else { return };
+        if let Some(id) = lane.connection() {
+            if let Some(connection) = self.connections.get_mut(id)
+                && connection.fin == Fin::None
+            {
+                connection.fin = Fin::Wanted;
+                connection.wake();
+            }
+        } else if matches!(lane.state, State::Lost | State::Failed) {
+            self.report(event::FINISHED, self.lane_ref(slot), 0, &[]);
+        } else {
+            lane.fin_wanted = true;
+        }
+    }
+
+    pub(super) fn park(&mut self, slot: u32, limit_ms: Option<u32>, received: u32) {
+        let Some(lane) = self.lane(slot) else { return };
+        lane.replay.forget();
+        let destination = Rc::clone(&lane.destination);
+        let id = match lane.state {
+            State::Bound(id) => id,
+            State::Lost => {
+                self.report(event::CLOSED, self.lane_ref(slot), CloseReason::PeerClosedIdle as i32, &[]);
+                return;
+            }
+            _ => {
+                lane.park_wanted = Some(limit_ms);
+                return;
+            }
+        };
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let limit = limit_ms.map(|ms| Duration::from_millis(ms.into()));
+        let now = Instant::now();
+        let idle_deadline = deadlines::deadline(connection.last_read, limit, connection.opened, None);
+        let deadline = deadlines::deadline(connection.last_read, limit, connection.opened, destination.ttl);
+        let by_age = deadline != idle_deadline;
+        let reason = if connection.received != received {
+            Some(CloseReason::UnexpectedData)
+        } else if connection.ended || connection.write_error.is_some() || connection.fin != Fin::None {
+            Some(CloseReason::PeerClosedIdle)
+        } else if deadline.is_some_and(|deadline| deadline <= now) {
+            Some(if by_age { CloseReason::Ttl } else { CloseReason::IdleTimeout })
+        } else {
+            None
+        };
+        if let Some(reason) = reason {
+            self.drop_connection(id);
+            self.set_state(slot, State::Lost);
+            self.report(event::CLOSED, self.lane_ref(slot), reason as i32, &[]);
+            return;
+        }
+        let was_parked = connection.parked.is_some();
+        let wall_deadline = deadline.map(|deadline| clock::uptime().plus(deadline - now));
+        connection.parked = Some(Parked { deadline, wall_deadline, by_age });
+        if let Some(deadline) = deadline {
+            self.deadlines.arm(id, &mut connection.entry, deadline);
+            if let Some(waker) = &self.deadlines_waker {
+                waker.wake_by_ref();
+            }
+        }
+        if connection.window == 0 {
+            // Its task does not look at the socket while JavaScript has not caught up.
+            connection.window = 1;
+            connection.wake();
+        }
+        if !was_parked {
+            self.idle.insert(&destination, id);
+        }
+    }
+
+    pub(super) fn close_lane(&mut self, slot: u32, reset: bool) {
+        let Some(lane) = self.lanes.get_mut(slot as usize).and_then(Option::take) else { return };
+        match lane.state {
+            State::Connecting { task, .. } => task.abort(),
+            State::Bound(id) | State::Gated(id) => {
+                if reset && let Some(connection) = self.connections.get(id) {
+                    connection.stream.reset_on_close();
+                }
+                self.drop_connection(id);
+            }
+            State::Resolving { .. } | State::Lost | State::Failed => {}
+        }
+    }
+
+    fn consumed(&mut self, slot: u32, bytes: u32) {
+        self.with_stream(slot, |connection| {
+            let stalled = connection.window == 0;
+            connection.window += bytes;
+            if stalled {
+                connection.wake();
+            }
+        });
+    }
+
+    fn proceed(&mut self, slot: u32, attempt: u32) {
+        let Some(lane) = self.lane(slot) else { return };
+        if attempt > 0 {
+            if let Some(sender) = lane.proceed.take() {
+                // The attempt may have been given up meanwhile.
+                let _ = sender.send(());
+            }
+        } else if let State::Gated(id) = lane.state {
+            lane.state = State::Bound(id);
+            self.bind_pending(slot, id);
+        }
+    }
+
+    fn with_stream(&mut self, slot: u32, apply: impl FnOnce(&mut Connection)) {
+        let Some(id) = self.lane(slot).and_then(|lane| lane.connection()) else { return };
+        if let Some(connection) = self.connections.get_mut(id) {
+            apply(connection);
+        }
+    }
+
+    pub(super) fn set_state(&mut self, slot: u32, state: State) {
+        if let Some(lane) = self.lane(slot) {
+            lane.state = state;
+        }
+    }
+
+    pub(super) fn mark_sent(&mut self, slot: u32) {
+        if let Some(lane) = self.lane(slot) {
+            lane.sent = true;
+        }
+    }
+
+    /// Closes a connection and takes it out of everything that knows of it.
+    pub(super) fn drop_connection(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.remove(id) else { return };
+        if connection.parked.is_some() {
+            self.idle.remove(&connection.destination, id);
+        }
+        connection.wake();
+        self.deadlines.remove(connection.entry);
+    }
+
+    /// The verdict on a lost connection that a request is on.
+    pub(super) fn verdict(&self, slot: u32, connection: &Connection, loss: Loss) -> Verdict {
+        let Some(lane) = self.lanes.get(slot as usize).and_then(Option::as_ref) else { return Verdict::Report };
+        if !lane.http {
+            return Verdict::Report;
+        }
+        judge(Facts {
+            reused: connection.served > 0,
+            sent: lane.sent,
+            answered: connection.received > 0,
+            replayable: lane.replayable,
+            kept: lane.replay.whole().is_some(),
+            retried: lane.retried,
+            loss,
+        })
+    }
+}

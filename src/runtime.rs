@@ -1,0 +1,132 @@
+//! The thread that everything native runs on: one for the process, whatever
+//! the number of agents and worker threads, started with the first
+//! environment and never stopped (nothing may depend on an orderly end at
+//! `process.exit`).
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
+
+use tokio::sync::Notify;
+use tokio::task::LocalSet;
+
+use crate::binding::link::Link;
+use crate::binding::records::Submission;
+use crate::pool::Pool;
+
+/// What other threads see of the runtime.
+struct Shared {
+    /// The thread is about to sleep, or sleeps.
+    parked: AtomicBool,
+    /// Something has been submitted since the dispatcher last looked.
+    work: AtomicBool,
+    notify: Notify,
+    changes: Mutex<Vec<Change>>,
+}
+
+enum Change {
+    Attach(Arc<Link>),
+    Detach(Arc<Link>),
+}
+
+static SHARED: Shared = Shared {
+    parked: AtomicBool::new(false),
+    work: AtomicBool::new(false),
+    notify: Notify::const_new(),
+    changes: Mutex::new(Vec::new()),
+};
+
+/// Adds an environment; starts the thread if it is the first.
+pub fn attach(link: &Arc<Link>) -> io::Result<()> {
+    static STARTED: OnceLock<Result<(), io::ErrorKind>> = OnceLock::new();
+    let started = STARTED.get_or_init(|| {
+        let builder = thread::Builder::new().name("offloop".to_owned());
+        builder.spawn(run).map(drop).map_err(|error| error.kind())
+    });
+    started.map_err(io::Error::from)?;
+    change(Change::Attach(Arc::clone(link)));
+    Ok(())
+}
+
+/// Removes an environment and closes all its connections.
+pub fn detach(link: &Arc<Link>) {
+    change(Change::Detach(Arc::clone(link)));
+}
+
+fn change(change: Change) {
+    SHARED.changes.lock().unwrap_or_else(PoisonError::into_inner).push(change);
+    wake();
+}
+
+/// Lets the dispatcher look at the queues. A system call is made only if the
+/// thread sleeps: of `work` set here and `parked` set there, each side reads
+/// the other's after writing its own, so one of them always sees both.
+pub fn wake() {
+    SHARED.work.store(true, Ordering::SeqCst);
+    if SHARED.parked.swap(false, Ordering::SeqCst) {
+        SHARED.notify.notify_one();
+    }
+}
+
+/// As [`wake`], from the thread itself: while it is too busy to sleep, nobody
+/// else tells the dispatcher of work.
+pub fn look() {
+    if SHARED.work.load(Ordering::SeqCst) {
+        SHARED.notify.notify_one();
+    }
+}
+
+fn run() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .max_blocking_threads(16)
+        .on_thread_park(|| {
+            SHARED.parked.store(true, Ordering::SeqCst);
+            if SHARED.work.load(Ordering::SeqCst) {
+                SHARED.parked.store(false, Ordering::SeqCst);
+                SHARED.notify.notify_one();
+            }
+        })
+        .on_thread_unpark(|| SHARED.parked.store(false, Ordering::SeqCst))
+        .build()
+        .expect("epoll, kqueue or a completion port is there on every supported system");
+    runtime.block_on(LocalSet::new().run_until(dispatch()));
+}
+
+/// Applies what the environments submit, until it finds nothing.
+async fn dispatch() {
+    let mut environments: Vec<(Arc<Link>, Rc<RefCell<Pool>>)> = Vec::new();
+    let mut submission = Submission::new();
+    loop {
+        if !SHARED.work.swap(false, Ordering::SeqCst) {
+            SHARED.notify.notified().await;
+            continue;
+        }
+        let changes = std::mem::take(&mut *SHARED.changes.lock().unwrap_or_else(PoisonError::into_inner));
+        for change in changes {
+            match change {
+                Change::Attach(link) => environments.push((Arc::clone(&link), Pool::start(link))),
+                Change::Detach(link) => environments.retain(|(other, pool)| {
+                    let keep = !Arc::ptr_eq(other, &link);
+                    if !keep {
+                        pool.borrow_mut().end();
+                    }
+                    keep
+                }),
+            }
+        }
+        for (link, pool) in &environments {
+            if link.take_submission(&mut submission) {
+                let applied = pool.borrow_mut().apply(&mut submission);
+                debug_assert!(applied.is_ok(), "the two halves disagree about the records");
+                submission.clear();
+            }
+        }
+        // The connections that were woken have their turn before the next look.
+        tokio::task::yield_now().await;
+    }
+}

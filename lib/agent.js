@@ -32,6 +32,9 @@ function defineAgent(Base, name) {
     [name]: function (options) {
       if (!(this instanceof Agent)) return new Agent(options);
       Base.call(this, agentOptions(options));
+      // Node copies these options for every request, out of an object in V8's slow mode (its literal has
+      // a null prototype): 1.4 µs. In fast mode, with the same prototype and the same members: 0.4 µs.
+      this.options = Object.setPrototypeOf({ ...this.options }, null);
       this[kId] = lastId = (lastId + 1) >>> 0;
       this[kIdleLaneGone] = false;
       this[kCreatingSocket] = false;
@@ -83,7 +86,10 @@ function pooling(Base) {
     /** The agent's own limit of an idle connection in ms; the option may be changed while it runs. */
     _idleLimit() {
       const { freeSocketTimeout } = this.options;
-      const ms = typeof freeSocketTimeout === 'number' ? freeSocketTimeout : toDuration(freeSocketTimeout, 'freeSocketTimeout');
+      const ms =
+        typeof freeSocketTimeout === 'number'
+          ? freeSocketTimeout
+          : toDuration(freeSocketTimeout, 'freeSocketTimeout');
       return ms === 0 ? Infinity : ms;
     },
 
@@ -101,7 +107,10 @@ function serveOnce(agent, request) {
   request._last = true;
   // Headers given as an array, and Expect, have been written already.
   if (request._header && !request._removedConnection) {
-    request._header = request._header.replace(/\r\nConnection: keep-alive\r\n(?=[^]*$)/, '\r\nConnection: close\r\n');
+    request._header = request._header.replace(
+      /\r\nConnection: keep-alive\r\n(?=[^]*$)/,
+      '\r\nConnection: close\r\n',
+    );
   }
 }
 

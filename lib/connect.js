@@ -80,7 +80,8 @@ function nodeReason(options) {
   if (options.lookup != null && typeof options.lookup !== 'function') return '';
   if (options.autoSelectFamily != null && typeof options.autoSelectFamily !== 'boolean') return '';
   if (delay != null && !(Number.isInteger(delay) && delay >= 1 && delay <= MAX_DELAY)) return '';
-  if (options.keepAliveInitialDelay !== undefined && typeof options.keepAliveInitialDelay !== 'number') return '';
+  if (options.keepAliveInitialDelay !== undefined && typeof options.keepAliveInitialDelay !== 'number')
+    return '';
   if (options.objectMode || options.readableObjectMode || options.writableObjectMode) return '';
   if (options.blockList && !net.BlockList.isBlockList?.(options.blockList)) return '';
   return undefined;
@@ -119,7 +120,9 @@ class Plan {
     const isPath = options.path != null && options.path !== '';
     this.host = isPath ? options.path : options.host || 'localhost';
     this.noDelay = Boolean(options.noDelay);
-    this.keepAlive = options.keepAlive ? Math.max(0, Math.trunc(options.keepAliveInitialDelay ?? 0)) : undefined;
+    this.keepAlive = options.keepAlive
+      ? Math.max(0, Math.trunc(options.keepAliveInitialDelay ?? 0))
+      : undefined;
     this.isAddress = isPath || net.isIP(this.host) !== 0;
     this.blockList = isPath ? undefined : options.blockList;
     this.family = toFamily(options.family);
@@ -128,7 +131,9 @@ class Plan {
     const select = options.autoSelectFamily ?? net.getDefaultAutoSelectFamily();
     this.firstOnly = this.family !== 0 || Boolean(options.localAddress) || !select;
     this.port = isPath ? 0 : Number(options.port);
-    this.lookup = this.isAddress ? undefined : options.lookup || (isReplaced(dns.lookup) ? dns.lookup : undefined);
+    this.lookup = this.isAddress
+      ? undefined
+      : options.lookup || (isReplaced(dns.lookup) ? dns.lookup : undefined);
     /** What has to be true of a listener for it to guard later connections too. */
     this.guards = [];
 
@@ -156,7 +161,11 @@ class Plan {
 
   /** Whether JavaScript has to be asked before each connect. */
   get isGuarded() {
-    return this.lookup !== undefined || Boolean(this.blockList) || (GUARDS_NETWORK && process.permission !== undefined);
+    return (
+      this.lookup !== undefined ||
+      Boolean(this.blockList) ||
+      (GUARDS_NETWORK && process.permission !== undefined)
+    );
   }
 
   /** Starts what net.connect() starts at once: a lookup in JavaScript. Else the lane opens with this tick. */
@@ -226,7 +235,12 @@ class Plan {
         }
         const invalid = error ?? invalidAddress(found, this);
         if (invalid) failed(invalid);
-        else this.#admit(found.filter(isValid).map((one) => one.address), done, failed);
+        else
+          this.#admit(
+            found.filter(isValid).map((one) => one.address),
+            done,
+            failed,
+          );
       });
     });
   }

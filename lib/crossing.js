@@ -128,9 +128,11 @@ function hold(count) {
  */
 function write(slot, epoch, flags, chunk, encoding, notify) {
   if (typeof chunk === 'string') {
-    if (chunk.length > INLINE_STRING) return write(slot, epoch, flags, Buffer.from(chunk, encoding), '', notify);
+    if (chunk.length > INLINE_STRING)
+      return write(slot, epoch, flags, Buffer.from(chunk, encoding), '', notify);
     makeRoom(chunk.length * MAX_BYTES_PER_UNIT);
-    const count = encoding === 'latin1' ? bytesOut.latin1Write(chunk, bytes) : bytesOut.write(chunk, bytes, encoding);
+    const count =
+      encoding === 'latin1' ? bytesOut.latin1Write(chunk, bytes) : bytesOut.write(chunk, bytes, encoding);
     row(op.WRITE | (flags << 8), slot, epoch, notify, count);
     bytes += count;
     return count;

@@ -23,7 +23,11 @@ function toDuration(value, name) {
   }
   const ms = typeof value === 'string' ? parse(value) : value;
   if (ms === undefined) {
-    throw errors.invalidArgValue(name, value, "must be a number of milliseconds or a string such as '30s' or '5m'");
+    throw errors.invalidArgValue(
+      name,
+      value,
+      "must be a number of milliseconds or a string such as '30s' or '5m'",
+    );
   }
   if (!(ms >= 0)) throw errors.outOfRange(name, '>= 0', value);
   return ms;
@@ -32,7 +36,8 @@ function toDuration(value, name) {
 /** The duration of a timer, checked as Node checks it: a finite number that is not negative. */
 function toTimerDuration(msecs, name) {
   if (typeof msecs !== 'number') throw errors.invalidArgType(name, 'of type number', msecs);
-  if (!(msecs >= 0 && Number.isFinite(msecs))) throw errors.outOfRange(name, 'a non-negative finite number', msecs);
+  if (!(msecs >= 0 && Number.isFinite(msecs)))
+    throw errors.outOfRange(name, 'a non-negative finite number', msecs);
   if (msecs <= MAX_TIMER) return msecs;
   process.emitWarning(
     `${msecs} does not fit into a 32-bit signed integer.\nTimer duration was truncated to ${MAX_TIMER}.`,

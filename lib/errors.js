@@ -80,12 +80,20 @@ function invalidArgType(name, expected, actual) {
             : inspect(actual, { depth: -1 })
           : `type ${typeof actual} (${inspect(actual).slice(0, 28)})`;
   const kind = name.includes('.') ? 'property' : 'argument';
-  return coded(TypeError, 'ERR_INVALID_ARG_TYPE', `The "${name}" ${kind} must be ${expected}. Received ${received}`);
+  return coded(
+    TypeError,
+    'ERR_INVALID_ARG_TYPE',
+    `The "${name}" ${kind} must be ${expected}. Received ${received}`,
+  );
 }
 
 function invalidArgValue(name, actual, reason) {
   const kind = name.includes('.') ? 'property' : 'argument';
-  return coded(TypeError, 'ERR_INVALID_ARG_VALUE', `The ${kind} '${name}' ${reason}. Received ${inspect(actual)}`);
+  return coded(
+    TypeError,
+    'ERR_INVALID_ARG_VALUE',
+    `The ${kind} '${name}' ${reason}. Received ${inspect(actual)}`,
+  );
 }
 
 function outOfRange(name, range, actual) {

@@ -206,7 +206,8 @@ class Lane extends Duplex {
   _reported(code, flags, argument, text) {
     // The end may have been on its way while the lane went back into the pool.
     if (code === event.CLOSED) this.#loseParked(argument);
-    else if (this.#parked && (code === event.END || code === event.ERROR)) this.#loseParked(closeReason.PEER_CLOSED_IDLE);
+    else if (this.#parked && (code === event.END || code === event.ERROR))
+      this.#loseParked(closeReason.PEER_CLOSED_IDLE);
     else this.#resource.runInAsyncScope(this.#handle, this, code, flags, argument, text);
   }
 
@@ -390,7 +391,8 @@ class Lane extends Duplex {
     let flags = 0;
     if (this.#firstWrite) {
       this.#firstWrite = false;
-      if (this.#message !== null && isReplayable(this.#agent.options, this.#message)) flags = opFlag.REPLAYABLE;
+      if (this.#message !== null && isReplayable(this.#agent.options, this.#message))
+        flags = opFlag.REPLAYABLE;
     }
     // A string's length is close enough to decide by.
     const notify = this.#unreported + chunk.length >= REPORT_EVERY;

@@ -24,7 +24,8 @@ function agentOptions(given) {
   }
   const options = { ...given };
   options.keepAlive ??= true;
-  options.freeSocketTimeout ??= options.freeSocketKeepAliveTimeout ?? options.keepAliveTimeout ?? FREE_SOCKET_TIMEOUT;
+  options.freeSocketTimeout ??=
+    options.freeSocketKeepAliveTimeout ?? options.keepAliveTimeout ?? FREE_SOCKET_TIMEOUT;
   options.maxReadAheadBytes ??= MAX_READ_AHEAD;
   options.maxReplayBytes ??= MAX_REPLAY;
 
@@ -52,7 +53,8 @@ function checkNumber(value, name, min, max) {
 }
 
 function checkInteger(value, name, min, max) {
-  if (typeof value === 'number' && !Number.isInteger(value)) throw errors.outOfRange(name, 'an integer', value);
+  if (typeof value === 'number' && !Number.isInteger(value))
+    throw errors.outOfRange(name, 'an integer', value);
   checkNumber(value, name, min, max);
 }
 

@@ -5,11 +5,12 @@
 //! bytes out, rows and bytes in. They are touched on the JavaScript thread
 //! only, and only inside these two functions.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::ptr;
 use std::slice;
 use std::sync::Arc;
+use std::time::Instant;
 
 use napi::bindgen_prelude::{Function, Object};
 use napi::{Env, JsValue, Result, check_status, sys};
@@ -38,6 +39,29 @@ struct State {
     waker: sys::napi_threadsafe_function,
     /// Swapped with the link's, so that neither side allocates in steady state.
     batch: RefCell<Batch>,
+    bell: Cell<Bell>,
+}
+
+/// When the runtime is woken for a submission.
+#[derive(Clone, Copy)]
+enum Bell {
+    /// At once.
+    Free,
+    /// JavaScript handles a batch: at once, and then once per interval.
+    Batch { last: Option<Instant>, due: bool },
+}
+
+impl Bell {
+    /// Notes a submission, and says whether to wake it.
+    fn strike(&mut self) -> bool {
+        let Self::Batch { last, due } = self else { return true };
+        let now = Instant::now();
+        *due = last.is_some_and(|last| now - last < runtime::WAKE_INTERVAL);
+        if !*due {
+            *last = Some(now);
+        }
+        !*due
+    }
 }
 
 /// The memory of a typed array that the environment keeps alive.
@@ -82,6 +106,7 @@ impl Crossing {
             deliver: reference,
             waker: ptr::null_mut(),
             batch: RefCell::new(Batch::new()),
+            bell: Cell::new(Bell::Free),
         }));
         let waker = threadsafe_function(raw, state)?;
         // SAFETY: state was made above and nobody else has it yet. The hook is added after the
@@ -91,7 +116,8 @@ impl Crossing {
             check_status!(sys::napi_add_env_cleanup_hook(raw, Some(end), state.cast()))?;
         }
         link.set_waker(JavaScriptWaker(waker));
-        runtime::attach(&link).map_err(|error| napi::Error::from_reason(format!("the thread of offloop: {error}")))?;
+        runtime::attach(&link)
+            .map_err(|error| napi::Error::from_reason(format!("the thread of offloop: {error}")))?;
         Ok(Self { link, state })
     }
 
@@ -234,7 +260,10 @@ unsafe extern "C" fn submit(env: sys::napi_env, info: sys::napi_callback_info) -
     // SAFETY: on the JavaScript thread, which is in here.
     let (rows, bytes) = unsafe { (state.rows_out.get(rows * OP_WIDTH), state.bytes_out.get(bytes)) };
     if let (Some(rows), Some(bytes)) = (rows, bytes) {
-        state.link.submit(|submission| {
+        let mut bell = state.bell.get();
+        let wake = bell.strike();
+        state.bell.set(bell);
+        state.link.submit(wake, |submission| {
             submission.rows.extend_from_slice(rows);
             submission.bytes.extend_from_slice(bytes);
             submission.blobs.extend(blobs);
@@ -257,7 +286,9 @@ fn copy_blobs(env: sys::napi_env, list: sys::napi_value) -> Vec<Vec<u8>> {
             // SAFETY: the places are valid; the bytes are read before JavaScript runs again.
             unsafe {
                 sys::napi_get_element(env, list, index, &raw mut view);
-                if sys::napi_get_buffer_info(env, view, &raw mut data, &raw mut len) != sys::Status::napi_ok || len == 0 {
+                if sys::napi_get_buffer_info(env, view, &raw mut data, &raw mut len) != sys::Status::napi_ok
+                    || len == 0
+                {
                     return Vec::new();
                 }
                 slice::from_raw_parts(data.cast::<u8>(), len).to_vec()
@@ -281,6 +312,8 @@ unsafe extern "C" fn call_javascript(
     let state = unsafe { &*context.cast::<State>() };
     let mut batch = state.batch.take();
     state.link.take_batch(&mut batch);
+    state.link.set_delivering(true);
+    state.bell.set(Bell::Batch { last: None, due: false });
     let mut deliver = ptr::null_mut();
     // SAFETY: the reference was made in this environment.
     unsafe { sys::napi_get_reference_value(env, state.deliver, &raw mut deliver) };
@@ -292,6 +325,10 @@ unsafe extern "C" fn call_javascript(
         }
         row += rows * EVENT_WIDTH;
         offset += bytes;
+    }
+    state.link.set_delivering(false);
+    if let Bell::Batch { due: true, .. } = state.bell.replace(Bell::Free) {
+        runtime::wake();
     }
     batch.clear();
     state.batch.replace(batch);
@@ -327,7 +364,13 @@ fn fill(
                     sys::napi_create_array(env, &raw mut buffers);
                 }
                 let mut buffer = ptr::null_mut();
-                sys::napi_create_buffer_copy(env, len, bytes.as_ptr().cast(), ptr::null_mut(), &raw mut buffer);
+                sys::napi_create_buffer_copy(
+                    env,
+                    len,
+                    bytes.as_ptr().cast(),
+                    ptr::null_mut(),
+                    &raw mut buffer,
+                );
                 sys::napi_set_element(env, buffers, count, buffer);
             }
             count += 1;
@@ -373,4 +416,3 @@ fn call(env: sys::napi_env, deliver: sys::napi_value, rows: usize, buffers: sys:
     }
     true
 }
-

@@ -18,6 +18,7 @@ pub struct Link {
     to_javascript: Mutex<Batch>,
     /// A wake is on its way to JavaScript, which will take all there is.
     wake_pending: AtomicBool,
+    delivering: AtomicBool,
     /// None once the environment is going down. The lock is held during a
     /// call, so none can be under way after the end.
     waker: Mutex<Option<JavaScriptWaker>>,
@@ -36,18 +37,32 @@ impl Link {
             to_runtime: Mutex::new(Submission::new()),
             to_javascript: Mutex::new(Batch::new()),
             wake_pending: AtomicBool::new(false),
+            delivering: AtomicBool::new(false),
             waker: Mutex::new(None),
         }
     }
 
-    /// From JavaScript: adds to what the runtime finds next.
-    pub fn submit(&self, add: impl FnOnce(&mut Submission<Cold>)) {
+    /// From JavaScript: adds to what the runtime finds next. Without `wake`
+    /// it finds it on its next look.
+    pub fn submit(&self, wake: bool, add: impl FnOnce(&mut Submission<Cold>)) {
         add(&mut lock(&self.to_runtime));
-        runtime::wake();
+        if wake {
+            runtime::wake();
+        }
     }
 
     pub fn submit_cold(&self, lane: LaneRef, request: Cold) {
-        self.submit(|submission| submission.push_cold(lane.slot, lane.epoch, request));
+        self.submit(true, |submission| submission.push_cold(lane.slot, lane.epoch, request));
+    }
+
+    /// JavaScript handles a batch, and may submit without ringing
+    /// (see [`runtime::PATROL`]).
+    pub fn set_delivering(&self, on: bool) {
+        self.delivering.store(on, Ordering::Release);
+    }
+
+    pub fn is_delivering(&self) -> bool {
+        self.delivering.load(Ordering::Acquire)
     }
 
     /// To the runtime: exchanges what is there for an empty submission.

@@ -171,7 +171,10 @@ impl<C> Submission<C> {
 
     /// Calls `apply` for each row, in order. A row that is not well formed ends
     /// the walk: the two halves no longer speak of the same thing.
-    pub fn drain(&mut self, mut apply: impl FnMut(u32, u32, Op<'_>, &mut Vec<Option<C>>)) -> Result<(), Malformed> {
+    pub fn drain(
+        &mut self,
+        mut apply: impl FnMut(u32, u32, Op<'_>, &mut Vec<Option<C>>),
+    ) -> Result<(), Malformed> {
         let mut offset = 0;
         let mut blobs = std::mem::take(&mut self.blobs).into_iter();
         for row in self.rows.chunks_exact(OP_WIDTH) {
@@ -197,10 +200,7 @@ impl<C> Submission<C> {
                     }
                 }
                 op::SHUTDOWN => Op::Shutdown,
-                op::PARK => Op::Park {
-                    limit_ms: u32::try_from(arg).ok(),
-                    received: len.cast_unsigned(),
-                },
+                op::PARK => Op::Park { limit_ms: u32::try_from(arg).ok(), received: len.cast_unsigned() },
                 op::CLOSE => Op::Close { reset: flags & op_flag::RESET != 0 },
                 op::CONSUMED => Op::Consumed { bytes: arg.cast_unsigned() },
                 op::PROCEED => Op::Proceed { attempt: arg.cast_unsigned() },
@@ -315,7 +315,12 @@ mod tests {
 
     #[test]
     fn a_row_that_speaks_of_bytes_that_are_not_there_ends_the_walk() {
-        for row in [[op::WRITE, 1, 1, 0, 4], [op::WRITE, 1, 1, 0, -1], [op::WRITE | op_flag::BLOB << 8, 1, 1, 0, 1], [99, 1, 1, 0, 0]] {
+        for row in [
+            [op::WRITE, 1, 1, 0, 4],
+            [op::WRITE, 1, 1, 0, -1],
+            [op::WRITE | op_flag::BLOB << 8, 1, 1, 0, 1],
+            [99, 1, 1, 0, 0],
+        ] {
             let mut submission = Submission::<()>::new();
             submission.rows.extend(row);
             submission.bytes.extend(b"abc");

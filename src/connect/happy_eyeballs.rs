@@ -22,7 +22,8 @@ pub fn interleave(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
             unique.push(address);
         }
     }
-    let (first, second): (Vec<_>, Vec<_>) = unique.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
+    let (first, second): (Vec<_>, Vec<_>) =
+        unique.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
     let (mut first, mut second) = (first.into_iter(), second.into_iter());
     let mut order = Vec::new();
     loop {

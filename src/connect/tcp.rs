@@ -11,7 +11,8 @@ use super::destination::TcpTarget;
 
 /// The error is bind's, and comes with the address that could not be bound.
 pub fn socket(target: &TcpTarget, peer: IpAddr) -> Result<TcpSocket, (io::Error, SocketAddr)> {
-    let any: IpAddr = if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let any: IpAddr =
+        if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let local = SocketAddr::new(target.local_address.unwrap_or(any), target.local_port);
     let make = || -> io::Result<Socket> {
         let domain = if peer.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };

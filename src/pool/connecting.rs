@@ -121,7 +121,11 @@ impl Pool {
         }
         match addresses {
             Some(addresses) => self.start_connect(slot, cause, Some(addresses)),
-            None => self.connect_failed(slot, cause, &ConnectError::Attempts { failures: vec![], aggregate: false }),
+            None => self.connect_failed(
+                slot,
+                cause,
+                &ConnectError::Attempts { failures: vec![], aggregate: false },
+            ),
         }
     }
 

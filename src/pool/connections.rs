@@ -25,7 +25,10 @@ const READS_PER_TURN: u32 = 4;
 impl Pool {
     /// The task of a connection. It ends with the connection.
     pub(super) async fn serve(pool: Weak<RefCell<Self>>, id: ConnectionId) {
-        poll_fn(|cx| pool.upgrade().map_or(Poll::Ready(()), |pool| pool.borrow_mut().poll_connection(id, cx))).await;
+        poll_fn(|cx| {
+            pool.upgrade().map_or(Poll::Ready(()), |pool| pool.borrow_mut().poll_connection(id, cx))
+        })
+        .await;
     }
 
     fn poll_connection(&mut self, id: ConnectionId, cx: &mut Context<'_>) -> Poll<()> {
@@ -71,7 +74,9 @@ impl Pool {
     }
 
     fn report_written(&mut self, id: ConnectionId, slot: u32) {
-        while let Some((epoch, bytes)) = self.connections.get_mut(id).and_then(|connection| connection.out.reached()) {
+        while let Some((epoch, bytes)) =
+            self.connections.get_mut(id).and_then(|connection| connection.out.reached())
+        {
             let lane = crate::binding::records::LaneRef { slot, epoch };
             self.report(event::WRITTEN, lane, bytes.cast_signed(), &[]);
         }
@@ -156,10 +161,10 @@ impl Pool {
         let slot = connection.lane;
         match self.verdict(slot, connection, Loss::Closed) {
             Verdict::Report => {
-                let error = connection.write_error.as_ref().map(|error| LossReport::Error {
-                    errno: uv_errno(error),
-                    syscall: "write",
-                });
+                let error = connection
+                    .write_error
+                    .as_ref()
+                    .map(|error| LossReport::Error { errno: uv_errno(error), syscall: "write" });
                 self.report_loss(id, slot, error.unwrap_or(LossReport::End));
             }
             verdict => self.replace(id, slot, verdict, LossReport::End),

@@ -55,7 +55,12 @@ impl Deadlines {
 ///
 /// The idle clock starts with the last byte that came, not when JavaScript got
 /// to it; the age counts from the connect.
-pub fn deadline(last_byte: Instant, limit: Option<Duration>, opened: Instant, ttl: Option<Duration>) -> Option<Instant> {
+pub fn deadline(
+    last_byte: Instant,
+    limit: Option<Duration>,
+    opened: Instant,
+    ttl: Option<Duration>,
+) -> Option<Instant> {
     let idle = limit.map(|limit| last_byte + limit);
     let age = ttl.map(|ttl| opened + ttl);
     match (idle, age) {

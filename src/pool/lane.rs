@@ -56,8 +56,15 @@ pub struct Guards {
 
 pub enum State {
     /// JavaScript resolves the name.
-    Resolving { serial: u32, cause: Cause },
-    Connecting { serial: u32, cause: Cause, task: AbortHandle },
+    Resolving {
+        serial: u32,
+        cause: Cause,
+    },
+    Connecting {
+        serial: u32,
+        cause: Cause,
+        task: AbortHandle,
+    },
     /// Connected; JavaScript has not let it pass yet.
     Gated(ConnectionId),
     Bound(ConnectionId),

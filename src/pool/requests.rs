@@ -22,7 +22,10 @@ pub enum Cold {
     Open(Box<Open>),
     /// The answer to [`event::RESOLVE`]: the addresses, or none if JavaScript
     /// refuses or failed.
-    Resolved { serial: u32, addresses: Option<Vec<IpAddr>> },
+    Resolved {
+        serial: u32,
+        addresses: Option<Vec<IpAddr>>,
+    },
 }
 
 /// A new lane.
@@ -391,7 +394,9 @@ impl Pool {
 
     /// The verdict on a lost connection that a request is on.
     pub(super) fn verdict(&self, slot: u32, connection: &Connection, loss: Loss) -> Verdict {
-        let Some(lane) = self.lanes.get(slot as usize).and_then(Option::as_ref) else { return Verdict::Report };
+        let Some(lane) = self.lanes.get(slot as usize).and_then(Option::as_ref) else {
+            return Verdict::Report;
+        };
         if !lane.http {
             return Verdict::Report;
         }

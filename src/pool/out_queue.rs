@@ -79,8 +79,8 @@ impl OutQueue {
 
     /// The next mark that has been reached: its epoch and its bytes.
     pub fn reached(&mut self) -> Option<(u32, u32)> {
-        let flushed = self.flushed;
-        let mark = self.marks.pop_front_if(|mark| mark.position <= flushed)?;
+        self.marks.front().filter(|mark| mark.position <= self.flushed)?;
+        let mark = self.marks.pop_front()?;
         Some((mark.epoch, mark.bytes))
     }
 

@@ -14,6 +14,7 @@ const { warnNodeSocket } = require('./fallback');
 const { idleLimit } = require('./idle-limit');
 const Lane = require('./lane');
 const { agentOptions } = require('./options');
+const { reuseIdleLane } = require('./reuse');
 
 const kId = Symbol('id');
 const kIdleLaneGone = Symbol('idleLaneGone');
@@ -62,6 +63,8 @@ function pooling(Base) {
       if (options?.agent === false && request.agent === this) serveOnce(this, request);
       if (this[kIdleLaneGone]) forgetDestroyed(this);
       request.attempts = 1;
+      if (options !== null && typeof options === 'object' && reuseIdleLane(this, request, options))
+        return undefined;
       return Base.prototype.addRequest.call(this, request, options, ...legacy);
     },
 

@@ -276,6 +276,11 @@ class Lane extends Duplex {
 
   /** Another connection is under the lane; its users see other addresses, and nothing else. */
   #onRebound(flags, why, addresses) {
+    // The lane's own connect failed for a request that was gone by then.
+    if (!this.#connected) {
+      this.#onConnected(flags, addresses);
+      return;
+    }
     this.#addresses = addresses;
     const request = this.#message;
     if (request !== null && why !== rebound.IDLE) {

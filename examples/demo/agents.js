@@ -21,8 +21,8 @@ const factories = {
   },
 
   offloop: (idleLimit) => {
-    const { Agent } = require('../..');
-    return new Agent({ keepAlive: true, maxSockets, ...(idleLimit && { freeSocketTimeout: idleLimit }) });
+    const { HttpAgent } = require('../..');
+    return new HttpAgent({ keepAlive: true, maxSockets, ...(idleLimit && { freeSocketTimeout: idleLimit }) });
   },
 };
 

@@ -92,6 +92,10 @@ impl Pool {
         let Some(lane) = self.lane(slot) else { return };
         lane.begin(epoch, http);
         let read_ahead = lane.limits.read_ahead;
+        if let State::Failed = lane.state {
+            // The report of the failure will find another request on the lane, and be dropped.
+            lane.state = State::Lost;
+        }
         let Some(id) = lane.connection() else { return };
         let Some(connection) = self.connections.get_mut(id) else { return };
 
@@ -250,6 +254,7 @@ impl Pool {
             let addresses = connection.address_text();
             self.set_state(slot, State::Bound(id));
             self.report(event::REBOUND, self.lane_ref(slot), rebound::IDLE, addresses.as_bytes());
+            self.bind_pending(slot, id);
             return;
         }
         self.start_connect(slot, Cause::Fresh, None);

@@ -1,0 +1,41 @@
+'use strict';
+
+// The short way to an idle lane. Node's addRequest copies all options of the request and of the agent
+// into an object in V8's slow mode before it looks for an idle socket: 3 µs, a quarter of what a request
+// costs the main thread here. Where neither those options nor an overridden method can have a say, the
+// same steps are taken without the copy. Everything else is Node's.
+
+const { Agent: NodeAgent } = require('http');
+
+const Lane = require('./lane');
+
+/** Options of the agent that override the request's in the name of the pool, or change the socket. */
+const OVERRIDING = ['host', 'port', 'localAddress', 'family', 'socketPath', 'highWaterMark'];
+
+/** Puts the request on an idle lane and returns true; false if Node's way has to be taken. */
+function reuseIdleLane(agent, request, options) {
+  if (options.highWaterMark != null || agent.getName !== NodeAgent.prototype.getName) return false;
+  for (const name of OVERRIDING) if (name in agent.options) return false;
+  // Node refuses a Host header that is no string.
+  const hostHeader = request.getHeader('host');
+  if (hostHeader !== undefined && typeof hostHeader !== 'string') return false;
+
+  const name = agent.getName(options);
+  const idle = agent.freeSockets[name];
+  if (idle === undefined) return false;
+  const fifo = agent.scheduling === 'fifo';
+  const lane = fifo ? idle[0] : idle[idle.length - 1];
+  if (!(lane instanceof Lane) || lane.destroyed) return false;
+
+  if (fifo) idle.shift();
+  else idle.pop();
+  if (idle.length === 0) delete agent.freeSockets[name];
+  agent.reuseSocket(lane, request);
+  request.onSocket(lane);
+  const { timeout } = request;
+  if (timeout !== undefined && timeout !== (agent.options.timeout || 0)) lane.setTimeout(timeout);
+  (agent.sockets[name] ??= []).push(lane);
+  return true;
+}
+
+module.exports = { reuseIdleLane };

@@ -3,6 +3,7 @@
 // The agent: Node's own http.Agent keeps the books (sockets, freeSockets, requests, limits, names),
 // in whichever Node runs. What it calls a socket is a lane here.
 
+const { channel } = require('diagnostics_channel');
 // Looked up now: a program may put our classes into their place later.
 const { Agent: NodeAgent } = require('http');
 const { Agent: NodeHttpsAgent } = require('https');
@@ -21,6 +22,9 @@ const kIdleLaneGone = Symbol('idleLaneGone');
 const kCreatingSocket = Symbol('creatingSocket');
 /** When a socket of Node's was opened (ms). */
 const kOpened = Symbol('opened');
+
+/** Node's channel for each new client socket. */
+const clientSockets = channel('net.client.socket');
 
 let lastId = 0;
 
@@ -108,12 +112,15 @@ function serveOnce(agent, request) {
   agent.keepAlive = false;
   request.shouldKeepAlive = false;
   request._last = true;
-  // Headers given as an array, and Expect, have been written already.
-  if (request._header && !request._removedConnection) {
-    request._header = request._header.replace(
-      /\r\nConnection: keep-alive\r\n(?=[^]*$)/,
-      '\r\nConnection: close\r\n',
-    );
+  // Headers given as an array, and Expect, have been written already, and Expect is in the queue.
+  const header = request._header;
+  if (header && !request._removedConnection) {
+    request._header = header.replace(/\r\nConnection: keep-alive\r\n(?=[^]*$)/, '\r\nConnection: close\r\n');
+    const [queued] = request.outputData;
+    if (queued?.data === header) {
+      queued.data = request._header;
+      request.outputSize += request._header.length - header.length;
+    }
   }
 }
 
@@ -149,13 +156,17 @@ define(HttpAgent.prototype, {
       if (reason !== '') warnNodeSocket(reason);
       return socket;
     }
-    const plan = new Plan(this[kId], { ...this.options, ...options });
+    const plan = new Plan(this[kId], options, this.options);
     const lane = new Lane(this, plan, options);
     // Node's own createSocket has a callback that does nothing once we have returned. Any other is a
     // listener, and may be a guard.
     const isNodes = this[kCreatingSocket] && this.createConnection === HttpAgent.prototype.createConnection;
-    if (callback !== null && !isNodes) lane.once('connect', callback);
+    if (callback !== null && !isNodes) {
+      plan.onConnect = callback;
+      lane.once('connect', callback);
+    }
     if (options.timeout) lane.setTimeout(options.timeout);
+    if (clientSockets.hasSubscribers) clientSockets.publish({ socket: lane });
     plan.start(lane);
     return lane;
   },

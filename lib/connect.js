@@ -116,7 +116,8 @@ function isReplaced(lookup) {
 }
 
 class Plan {
-  constructor(agentId, options) {
+  /** `defaults`: the agent's options, for what net.connect() does not know. */
+  constructor(agentId, options, defaults) {
     const isPath = options.path != null && options.path !== '';
     this.host = isPath ? options.path : options.host || 'localhost';
     this.noDelay = Boolean(options.noDelay);
@@ -134,8 +135,10 @@ class Plan {
     this.lookup = this.isAddress
       ? undefined
       : options.lookup || (isReplaced(dns.lookup) ? dns.lookup : undefined);
-    /** What has to be true of a listener for it to guard later connections too. */
+    /** The events whose listeners guard each connection. */
     this.guards = [];
+    /** The callback of createConnection. */
+    this.onConnect = null;
 
     const delay = options.autoSelectFamilyAttemptTimeout ?? net.getDefaultAutoSelectFamilyAttemptTimeout();
     this.native = {
@@ -152,10 +155,10 @@ class Plan {
       localPort: options.localPort || 0,
       noDelay: this.noDelay,
       keepAlive: this.keepAlive,
-      connectTimeout: toLimit(options.connectTimeout),
-      ttl: toLimit(options.socketActiveTTL),
-      readAhead: options.maxReadAheadBytes,
-      maxReplay: options.maxReplayBytes,
+      connectTimeout: toLimit(options.connectTimeout ?? defaults.connectTimeout),
+      ttl: toLimit(options.socketActiveTTL ?? defaults.socketActiveTTL),
+      readAhead: options.maxReadAheadBytes ?? defaults.maxReadAheadBytes,
+      maxReplay: options.maxReplayBytes ?? defaults.maxReplayBytes,
     };
   }
 
@@ -170,15 +173,12 @@ class Plan {
 
   /** Starts what net.connect() starts at once: a lookup in JavaScript. Else the lane opens with this tick. */
   start(lane) {
+    process.nextTick(noteGuards, this, lane);
     if (this.lookup === undefined) process.nextTick(openLane, this, lane);
     else this.#resolve(lane, (addresses) => process.nextTick(openLane, this, lane, addresses));
   }
 
-  /** Called when the listeners that came with createConnection are there. */
   open(lane, addresses) {
-    for (const name of ['lookup', 'connectionAttempt', 'connect']) {
-      if (lane.listenerCount(name) > 0) this.guards.push(name);
-    }
     if (addresses === undefined && (this.isGuarded || this.guards.includes('lookup'))) {
       this.#resolve(lane, (resolved) => this.#openWith(lane, resolved));
     } else {
@@ -207,9 +207,12 @@ class Plan {
 
   /** The addresses for another connection of the lane, or undefined if it must not have one. */
   resolveAgain(lane, callback) {
+    // The callback of createConnection is asked for each connection, as it was for the first.
+    const { onConnect } = this;
+    if (onConnect && !lane.listeners('connect').includes(onConnect)) lane.once('connect', onConnect);
     if (nodeReason({ port: this.port, path: this.native.path }) !== undefined) callback(undefined);
     else if (this.guards.some((name) => lane.listenerCount(name) === 0)) callback(undefined);
-    else this.#resolve(lane, callback, () => callback(undefined));
+    else this.#resolve(lane, callback, (error) => callback(undefined, error));
   }
 
   /** Resolves the name in JavaScript, as net.connect() does, with its events and its errors. */
@@ -252,6 +255,14 @@ class Plan {
   }
 }
 
+/**
+ * Takes down the listeners that came with createConnection. Later ones are no guards: a lookup may take
+ * its time, and requests wait for 'connect' too.
+ */
+function noteGuards(plan, lane) {
+  plan.guards = ['lookup', 'connectionAttempt', 'connect'].filter((name) => lane.listenerCount(name) > 0);
+}
+
 function openLane(plan, lane, addresses) {
   if (!lane.destroyed) plan.open(lane, addresses);
 }
@@ -264,13 +275,11 @@ function isValid({ address, family }) {
 function invalidAddress(found, { host, port }) {
   if (found.some(isValid)) return undefined;
   const [{ address, family } = {}] = found;
-  return net.isIP(address) === 0
-    ? errors.coded(TypeError, 'ERR_INVALID_IP_ADDRESS', `Invalid IP address: ${address}`)
-    : errors.coded(
-        RangeError,
-        'ERR_INVALID_ADDRESS_FAMILY',
-        `Invalid address family: ${family} ${host}:${port}`,
-      );
+  if (net.isIP(address) === 0) {
+    return errors.coded(TypeError, 'ERR_INVALID_IP_ADDRESS', `Invalid IP address: ${address}`);
+  }
+  const message = `Invalid address family: ${family} ${host}:${port}`;
+  return Object.assign(errors.coded(RangeError, 'ERR_INVALID_ADDRESS_FAMILY', message), { host, port });
 }
 
 /** A time in ms as the native side takes it; 0 and Infinity are no limit. */

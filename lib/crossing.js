@@ -141,6 +141,8 @@ function write(slot, epoch, flags, chunk, encoding, notify) {
   if (count > INLINE_BUFFER) {
     row(op.WRITE | ((flags | opFlag.BLOB) << 8), slot, epoch, notify, count);
     (blobs ??= []).push(chunk);
+    // Whoever wrote it may change it as soon as the write is reported as done, which may be now.
+    flush();
     return count;
   }
   makeRoom(count);
@@ -199,7 +201,7 @@ function deliver(count, list) {
 /** A chunk of its own: the shared buffer is overwritten by the next batch. */
 function copyOut(from, length) {
   const chunk = Buffer.allocUnsafe(length);
-  bytesIn.copy(chunk, 0, from, from + length);
+  chunk.set(bytesIn.subarray(from, from + length));
   return chunk;
 }
 

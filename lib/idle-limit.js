@@ -24,9 +24,21 @@ function hintedLimit(hint, buffer) {
 
 /** The limit in ms for a socket whose request has just ended; 0 if it is not to be kept. */
 function idleLimit(options, ownLimit, socket) {
-  const hint = socket._httpMessage?.res?.headers['keep-alive'];
+  const hint = hintOf(socket._httpMessage?.res);
   const limit = Math.min(ownLimit, hintedLimit(hint, options.agentKeepAliveTimeoutBuffer));
   return options.timeout > 0 ? Math.min(limit, options.timeout) : limit;
+}
+
+/** The response's hint, several joined. `headers` would be made for this alone: Node makes it lazily. */
+function hintOf(response) {
+  const raw = response?.rawHeaders;
+  if (raw === undefined) return '';
+  let hint = '';
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i];
+    if (name.length === 10 && name.toLowerCase() === 'keep-alive') hint += `${raw[i + 1]}, `;
+  }
+  return hint;
 }
 
 module.exports = { idleLimit, hintedLimit };

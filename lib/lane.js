@@ -42,6 +42,8 @@ class Lane extends Duplex {
   #idleLimit;
   #firstWrite = true;
   #resource;
+  /** Why the guards refused another connection, if there is an error that says so. */
+  #refusal;
 
   #refed = true;
   #timer = null;
@@ -111,6 +113,8 @@ class Lane extends Duplex {
       guardConnect: guards.connect,
       addresses,
     });
+    // The request may have been given up before there was anything to park.
+    if (this.#parked) this.#park();
     this.#pump();
   }
 
@@ -173,6 +177,10 @@ class Lane extends Duplex {
   }
 
   #sendPark(limit) {
+    if (!this.#opened) {
+      this.#idleLimit = limit;
+      return;
+    }
     const ms = limit < 0x7fffffff ? Math.ceil(limit) : LIMITLESS;
     crossing.row(op.PARK, this.#slot, this.#epoch, ms, this.#received);
   }
@@ -214,9 +222,7 @@ class Lane extends Duplex {
   #handle(code, flags, argument, text) {
     switch (code) {
       case event.END:
-        this.push(null);
-        // Without this, 'end' would wait for a reader.
-        this.read(0);
+        this.#onEnd();
         break;
       case event.ERROR:
         this.destroy(errors.errnoException(argument, text));
@@ -256,11 +262,19 @@ class Lane extends Duplex {
         this.#onConnectFailed(flags, argument, text);
         break;
       case event.RESOLVE:
-        this.#plan.resolveAgain(this, (addresses) => {
-          if (!this.destroyed) crossing.resolved(this.#slot, argument, addresses);
+        this.#plan.resolveAgain(this, (addresses, refusal) => {
+          if (this.destroyed) return;
+          this.#refusal = refusal;
+          crossing.resolved(this.#slot, argument, addresses);
         });
         break;
     }
+  }
+
+  #onEnd() {
+    this.push(null);
+    // Without this, 'end' would wait for a reader.
+    this.read(0);
   }
 
   #onConnected(flags, addresses) {
@@ -326,6 +340,12 @@ class Lane extends Duplex {
   #onConnectFailed(flags, errno, text) {
     if (errno !== 0) {
       this.destroy(errors.lookupException(errno, this.#host));
+      return;
+    }
+    if (text === '') {
+      // Refused on this side. What the request met is the loss of the connection that it was given.
+      if (this.#refusal) this.destroy(this.#refusal);
+      else this.#onEnd();
       return;
     }
     const failures = text.split('\n').map((row) => connectError(row.split('\t')));
@@ -450,21 +470,12 @@ class Lane extends Duplex {
     const pending = this.#writeCallback;
     this.#writeCallback = undefined;
     this.#pieces = [];
-    if (pending !== undefined) {
-      process.nextTick(pending, error ?? this.#closedBeforeWritten());
+    if (pending !== undefined && this.#connected) {
+      process.nextTick(pending, error ?? errors.coded(Error, 'ERR_SOCKET_CLOSED', 'Socket is closed'));
     }
     callback(error);
-    setImmediate(emitClose, this, Boolean(error));
-  }
-
-  #closedBeforeWritten() {
-    return this.#connected
-      ? errors.coded(Error, 'ERR_SOCKET_CLOSED', 'Socket is closed')
-      : errors.coded(
-          Error,
-          'ERR_SOCKET_CLOSED_BEFORE_CONNECTION',
-          'Socket closed before the connection was established',
-        );
+    // A write that waits for the connection hears of its end with 'close', as net.Socket's does.
+    setImmediate(emitClose, this, Boolean(error), this.#connected ? undefined : pending);
   }
 
   /** Ends the writing side, then closes. */
@@ -654,7 +665,12 @@ function onTimeout(lane) {
   lane._onTimeout();
 }
 
-function emitClose(lane, hadError) {
+function emitClose(lane, hadError, unwritten) {
+  if (unwritten !== undefined) {
+    const code = 'ERR_SOCKET_CLOSED_BEFORE_CONNECTION';
+    const message = 'Socket closed before the connection was established';
+    lane._inContext(unwritten, errors.coded(Error, code, message));
+  }
   lane._inContext(lane.emit, 'close', hadError);
 }
 

@@ -8,5 +8,6 @@ mod binding;
 mod connect;
 mod error;
 mod exchange;
+mod pin;
 mod pool;
 mod runtime;

@@ -16,6 +16,7 @@ use tokio::task::LocalSet;
 
 use crate::binding::link::Link;
 use crate::binding::records::Submission;
+use crate::pin::pin;
 use crate::pool::Pool;
 
 /// What other threads see of the runtime.
@@ -44,6 +45,7 @@ static SHARED: Shared = Shared {
 pub fn attach(link: &Arc<Link>) -> io::Result<()> {
     static STARTED: OnceLock<Result<(), io::ErrorKind>> = OnceLock::new();
     let started = STARTED.get_or_init(|| {
+        pin();
         let builder = thread::Builder::new().name("offloop".to_owned());
         builder.spawn(run).map(drop).map_err(|error| error.kind())
     });

@@ -15,6 +15,10 @@ pub fn socket(target: &TcpTarget, peer: IpAddr) -> Result<TcpSocket, (io::Error,
         if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let local = SocketAddr::new(target.local_address.unwrap_or(any), target.local_port);
     let make = || -> io::Result<Socket> {
+        if local.is_ipv4() != peer.is_ipv4() {
+            // Of this the systems have errors of many kinds; libuv has one.
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         let domain = if peer.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
         let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;

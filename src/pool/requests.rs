@@ -348,7 +348,7 @@ impl Pool {
     fn consumed(&mut self, slot: u32, bytes: u32) {
         self.with_stream(slot, |connection| {
             let stalled = connection.window == 0;
-            connection.window += bytes;
+            connection.window = connection.window.saturating_add(bytes);
             if stalled {
                 connection.wake();
             }

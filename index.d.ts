@@ -1,0 +1,231 @@
+// The types of offloop, by hand. What is said here of Node's own options is from Node's documentation:
+// https://nodejs.org/api/http.html#new-agentoptions and
+// https://nodejs.org/api/net.html#socketconnectoptions-connectlistener
+
+import * as http from 'http';
+import * as https from 'https';
+import { LookupFunction } from 'net';
+
+declare module 'http' {
+  interface ClientRequest {
+    /**
+     * How often the request was put on the wire by an agent of offloop: 1, or 2 if it was sent again on a
+     * fresh connection (see the option `retry`). Undefined for the requests of other agents.
+     */
+    attempts?: number;
+  }
+}
+
+/**
+ * An `http.Agent` whose connections live in Rust, off the event loop. To Node and to its users it is Node's
+ * own: `sockets`, `freeSockets`, `requests`, `totalSocketCount`, `getName()` and the limits work as they do
+ * there (Node documentation, "Class: http.Agent").
+ *
+ * As with Node's class, `new` may be left out.
+ *
+ * @throws {TypeError} `ERR_INVALID_ARG_TYPE` or `ERR_INVALID_ARG_VALUE` for an option that is wrong
+ * @throws {RangeError} `ERR_OUT_OF_RANGE` for a number outside of what the option takes
+ */
+declare class HttpAgent extends http.Agent {
+  constructor(options?: HttpAgent.HttpAgentOptions | null);
+  /**
+   * The options, with defaults, durations in ms. They may be changed while the agent is in use;
+   * those of a connection (`noDelay`, `connectTimeout`, …) count for the connections opened from then on.
+   */
+  options: HttpAgent.LiveOptions;
+  /** Whether connections are kept for other requests. May be changed at any time. Default: `true`. */
+  keepAlive: boolean;
+  /** ms; see the option of this name. Default: 1000. */
+  keepAliveMsecs: number;
+  /** Which idle socket is taken; see the option of this name. Default: `'lifo'`. */
+  scheduling: 'lifo' | 'fifo';
+  /** Sockets of this agent: in use, idle and connecting. */
+  readonly totalSocketCount: number;
+  /** The protocol that requests must have: `'http:'`. `null` turns the check off. */
+  protocol: string | null;
+  /** The port of requests that name none. Default: 80. */
+  defaultPort: number;
+}
+declare function HttpAgent(options?: HttpAgent.HttpAgentOptions | null): HttpAgent;
+
+// Inside of the namespace its own name would mean the export.
+import Self = HttpAgent;
+
+declare namespace HttpAgent {
+  export { Self as HttpAgent, Self as default };
+
+  /**
+   * An `https.Agent` with the same options and the same books. Its TLS connections are Node's own for now:
+   * they are not watched, retried or connected off the event loop, and a process warning
+   * (`OFFLOOP_NODE_SOCKET`) says so once. `new` may be left out.
+   *
+   * @throws {TypeError} `ERR_INVALID_ARG_TYPE` or `ERR_INVALID_ARG_VALUE` for an option that is wrong
+   * @throws {RangeError} `ERR_OUT_OF_RANGE` for a number outside of what the option takes
+   */
+  export class HttpsAgent extends https.Agent {
+    constructor(options?: HttpsAgentOptions | null);
+    /** The options, with defaults, durations in ms. They may be changed while the agent is in use. */
+    options: LiveHttpsOptions;
+    /** Whether connections are kept for other requests. May be changed at any time. Default: `true`. */
+    keepAlive: boolean;
+    /** ms; see the option of this name. Default: 1000. */
+    keepAliveMsecs: number;
+    /** Which idle socket is taken; see the option of this name. Default: `'lifo'`. */
+    scheduling: 'lifo' | 'fifo';
+    /** Sockets of this agent: in use, idle and connecting. */
+    readonly totalSocketCount: number;
+    /** The protocol that requests must have: `'https:'`. `null` turns the check off. */
+    protocol: string | null;
+    /** The port of requests that name none. Default: 443. */
+    defaultPort: number;
+    /** TLS sessions that are kept for resumption; 0: none. Default: 100. */
+    maxCachedSessions: number;
+  }
+  export function HttpsAgent(options?: HttpsAgentOptions | null): HttpsAgent;
+
+  /**
+   * A span of time: milliseconds, or a string of a number and a unit: `'500ms'`, `'30s'`, `'5m'`, `'1h'`,
+   * `'1d'`, `'1.5s'`. A string without a unit is in ms. Not negative.
+   */
+  export type Duration = number | string;
+
+  /** What `http.Agent` does not have. */
+  export interface PoolOptions<Time = Duration> {
+    /**
+     * How long a connection may be idle before it is closed. The clock starts when the last byte of the
+     * response arrived, and runs while JavaScript is blocked. 0 or Infinity: no limit. A server's
+     * `Keep-Alive: timeout=…` (RFC 2068, section 19.7.1.1) and `timeout` make it shorter, never longer.
+     * Default: 4000 ms, below the 5 s after which Node's own server closes an idle connection.
+     */
+    freeSocketTimeout?: Duration | undefined;
+    /** @deprecated agentkeepalive's older name of `freeSocketTimeout`, which wins over it. In ms. */
+    freeSocketKeepAliveTimeout?: Duration | undefined;
+    /** @deprecated agentkeepalive's oldest name of `freeSocketTimeout`, which wins over it. In ms. */
+    keepAliveTimeout?: Duration | undefined;
+    /**
+     * The age at which a connection takes no further request. It never cuts one that is under way.
+     * 0: no limit. Default: no limit, in ms.
+     */
+    socketActiveTTL?: Time | undefined;
+    /**
+     * How long connecting may take: from the start of the lookup, all attempts at all addresses
+     * together. After it the request fails with `ETIMEDOUT`. 0: as long as the system takes.
+     * Default: no limit, in ms.
+     */
+    connectTimeout?: Time | undefined;
+    /**
+     * Bytes of a response that are read ahead for one connection while JavaScript has not yet taken them.
+     * An integer from 1 to 2^30 - 1. Default: 262144 (256 KiB).
+     */
+    maxReadAheadBytes?: number | undefined;
+    /**
+     * Bytes of a request, its head included, that are kept so that it can be sent again; a longer one is
+     * never retried. An integer from 0 (no retries) to 2^32 - 1. Default: 65536 (64 KiB).
+     */
+    maxReplayBytes?: number | undefined;
+    /**
+     * Whether a request is sent again, at most once and on a fresh connection, when a reused connection
+     * was closed before the first byte of the response. `'idempotent'`: those with a method that RFC 9110,
+     * section 9.2.2 calls idempotent, and those with an `Idempotency-Key` or `X-Idempotency-Key` header.
+     * `false`: none. A connection that is found dead before anything was sent is replaced either way.
+     * Default: `'idempotent'`.
+     */
+    retry?: 'idempotent' | false | undefined;
+  }
+
+  /** Node's own options of an agent, all of them with the units and defaults that hold here. */
+  export interface NodeOptions<Time = Duration> {
+    /** Keep connections for other requests. Default: `true` (Node's class: `false`, its global agent: `true`). */
+    keepAlive?: boolean | undefined;
+    /** Idle time after which TCP keep-alive probes begin, if `keepAlive` is on. Default: 1000 ms. */
+    keepAliveMsecs?: number | undefined;
+    /** Sockets per `getName()`, those that are connecting included; other requests wait. Default: Infinity. */
+    maxSockets?: number | undefined;
+    /** Sockets of the whole agent; other requests wait. At least 1. Default: Infinity. */
+    maxTotalSockets?: number | undefined;
+    /** Idle sockets that are kept per `getName()`; others are closed. Default: 256. */
+    maxFreeSockets?: number | undefined;
+    /** Which idle socket the next request gets: the one used last, or the one used first. Default: `'lifo'`. */
+    scheduling?: 'lifo' | 'fifo' | undefined;
+    /**
+     * Inactivity, in ms, after which a socket emits 'timeout'. It is set when the socket is made, and emitted
+     * on the request too: it does not end the request. An idle socket is closed. A request's own `timeout`
+     * wins over it. Default: none.
+     */
+    timeout?: Time | undefined;
+    /**
+     * What is taken off a server's `Keep-Alive: timeout=…`, so that a request does not meet the server's
+     * close; in ms. Default: a tenth of the announced time, at least 100 ms, at most 1000 ms (Node: 1000 ms).
+     */
+    agentKeepAliveTimeoutBuffer?: number | undefined;
+    /** The port of requests that name none. Default: 80, for https 443. */
+    defaultPort?: number | undefined;
+    /** The protocol of the agent. Default: `'http:'` or `'https:'`. */
+    protocol?: string | undefined;
+    /**
+     * Environment variables that name a proxy (`HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`), in those Node
+     * versions that know this option. Such connections are Node's own. Default: none.
+     */
+    proxyEnv?: NodeJS.ProcessEnv | undefined;
+
+    /** Host of all requests of this agent, whatever they say. Default: theirs, `'localhost'` without any. */
+    host?: string | undefined;
+    /** Port of all requests of this agent, whatever they say. Default: theirs. */
+    port?: number | undefined;
+    /** Unix socket, instead of host and port. Default: none. */
+    socketPath?: string | undefined;
+    /** Address version: 4, 6, or 0 for both. Default: 0. */
+    family?: number | undefined;
+    /** Address that connections come from. Default: the system's choice. */
+    localAddress?: string | undefined;
+    /** Port that connections come from. Default: the system's choice. */
+    localPort?: number | undefined;
+    /** Resolves host names; asked for every connection, so it can also guard them. Default: `dns.lookup()`'s, in Rust. */
+    lookup?: LookupFunction | undefined;
+    /** Flags of getaddrinfo: `dns.ADDRCONFIG`, `dns.V4MAPPED`, `dns.ALL`. Default: as `net.connect()`. */
+    hints?: number | undefined;
+    /**
+     * Try the addresses of both families, the next when one takes too long (RFC 8305, "Happy Eyeballs").
+     * Default: `net.getDefaultAutoSelectFamily()`, which is `true`.
+     */
+    autoSelectFamily?: boolean | undefined;
+    /**
+     * How long one of those attempts has before the next address is tried; less than 10 ms counts as 10 ms.
+     * Default: `net.getDefaultAutoSelectFamilyAttemptTimeout()` (Node 20: 250 ms).
+     */
+    autoSelectFamilyAttemptTimeout?: number | undefined;
+    /** Send small writes at once (TCP_NODELAY). Default: `true`. */
+    noDelay?: boolean | undefined;
+    /** Bytes that the streams of a socket buffer. Default: `stream.getDefaultHighWaterMark(false)`. */
+    highWaterMark?: number | undefined;
+    /** Destroys the agent's sockets when it is aborted. Default: none. */
+    signal?: AbortSignal | undefined;
+  }
+
+  /** The options of {@link HttpAgent}. */
+  export interface HttpAgentOptions
+    extends NodeOptions, PoolOptions, Omit<http.AgentOptions, keyof NodeOptions | keyof PoolOptions> {}
+
+  /** The options of {@link HttpsAgent}: those of {@link HttpAgent} and of `tls.connect()`. */
+  export interface HttpsAgentOptions
+    extends NodeOptions, PoolOptions, Omit<https.AgentOptions, keyof NodeOptions | keyof PoolOptions> {
+    /** TLS sessions that are kept for resumption; 0: none. Default: 100. */
+    maxCachedSessions?: number | undefined;
+  }
+
+  /** `agent.options` of {@link HttpAgent}: durations are in ms. */
+  export interface LiveOptions
+    extends
+      NodeOptions<number>,
+      PoolOptions<number>,
+      Omit<http.AgentOptions, keyof NodeOptions | keyof PoolOptions> {}
+
+  /** `agent.options` of {@link HttpsAgent}: durations are in ms. */
+  export interface LiveHttpsOptions
+    extends
+      NodeOptions<number>,
+      PoolOptions<number>,
+      Omit<https.AgentOptions, keyof NodeOptions | keyof PoolOptions> {}
+}
+
+export = HttpAgent;

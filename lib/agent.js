@@ -100,11 +100,34 @@ function pooling(Base) {
       return ms === 0 ? Infinity : ms;
     },
 
+    /**
+     * Node gives the place of a closed socket to a request that waits. A socket that has left the books
+     * before its 'close' has no place to give: a newer one may be in it.
+     */
+    removeSocket(socket, options) {
+      if (someoneWaits(this) && isPlaceless(this, socket, this.getName(options))) return;
+      Base.prototype.removeSocket.call(this, socket, options);
+    },
+
     /** An idle lane was destroyed, and may still stand in the books for a moment. */
     _idleLaneGone() {
       this[kIdleLaneGone] = true;
     },
   };
+}
+
+function someoneWaits({ requests }) {
+  // The books have no prototype.
+  for (const name in requests) return requests[name].length > 0;
+  return false;
+}
+
+/** Whether the pool is full without this socket. */
+function isPlaceless(agent, socket, name) {
+  const [busy, idle] = [agent.sockets[name] ?? [], agent.freeSockets[name] ?? []];
+  const isFull =
+    busy.length + idle.length >= agent.maxSockets || agent.totalSocketCount >= agent.maxTotalSockets;
+  return isFull && !busy.includes(socket) && !idle.includes(socket);
 }
 
 /** `agent: false` makes an agent for one request. Node's closes the connection after it, so must ours. */
@@ -167,7 +190,12 @@ define(HttpAgent.prototype, {
     }
     if (options.timeout) lane.setTimeout(options.timeout);
     if (clientSockets.hasSubscribers) clientSockets.publish({ socket: lane });
-    plan.start(lane);
+    try {
+      plan.start(lane);
+    } catch (error) {
+      lane.destroy(); // A lookup function has thrown; the lane gives its slot back.
+      throw error;
+    }
     return lane;
   },
 

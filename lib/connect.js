@@ -127,6 +127,8 @@ class Plan {
     this.isAddress = isPath || net.isIP(this.host) !== 0;
     this.blockList = isPath ? undefined : options.blockList;
     this.family = toFamily(options.family);
+    /** As a lookup is told: what the program left out stays out. */
+    this.askedFamily = this.family || options.family;
     this.hints = options.hints || 0;
     if (!IS_WINDOWS && this.family === 0 && this.hints === 0) this.hints = dns.ADDRCONFIG;
     const select = options.autoSelectFamily ?? net.getDefaultAutoSelectFamily();
@@ -212,7 +214,13 @@ class Plan {
     if (onConnect && !lane.listeners('connect').includes(onConnect)) lane.once('connect', onConnect);
     if (nodeReason({ port: this.port, path: this.native.path }) !== undefined) callback(undefined);
     else if (this.guards.some((name) => lane.listenerCount(name) === 0)) callback(undefined);
-    else this.#resolve(lane, callback, (error) => callback(undefined, error));
+    else {
+      try {
+        this.#resolve(lane, callback, (error) => callback(undefined, error));
+      } catch (error) {
+        callback(undefined, error); // There is no caller of net.connect() here that could catch it.
+      }
+    }
   }
 
   /** Resolves the name in JavaScript, as net.connect() does, with its events and its errors. */
@@ -227,7 +235,7 @@ class Plan {
     }
     const all = !this.firstOnly;
     const lookup = this.lookup ?? dns.lookup;
-    const query = { family: this.family, hints: this.hints, ...(all && { all }) };
+    const query = { family: this.askedFamily, hints: this.hints, ...(all && { all }) };
     lookup(this.host, query, (error, address, family) => {
       lane._inContext(() => {
         if (lane.destroyed) return;
@@ -268,14 +276,19 @@ function openLane(plan, lane, addresses) {
 }
 
 function isValid({ address, family }) {
-  return net.isIP(address) !== 0 && (family === 4 || family === 6);
+  return isAddress(address) && (family === 4 || family === 6);
+}
+
+/** Addresses with an IPv6 zone are beyond the native side. */
+function isAddress(address) {
+  return net.isIP(address) !== 0 && !address.includes('%');
 }
 
 /** The error for a lookup that gave nothing to connect to. */
 function invalidAddress(found, { host, port }) {
   if (found.some(isValid)) return undefined;
   const [{ address, family } = {}] = found;
-  if (net.isIP(address) === 0) {
+  if (!isAddress(address)) {
     return errors.coded(TypeError, 'ERR_INVALID_IP_ADDRESS', `Invalid IP address: ${address}`);
   }
   const message = `Invalid address family: ${family} ${host}:${port}`;

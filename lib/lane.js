@@ -104,6 +104,7 @@ class Lane extends Duplex {
   _open(guards, addresses) {
     if (this.destroyed) return;
     this.#opened = true;
+    if (addresses?.length > 1) this.autoSelectFamilyAttemptedAddresses = [];
     // A lookup in JavaScript that never answers holds nothing; a connect does.
     if (this.#refed) crossing.hold(1);
     crossing.open(this.#slot, this.#epoch, {
@@ -159,7 +160,9 @@ class Lane extends Duplex {
     }
     this.#parked = false;
     this.#capture();
-    this.#epoch = crossing.nextEpoch(this.#slot);
+    // While the first connection is made nothing of a request before can be late, and what is reported of
+    // the connect must not seem to be: it is this request's too.
+    if (!this.connecting) this.#epoch = crossing.nextEpoch(this.#slot);
     crossing.row(op.LEASE | (opFlag.HTTP << 8), this.#slot, this.#epoch, this.#received, 0);
     this.#received = 0;
     this.#unconsumed = 0;
@@ -213,8 +216,10 @@ class Lane extends Duplex {
 
   _reported(code, flags, argument, text) {
     // The end may have been on its way while the lane went back into the pool.
-    if (code === event.CLOSED) this.#loseParked(argument);
-    else if (this.#parked && (code === event.END || code === event.ERROR))
+    // A request that took the lane up meanwhile gets another connection.
+    if (code === event.CLOSED) {
+      if (this.#parked) this.#loseParked(argument);
+    } else if (this.#parked && (code === event.END || code === event.ERROR))
       this.#loseParked(closeReason.PEER_CLOSED_IDLE);
     else this.#resource.runInAsyncScope(this.#handle, this, code, flags, argument, text);
   }
@@ -658,7 +663,13 @@ class Lane extends Duplex {
 }
 
 function pushChunk(chunk) {
-  this._acknowledge(this.push(chunk));
+  let more = true;
+  try {
+    more = this.push(chunk);
+  } finally {
+    // A handler that throws must not stop the reading.
+    this._acknowledge(more);
+  }
 }
 
 function onTimeout(lane) {

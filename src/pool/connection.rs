@@ -80,6 +80,11 @@ impl Connection {
             && self.stream.is_quiet()
     }
 
+    /// Whether reading is over, or waits for JavaScript.
+    pub const fn reads_no_more(&self) -> bool {
+        self.ended || self.window == 0
+    }
+
     /// Lets its task look at it again.
     pub fn wake(&self) {
         if let Some(waker) = &self.waker {

@@ -149,6 +149,13 @@ impl Pool {
         lane.replay.forget();
         self.batch.push_row(event::DATA, self.lane_ref(slot), 0, count);
         self.flush_soon();
+        if let Some(connection) = self.connections.get(id)
+            && connection.reads_no_more()
+            && let Some(error) = &connection.write_error
+        {
+            let report = LossReport::Error { errno: uv_errno(error), syscall: "write" };
+            self.report_loss(id, slot, report);
+        }
         true
     }
 
@@ -186,7 +193,8 @@ impl Pool {
     }
 
     /// The write side is broken. The peer may have answered before it broke
-    /// (an early 413), so reading goes on and tells how it ended.
+    /// (an early 413), so reading goes on and tells how it ended; but not while
+    /// JavaScript leaves the answer unread, which may be until the upload ends.
     pub(super) fn write_failed(&mut self, id: ConnectionId, error: io::Error) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         let slot = connection.lane;
@@ -197,7 +205,7 @@ impl Pool {
             && self.verdict(slot, connection, Loss::WriteRefused) == Verdict::SendFresh
         {
             self.replace(id, slot, Verdict::SendFresh, report);
-        } else if connection.ended {
+        } else if connection.reads_no_more() {
             self.report_loss(id, slot, report);
         } else {
             connection.wake();
@@ -207,6 +215,7 @@ impl Pool {
     /// The lane gets another connection, or none until it writes.
     fn replace(&mut self, id: ConnectionId, slot: u32, verdict: Verdict, report: LossReport) {
         let Some(mut connection) = self.connections.remove(id) else { return };
+        connection.wake();
         self.deadlines.remove(connection.entry.take());
         let Some(lane) = self.lane(slot) else { return };
         let epoch = lane.epoch;

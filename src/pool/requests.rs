@@ -161,7 +161,8 @@ impl Pool {
             return;
         }
         let http = lane.http;
-        lane.replayable = replayable;
+        // Only the first write says so, and a second one may come before any of it has left.
+        lane.replayable |= replayable;
         match lane.state {
             State::Bound(id) => {
                 let Some(connection) = self.connections.get(id) else { return };
@@ -184,21 +185,16 @@ impl Pool {
 
     fn write_to(&mut self, slot: u32, id: ConnectionId, payload: Payload<'_>, notify: u32) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        if connection.write_error.is_some() {
-            return;
-        }
         let mut written = 0;
-        if connection.out.is_empty() {
+        let mut failure = None;
+        // After a failure too, bytes and marks are queued: if the first write
+        // was refused whole (rule R3) they go to the next connection, and if
+        // the request is sent again (R4) the marks are reported.
+        if connection.out.is_empty() && connection.write_error.is_none() {
             match connection.stream.try_write(payload.as_slice()) {
                 Ok(count) => written = count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => {
-                    // Queued all the same: if the first write was refused whole
-                    // (rule R3), these bytes go to the next connection.
-                    connection.out.push(payload.as_slice());
-                    self.write_failed(id, error);
-                    return;
-                }
+                Err(error) => failure = Some(error),
             }
         }
         if written > 0 {
@@ -222,6 +218,9 @@ impl Pool {
                     connection.out.mark(epoch, notify);
                 }
             }
+        }
+        if let Some(error) = failure {
+            self.write_failed(id, error);
         }
     }
 
@@ -262,7 +261,8 @@ impl Pool {
 
     fn shutdown(&mut self, slot: u32) {
         let Some(lane) = self.lane(slot) else { return };
-        if let Some(id) = lane.connection() {
+        // What waits for a guard has not been bound to the connection yet, and its FIN waits with it.
+        if let State::Bound(id) = lane.state {
             if let Some(connection) = self.connections.get_mut(id)
                 && connection.fin == Fin::None
             {

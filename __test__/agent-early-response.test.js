@@ -1,0 +1,73 @@
+'use strict';
+
+const assert = require('node:assert');
+const { once } = require('node:events');
+const http = require('node:http');
+const { test } = require('node:test');
+const { echo, echoServer } = require('./helpers/echo-server');
+const { asNode, books, exchangeAndIdle, nextTurn } = require('./helpers/request');
+
+const CHUNK = Buffer.alloc(64 * 1024, 'x');
+
+test('a response before the end of the upload does not free the socket', { timeout: 30_000 }, async (t) => {
+  let received = 0;
+  const server = await echoServer(t, {
+    listener: (request, response) => {
+      if (request.method === 'GET') {
+        echo(request, response);
+        return;
+      }
+      response.end('early');
+      request.on('data', (data) => (received += data.length));
+    },
+  });
+  const [afterResponse, , reused, bytes] = await asNode(t, async (make) => {
+    const agent = make();
+    received = 0;
+    const request = http.request({ ...server.at, agent, method: 'POST' });
+    request.write(CHUNK);
+    const [response] = await once(request, 'response');
+    response.resume();
+    await once(response, 'end');
+    await nextTurn();
+    const afterResponse = books(agent);
+    const free = once(agent, 'free');
+    for (let n = 0; n < 20; n++) request.write(CHUNK);
+    request.end('last');
+    await free;
+    const afterUpload = books(agent);
+    // What comes next on the connection is a request, not what was left of the upload.
+    const next = await exchangeAndIdle({ ...server.at, path: '/next', agent });
+    return [afterResponse, afterUpload, [next.request.reusedSocket, JSON.parse(next.body).url], received];
+  });
+  assert.deepStrictEqual(Object.values(afterResponse.sockets), [1]);
+  assert.deepStrictEqual(afterResponse.freeSockets, {});
+  assert.deepStrictEqual(reused, [true, '/next']);
+  assert.strictEqual(bytes, 21 * CHUNK.length + 4);
+});
+
+test('requests that wait do not get the socket of an upload that goes on', { timeout: 30_000 }, async (t) => {
+  const server = await echoServer(t, {
+    listener: (request, response) => {
+      if (request.method === 'GET') return echo(request, response);
+      request.resume();
+      return response.end('early');
+    },
+  });
+  const [waiting, url] = await asNode(t, async (make) => {
+    const agent = make({ maxSockets: 1 });
+    const request = http.request({ ...server.at, agent, method: 'POST' });
+    request.write(CHUNK);
+    const next = exchangeAndIdle({ ...server.at, path: '/next', agent });
+    const [response] = await once(request, 'response');
+    response.resume();
+    await once(response, 'end');
+    await nextTurn();
+    const waiting = books(agent).requests;
+    request.end(CHUNK);
+    const { body, request: nextRequest } = await next;
+    return [Object.values(waiting), JSON.parse(body).url, nextRequest.reusedSocket];
+  });
+  assert.deepStrictEqual(waiting, [1]);
+  assert.strictEqual(url, '/next');
+});

@@ -1,0 +1,90 @@
+'use strict';
+
+const assert = require('node:assert');
+const { once } = require('node:events');
+const http = require('node:http');
+const { test } = require('node:test');
+const v8 = require('node:v8');
+const vm = require('node:vm');
+const { HttpAgent } = require('..');
+const { echoServer } = require('./helpers/echo-server');
+const { nextTurn } = require('./helpers/request');
+
+v8.setFlagsFromString('--expose-gc');
+const collect = vm.runInNewContext('gc');
+
+/** Collects garbage until all that `refs` name is gone, at most some rounds. Returns what is left. */
+async function leftAfterCollection(refs) {
+  let left = Object.keys(refs);
+  for (let round = 0; round < 50 && left.length > 0; round++) {
+    await nextTurn();
+    collect();
+    left = left.filter((name) => refs[name].deref() !== undefined);
+  }
+  return left;
+}
+
+/** One request, of which the caller keeps nothing but weak references. */
+async function request(agent, at) {
+  const free = once(agent, 'free').then(() => {});
+  const refs = await new Promise((resolve, reject) => {
+    const sent = http.get({ ...at, agent }, (response) => {
+      response.resume();
+      resolve({
+        request: new WeakRef(sent),
+        response: new WeakRef(response),
+        socket: new WeakRef(sent.socket),
+      });
+    });
+    sent.on('error', reject);
+  });
+  await free;
+  return refs;
+}
+
+test(
+  'a request and its response can be collected while the socket is idle',
+  { timeout: 30_000 },
+  async (t) => {
+    const server = await echoServer(t);
+    const agent = new HttpAgent({ freeSocketTimeout: 0 });
+    t.after(() => agent.destroy());
+    const { socket, ...refs } = await request(agent, server.at);
+    assert.deepStrictEqual(await leftAfterCollection(refs), []);
+    assert.ok(Object.values(agent.freeSockets)[0].includes(socket.deref()));
+  },
+);
+
+test('a socket can be collected when it has closed', { timeout: 30_000 }, async (t) => {
+  const server = await echoServer(t);
+  const agent = new HttpAgent();
+  const refs = await request(agent, server.at);
+  agent.destroy();
+  while (server.open.size > 0) await once(server, 'gone');
+  assert.deepStrictEqual(await leftAfterCollection(refs), []);
+  assert.strictEqual(agent.totalSocketCount, 0);
+});
+
+test('so can an agent', { timeout: 30_000 }, async (t) => {
+  const server = await echoServer(t);
+  const refs = await (async () => {
+    const agent = new HttpAgent();
+    const { socket } = await request(agent, server.at);
+    agent.destroy();
+    return { agent: new WeakRef(agent), socket };
+  })();
+  while (server.open.size > 0) await once(server, 'gone');
+  assert.deepStrictEqual(await leftAfterCollection(refs), []);
+});
+
+test('so can one whose idle connections the server has closed', { timeout: 30_000 }, async (t) => {
+  const server = await echoServer(t);
+  const refs = await (async () => {
+    const agent = new HttpAgent({ freeSocketTimeout: 0 });
+    const { socket } = await request(agent, server.at);
+    for (const open of server.open) open.destroy();
+    while (agent.totalSocketCount > 0) await nextTurn();
+    return { agent: new WeakRef(agent), socket };
+  })();
+  assert.deepStrictEqual(await leftAfterCollection(refs), []);
+});

@@ -1,0 +1,133 @@
+'use strict';
+
+const assert = require('node:assert');
+const { once } = require('node:events');
+const http = require('node:http');
+const { test } = require('node:test');
+const { HttpAgent, HttpsAgent } = require('..');
+const { echoServer, holding } = require('./helpers/echo-server');
+const { asNode, books, closed, exchange, exchangeAndIdle, ourAgent } = require('./helpers/request');
+
+test('keepAlive is read for each request', { timeout: 20_000 }, async (t) => {
+  const server = await echoServer(t);
+  const headers = await asNode(t, async (make) => {
+    const agent = make();
+    const headers = [];
+    for (const keepAlive of [false, true, false]) {
+      agent.keepAlive = keepAlive;
+      const { body, socket } = await exchange({ ...server.at, agent });
+      headers.push(JSON.parse(body).headers.connection);
+      if (!keepAlive) await closed(socket);
+    }
+    return headers;
+  });
+  assert.deepStrictEqual(headers, ['close', 'keep-alive', 'close']);
+});
+
+test(
+  'keepAlive that is turned off closes the socket at the end of its request',
+  { timeout: 20_000 },
+  async (t) => {
+    const hold = holding();
+    const server = await echoServer(t, { listener: hold.listener });
+    await asNode(t, async (make) => {
+      const agent = make();
+      hold.reset();
+      const one = exchange({ ...server.at, agent });
+      await hold.waiting(1);
+      agent.keepAlive = false;
+      hold.release();
+      const { socket } = await one;
+      await closed(socket);
+      return books(agent);
+    });
+  },
+);
+
+test('maxSockets is read for each request', { timeout: 20_000 }, async (t) => {
+  const server = await echoServer(t);
+  const [waiting] = await asNode(t, async (make) => {
+    const agent = make({ maxSockets: 1 });
+    const all = [exchange({ ...server.at, agent }), exchange({ ...server.at, agent })];
+    const counts = [Object.values(books(agent).requests)];
+    agent.maxSockets = 3;
+    all.push(exchange({ ...server.at, agent }));
+    counts.push(Object.values(books(agent).sockets));
+    await Promise.all(all);
+    return counts;
+  });
+  assert.deepStrictEqual(waiting, [1]);
+});
+
+test('an option of the agent overrides that of the request', { timeout: 20_000 }, async (t) => {
+  const server = await echoServer(t);
+  await asNode(t, async (make) => {
+    const agent = make({ ...server.at, path: '/of-the-agent' });
+    const { body, socket } = await exchangeAndIdle({
+      host: 'absent.invalid',
+      port: 1,
+      path: '/asked',
+      agent,
+    });
+    return [JSON.parse(body).url, socket.remotePort, books(agent)];
+  });
+});
+
+test('an option that is set later overrides too, also for idle sockets', { timeout: 20_000 }, async (t) => {
+  const [first, second] = [await echoServer(t), await echoServer(t)];
+  const [ports] = await asNode(t, async (make) => {
+    const agent = make();
+    const options = { ...first.at, agent };
+    const ports = [(await exchangeAndIdle(options)).socket.remotePort];
+    agent.options.port = second.at.port;
+    ports.push((await exchangeAndIdle(options)).socket.remotePort);
+    ports.push((await exchangeAndIdle(options)).request.reusedSocket);
+    return [ports, books(agent)];
+  });
+  assert.deepStrictEqual(ports, [first.at.port, second.at.port, true]);
+});
+
+test('options.timeout counts for the sockets from then on', { timeout: 20_000 }, async (t) => {
+  const server = await echoServer(t);
+  const seen = await asNode(t, async (make) => {
+    const agent = make();
+    const before = await exchange({ ...server.at, agent });
+    agent.destroy();
+    await closed(before.socket);
+    agent.options.timeout = 12_345;
+    const request = http.get({ ...server.at, agent }, (response) => response.resume());
+    const [socket] = await once(request, 'socket');
+    const { timeout } = socket;
+    await closed(request);
+    return [before.socket.timeout, timeout];
+  });
+  assert.strictEqual(seen[1], 12_345);
+});
+
+test('freeSocketTimeout counts from the next time a socket is idle', { timeout: 20_000 }, async (t) => {
+  const server = await echoServer(t);
+  const agent = ourAgent(t, { freeSocketTimeout: 60_000 });
+  const { socket } = await exchangeAndIdle({ ...server.at, agent });
+  for (const [limit, text] of [
+    [60, '60'],
+    ['80ms', '80ms'],
+  ]) {
+    agent.options.freeSocketTimeout = limit;
+    const again = await exchangeAndIdle({ ...server.at, agent });
+    if (limit === 60) assert.strictEqual(again.socket, socket);
+    await closed(again.socket);
+    assert.deepStrictEqual(books(agent).freeSockets, {}, text);
+  }
+});
+
+test('the options are an object of their own, which programs may spread and write', () => {
+  for (const Ours of [HttpAgent, HttpsAgent]) {
+    const agent = new Ours({ ca: 'one', timeout: 5 });
+    assert.deepStrictEqual(Object.getPrototypeOf(agent.options), null);
+    const copy = { ...agent.options };
+    assert.deepStrictEqual([copy.ca, copy.timeout, copy.path], ['one', 5, null]);
+    agent.options.ca = 'two';
+    assert.strictEqual(agent.options.ca, 'two');
+    assert.strictEqual(new Ours().options.ca, undefined);
+  }
+});

@@ -1,0 +1,176 @@
+'use strict';
+
+const assert = require('node:assert');
+const http = require('node:http');
+const https = require('node:https');
+const { test } = require('node:test');
+const { HttpAgent, HttpsAgent } = require('..');
+
+const CLASSES = [HttpAgent, HttpsAgent];
+const thrownBy = (make) => {
+  try {
+    make();
+  } catch ({ name, code, message }) {
+    return { name, code, message };
+  }
+  return undefined;
+};
+
+test('what Node refuses is refused with the same error', () => {
+  for (const options of [
+    ...[0, -1, NaN, '2', {}, null, true, () => {}].map((maxTotalSockets) => ({ maxTotalSockets })),
+    ...['FIFO', 'random', 1, {}].map((scheduling) => ({ scheduling })),
+  ]) {
+    for (const [Ours, Nodes] of [
+      [HttpAgent, http.Agent],
+      [HttpsAgent, https.Agent],
+    ]) {
+      const expected = thrownBy(() => new Nodes(options));
+      assert.deepStrictEqual(
+        thrownBy(() => new Ours(options)),
+        expected,
+        JSON.stringify(options),
+      );
+      assert.deepStrictEqual(
+        thrownBy(() => Ours(options)),
+        expected,
+      );
+    }
+  }
+});
+
+test('what Node takes is taken', () => {
+  for (const options of [
+    {},
+    { maxTotalSockets: Infinity },
+    { maxTotalSockets: 1 },
+    { maxTotalSockets: undefined },
+    { maxSockets: Infinity, maxFreeSockets: 0 },
+    { scheduling: 'fifo' },
+    { scheduling: undefined },
+    { timeout: undefined },
+    { timeout: null },
+    { unknown: true },
+  ]) {
+    for (const Ours of CLASSES) assert.doesNotThrow(() => new Ours(options), JSON.stringify(options));
+  }
+});
+
+test('options are an object', () => {
+  for (const options of ['localhost', 80, true, Symbol('s'), () => {}]) {
+    for (const Ours of CLASSES) assert.throws(() => new Ours(options), { code: 'ERR_INVALID_ARG_TYPE' });
+  }
+});
+
+test('the options that were given are left as they are', () => {
+  const options = Object.freeze({ timeout: '1s', freeSocketTimeout: '30s' });
+  const agent = new HttpAgent(options);
+  assert.deepStrictEqual(options, { timeout: '1s', freeSocketTimeout: '30s' });
+  assert.notStrictEqual(agent.options, options);
+});
+
+const DURATIONS = ['freeSocketTimeout', 'socketActiveTTL', 'connectTimeout', 'timeout'];
+
+for (const name of DURATIONS) {
+  test(`${name} is a number of ms or a string with a unit`, () => {
+    for (const [given, ms] of [
+      [0, 0],
+      [1, 1],
+      [1500.5, 1500.5],
+      [Infinity, Infinity],
+      ['250', 250],
+      ['250ms', 250],
+      ['30s', 30_000],
+      ['1.5s', 1500],
+      ['5m', 300_000],
+      ['2h', 7_200_000],
+      ['1d', 86_400_000],
+      [' 10 S ', 10_000],
+    ]) {
+      assert.strictEqual(new HttpAgent({ [name]: given }).options[name], ms, String(given));
+    }
+    for (const [given, code, constructor] of [
+      [-1, 'ERR_OUT_OF_RANGE', RangeError],
+      [NaN, 'ERR_OUT_OF_RANGE', RangeError],
+      ['-1s', 'ERR_INVALID_ARG_VALUE', TypeError],
+      ['', 'ERR_INVALID_ARG_VALUE', TypeError],
+      ['soon', 'ERR_INVALID_ARG_VALUE', TypeError],
+      ['5 weeks', 'ERR_INVALID_ARG_VALUE', TypeError],
+      ['1s 2s', 'ERR_INVALID_ARG_VALUE', TypeError],
+      [true, 'ERR_INVALID_ARG_TYPE', TypeError],
+      [{}, 'ERR_INVALID_ARG_TYPE', TypeError],
+      [10n, 'ERR_INVALID_ARG_TYPE', TypeError],
+    ]) {
+      for (const Ours of CLASSES) {
+        assert.throws(
+          () => new Ours({ [name]: given }),
+          (error) =>
+            error instanceof constructor && error.code === code && error.message.includes(`options.${name}`),
+          String(given),
+        );
+      }
+    }
+  });
+}
+
+for (const [name, least, most] of [
+  ['maxReadAheadBytes', 1, 2 ** 30 - 1],
+  ['maxReplayBytes', 0, 2 ** 32 - 1],
+]) {
+  test(`${name} is an integer from ${least} to ${most}`, () => {
+    for (const value of [least, 1000, most])
+      assert.strictEqual(new HttpAgent({ [name]: value }).options[name], value);
+    for (const value of [least - 1, most + 1, 1.5, NaN, Infinity]) {
+      assert.throws(() => new HttpAgent({ [name]: value }), { name: 'RangeError', code: 'ERR_OUT_OF_RANGE' });
+    }
+    for (const value of ['1024', {}, true]) {
+      assert.throws(() => new HttpAgent({ [name]: value }), {
+        name: 'TypeError',
+        code: 'ERR_INVALID_ARG_TYPE',
+      });
+    }
+  });
+}
+
+test('retry is idempotent or false', () => {
+  for (const retry of ['idempotent', false, undefined, null])
+    assert.doesNotThrow(() => new HttpAgent({ retry }));
+  for (const retry of ['always', true, 0, '']) {
+    assert.throws(() => new HttpAgent({ retry }), {
+      code: 'ERR_INVALID_ARG_VALUE',
+      message: /'options\.retry'.*'idempotent' or false/,
+    });
+  }
+});
+
+test('agentKeepAliveTimeoutBuffer is a number that is not negative', () => {
+  assert.doesNotThrow(() => new HttpAgent({ agentKeepAliveTimeoutBuffer: 0 }));
+  assert.throws(() => new HttpAgent({ agentKeepAliveTimeoutBuffer: -1 }), { code: 'ERR_OUT_OF_RANGE' });
+  assert.throws(() => new HttpAgent({ agentKeepAliveTimeoutBuffer: '1' }), { code: 'ERR_INVALID_ARG_TYPE' });
+});
+
+test('the defaults', () => {
+  for (const Ours of CLASSES) {
+    const agent = new Ours();
+    assert.strictEqual(agent.keepAlive, true);
+    assert.strictEqual(agent.options.keepAlive, true);
+    assert.strictEqual(agent.options.noDelay, true);
+    assert.strictEqual(agent.options.freeSocketTimeout, 4000);
+    assert.strictEqual(agent.options.maxReadAheadBytes, 256 * 1024);
+    assert.strictEqual(agent.options.maxReplayBytes, 64 * 1024);
+    for (const name of ['timeout', 'connectTimeout', 'socketActiveTTL', 'retry']) {
+      assert.strictEqual(agent.options[name], undefined, name);
+    }
+  }
+});
+
+test('agentkeepalive’s older names of freeSocketTimeout count if it is not given', () => {
+  for (const [options, expected] of [
+    [{ freeSocketKeepAliveTimeout: '7s' }, 7000],
+    [{ keepAliveTimeout: 6000 }, 6000],
+    [{ freeSocketKeepAliveTimeout: 7000, keepAliveTimeout: 6000 }, 7000],
+    [{ freeSocketTimeout: 5000, freeSocketKeepAliveTimeout: 7000 }, 5000],
+  ]) {
+    assert.strictEqual(new HttpAgent(options).options.freeSocketTimeout, expected);
+  }
+});

@@ -1,0 +1,178 @@
+'use strict';
+
+const assert = require('node:assert');
+const { AsyncLocalStorage, executionAsyncId } = require('node:async_hooks');
+const { once } = require('node:events');
+const http = require('node:http');
+const { test } = require('node:test');
+const { echoServer } = require('./helpers/echo-server');
+const { asNode, closed, exchangeAndIdle, nextTurn } = require('./helpers/request');
+
+const storage = new AsyncLocalStorage();
+
+/** Sends a request in the context `name`, and notes the context of everything that it hears of. */
+function inContext(name, options, body) {
+  return storage.run(name, () => {
+    const seen = {};
+    const note = (event) => (seen[event] = storage.getStore());
+    const request = http.request(options);
+    for (const event of ['socket', 'finish', 'error', 'timeout']) request.on(event, () => note(event));
+    request.on('response', (response) => {
+      note('response');
+      response.on('data', () => note('data'));
+      response.on('end', () => note('end'));
+      response.on('close', () => note('response close'));
+      // Where promises and timers made in a handler lead.
+      Promise.resolve().then(() => note('promise'));
+      setImmediate(() => note('immediate'));
+      process.nextTick(() => note('tick'));
+    });
+    request.end(body, () => note('end callback'));
+    const done = new Promise((resolve) => request.on('close', () => resolve(note('close'))));
+    return done.then(nextTurn).then(() => seen);
+  });
+}
+
+const everywhere = (seen, name) => {
+  for (const [event, context] of Object.entries(seen)) assert.strictEqual(context, name, event);
+};
+
+test(
+  'a request on a new connection is heard in the context of its caller',
+  { timeout: 20_000 },
+  async (t) => {
+    const server = await echoServer(t);
+    const seen = await asNode(t, (make) => inContext('mine', { ...server.at, agent: make() }));
+    everywhere(seen, 'mine');
+    assert.ok('response' in seen && 'data' in seen && 'end' in seen && 'close' in seen);
+  },
+);
+
+test(
+  'so is one on a reused connection, not in that of the request before',
+  { timeout: 20_000 },
+  async (t) => {
+    const server = await echoServer(t);
+    const seen = await asNode(t, async (make) => {
+      const agent = make();
+      const all = [];
+      for (const name of ['first', 'second', 'third']) {
+        const free = once(agent, 'free');
+        all.push(await inContext(name, { ...server.at, agent, method: 'POST' }, 'body'));
+        await free;
+      }
+      return all;
+    });
+    for (const [n, name] of ['first', 'second', 'third'].entries()) everywhere(seen[n], name);
+  },
+);
+
+test('so are requests that waited for a socket', { timeout: 20_000 }, async (t) => {
+  const server = await echoServer(t);
+  const names = ['a', 'b', 'c', 'd'];
+  const seen = await asNode(t, (make) => {
+    const agent = make({ maxSockets: 1 });
+    return Promise.all(names.map((name) => inContext(name, { ...server.at, agent })));
+  });
+  for (const [n, name] of names.entries()) everywhere(seen[n], name);
+});
+
+test('so are many at a time, whose responses come together', { timeout: 20_000 }, async (t) => {
+  const server = await echoServer(t);
+  const names = Array.from({ length: 40 }, (_, n) => `request ${n}`);
+  const seen = await asNode(t, (make) => {
+    const agent = make({ maxSockets: 10 });
+    return Promise.all(names.map((name) => inContext(name, { ...server.at, agent })));
+  });
+  for (const [n, name] of names.entries()) everywhere(seen[n], name);
+});
+
+test('an error is heard in the context of the caller', { timeout: 20_000 }, async (t) => {
+  let kill = false;
+  const server = await echoServer(t, {
+    listener: (request, response) => (kill ? request.socket.destroy() : response.end()),
+  });
+  const seen = await asNode(t, async (make) => {
+    const agent = make();
+    const results = [];
+    // On a new connection, on a reused one (POST, so that nothing is sent again), and on none at all.
+    kill = true;
+    results.push(await inContext('new', { ...server.at, agent }));
+    kill = false;
+    await exchangeAndIdle({ ...server.at, agent });
+    kill = true;
+    results.push(await inContext('reused', { ...server.at, agent, method: 'POST' }, 'body'));
+    results.push(await inContext('refused', { host: '127.0.0.1', port: 1, agent }));
+    return results.map(({ error, close, socket }) => ({ error, close, socket }));
+  });
+  assert.deepStrictEqual(
+    seen.map(({ error }) => error),
+    ['new', 'reused', 'refused'],
+  );
+});
+
+test('a timeout is heard in the context of the caller', { timeout: 20_000 }, async (t) => {
+  const server = await echoServer(t, { listener: () => {} });
+  const context = await asNode(t, async (make) => {
+    const agent = make();
+    return storage.run('mine', async () => {
+      const request = http.get({ ...server.at, agent, timeout: 40 });
+      const context = await new Promise((resolve) =>
+        request.on('timeout', () => resolve(storage.getStore())).on('error', () => {}),
+      );
+      request.destroy();
+      await closed(request);
+      return context;
+    });
+  });
+  assert.strictEqual(context, 'mine');
+});
+
+test('the socket’s events have the context of the request that has it', { timeout: 20_000 }, async (t) => {
+  const server = await echoServer(t);
+  const seen = await asNode(t, async (make) => {
+    const agent = make();
+    const seen = [];
+    const watch = (socket) => {
+      socket.on('connect', () => seen.push(['connect', storage.getStore()]));
+      socket.prependListener('data', () => seen.push(['data', storage.getStore()]));
+    };
+    for (const name of ['one', 'two']) {
+      const free = once(agent, 'free');
+      await storage.run(name, () => {
+        const request = http.get({ ...server.at, agent }, (response) => response.resume());
+        if (name === 'one') request.on('socket', watch);
+        return closed(request);
+      });
+      await free;
+    }
+    return seen;
+  });
+  assert.deepStrictEqual(seen, [
+    ['connect', 'one'],
+    ['data', 'one'],
+    ['data', 'two'],
+  ]);
+});
+
+test(
+  'handlers of two requests on one connection have different async ids',
+  { timeout: 20_000 },
+  async (t) => {
+    const server = await echoServer(t);
+    const [zero, same] = await asNode(t, async (make) => {
+      const agent = make();
+      const ids = [];
+      for (let n = 0; n < 2; n++) {
+        const free = once(agent, 'free');
+        http.get({ ...server.at, agent }, (response) => {
+          ids.push(executionAsyncId());
+          response.resume();
+        });
+        await free;
+      }
+      return [ids.includes(0), ids[0] === ids[1]];
+    });
+    assert.deepStrictEqual([zero, same], [false, false]);
+  },
+);

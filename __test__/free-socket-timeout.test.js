@@ -1,0 +1,116 @@
+'use strict';
+
+const assert = require('node:assert');
+const { once } = require('node:events');
+const https = require('node:https');
+const { test } = require('node:test');
+const { HttpAgent, HttpsAgent } = require('..');
+const { cert, key } = require('./helpers/certificate');
+const { echoServer, holding } = require('./helpers/echo-server');
+const { asNode, books, closed, exchange, exchangeAndIdle, ourAgent } = require('./helpers/request');
+
+const EMPTY = { sockets: {}, freeSockets: {}, requests: {}, total: 0 };
+
+test('an idle connection is closed after it, and the server hears of it', { timeout: 20_000 }, async (t) => {
+  const server = await echoServer(t);
+  const agent = ourAgent(t, { freeSocketTimeout: '100ms' });
+  // The clock of the connection starts with the last byte, which JavaScript may hear of much later.
+  const started = Date.now();
+  const { socket } = await exchangeAndIdle({ ...server.at, agent });
+  const events = [];
+  for (const name of ['error', 'timeout', 'end']) socket.on(name, () => events.push(name));
+  await Promise.all([closed(socket), once(server, 'gone')]);
+  const waited = Date.now() - started;
+  assert.ok(waited >= 95, `closed after ${waited} ms`);
+  assert.deepStrictEqual(events, []);
+  assert.deepStrictEqual(books(agent), EMPTY);
+});
+
+test('a connection in use is not closed, however slow', { timeout: 20_000 }, async (t) => {
+  const hold = holding();
+  const server = await echoServer(t, { listener: hold.listener });
+  const agent = ourAgent(t, { freeSocketTimeout: 40 });
+  const one = exchange({ ...server.at, agent });
+  await hold.waiting(1);
+  await new Promise((resolve) => setTimeout(resolve, 120));
+  hold.release();
+  assert.strictEqual((await one).body, 'released');
+});
+
+test('the time starts anew with each request', { timeout: 20_000 }, async (t) => {
+  const server = await echoServer(t);
+  const agent = ourAgent(t, { freeSocketTimeout: 600 });
+  const { socket } = await exchangeAndIdle({ ...server.at, agent });
+  const started = Date.now();
+  while (Date.now() - started < 900) {
+    const again = await exchangeAndIdle({ ...server.at, agent });
+    assert.strictEqual(again.socket, socket);
+  }
+  assert.strictEqual(server.accepted, 1);
+});
+
+for (const freeSocketTimeout of [0, Infinity]) {
+  test(`${freeSocketTimeout} is no limit`, { timeout: 20_000 }, async (t) => {
+    const server = await echoServer(t);
+    const agent = ourAgent(t, { freeSocketTimeout });
+    const watched = ourAgent(t, { freeSocketTimeout: 80 });
+    const { socket } = await exchangeAndIdle({ ...server.at, agent });
+    // One that was idle later has gone by its limit meanwhile.
+    await closed((await exchangeAndIdle({ ...server.at, agent: watched })).socket);
+    assert.strictEqual(socket.destroyed, false);
+    const { request } = await exchangeAndIdle({ ...server.at, agent });
+    assert.strictEqual(request.reusedSocket, true);
+  });
+}
+
+test('options.timeout is a limit of idle connections too, if it is less', { timeout: 20_000 }, async (t) => {
+  const server = await echoServer(t);
+  const [timeout, , left] = await asNode(t, async (make) => {
+    const agent = make({ timeout: 100 });
+    const { socket } = await exchangeAndIdle({ ...server.at, agent });
+    const events = [];
+    socket.on('timeout', () => events.push('timeout'));
+    socket.on('error', () => events.push('error'));
+    const { timeout } = socket;
+    await closed(socket);
+    return [timeout, events, books(agent)];
+  });
+  assert.strictEqual(timeout, 100);
+  assert.deepStrictEqual(left, EMPTY);
+});
+
+test('it counts for TLS connections too', { timeout: 20_000 }, async (t) => {
+  const server = await echoServer(t, { cert, key });
+  const agent = new HttpsAgent({ ca: cert, freeSocketTimeout: 100 });
+  t.after(() => agent.destroy());
+  const { socket } = await exchangeAndIdle({ ...server.at, agent }, undefined, https.request);
+  await closed(socket);
+  assert.deepStrictEqual(books(agent), EMPTY);
+});
+
+test(
+  'options.timeout is a limit of idle TLS connections too, if it is less',
+  { timeout: 20_000 },
+  async (t) => {
+    const server = await echoServer(t, { cert, key });
+    for (const [timeout, freeSocketTimeout, expected] of [
+      [5000, 9000, 5000],
+      [9000, 5000, 5000],
+      [0, 5000, 5000],
+      [0, 0, 0],
+    ]) {
+      const agent = new HttpsAgent({ ca: cert, timeout, freeSocketTimeout });
+      t.after(() => agent.destroy());
+      const { socket } = await exchangeAndIdle({ ...server.at, agent }, undefined, https.request);
+      assert.strictEqual(socket.timeout, expected);
+    }
+  },
+);
+
+test('idle connections of one agent are not those of another', { timeout: 20_000 }, async (t) => {
+  const server = await echoServer(t);
+  const agents = [ourAgent(t), ourAgent(t)];
+  for (const agent of agents) await exchangeAndIdle({ ...server.at, agent });
+  assert.strictEqual(server.accepted, 2);
+  assert.ok(agents[0] instanceof HttpAgent);
+});

@@ -1,0 +1,211 @@
+'use strict';
+
+// The client's side of helpers/raw-server.js: starts it, sends requests to it, blocks the event loop
+// and looks, while it is blocked, at what the server and the kernel have seen.
+
+const { fork } = require('node:child_process');
+const { once } = require('node:events');
+const fs = require('node:fs');
+const http = require('node:http');
+const os = require('node:os');
+const path = require('node:path');
+
+/** Longer than anything here takes on a busy machine. */
+const PATIENCE = 15_000;
+
+class RawServer {
+  #child;
+  #folder;
+  #file;
+  #commands = 0;
+  #seen = [];
+  #offset = 0;
+
+  static async start() {
+    const server = new RawServer();
+    server.#folder = fs.mkdtempSync(path.join(os.tmpdir(), 'raw-server-'));
+    server.#file = path.join(server.#folder, 'log');
+    fs.writeFileSync(server.#file, '');
+    const env = { ...process.env };
+    delete env.NODE_TEST_CONTEXT;
+    server.#child = fork(path.join(__dirname, 'raw-server.js'), [server.#file], {
+      env,
+      execArgv: [],
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    });
+    const [{ port }] = await once(server.#child, 'message');
+    server.port = port;
+    // The channel must not keep a test alive that forgot nothing else.
+    server.#child.unref();
+    server.#child.channel.unref();
+    return server;
+  }
+
+  /** All that has happened so far, read without the event loop. */
+  events(type, id) {
+    const chunk = Buffer.alloc(1 << 16);
+    const fd = fs.openSync(this.#file, 'r');
+    for (;;) {
+      const count = fs.readSync(fd, chunk, 0, chunk.length, this.#offset);
+      const end = chunk.subarray(0, count).lastIndexOf('\n') + 1;
+      if (end === 0) break;
+      this.#offset += end;
+      const lines = chunk.toString('utf8', 0, end - 1).split('\n');
+      for (const line of lines) this.#seen.push(JSON.parse(line));
+    }
+    fs.closeSync(fd);
+    return this.#seen.filter((event) => (!type || event.type === type) && (!id || event.id === id));
+  }
+
+  /** How often a request came. */
+  arrivals(id) {
+    return this.events('request', id).length;
+  }
+
+  /** Sends a command: `{ end, connections }` or `{ greeting }`; resolves when it is carried out. */
+  async command(message) {
+    const number = ++this.#commands;
+    this.#child.channel.ref();
+    this.#child.send({ ...message, number });
+    for (;;) {
+      const [{ done }] = await once(this.#child, 'message');
+      if (done === number) break;
+    }
+    this.#child.channel.unref();
+  }
+
+  /** Without waiting for it: the client is about to block. */
+  post(message) {
+    this.#child.send({ ...message, number: ++this.#commands });
+  }
+
+  async stop() {
+    const exited = once(this.#child, 'exit');
+    this.#child.ref();
+    this.#child.disconnect();
+    await exited;
+    fs.rmSync(this.#folder, { recursive: true });
+  }
+}
+
+/** Starts a server for the length of a test. */
+async function startServer(t) {
+  const server = await RawServer.start();
+  t.after(() => server.stop());
+  return server;
+}
+
+/**
+ * Sends a request; resolves, never rejects: `{ status, id, body, error, request }`. `options.body` may
+ * be a function that is given the request and has to end it.
+ */
+function send(agent, server, options = {}) {
+  const { id, act, then, body, headers, ...rest } = options;
+  const own = { 'x-id': id };
+  if (act) own['x-do'] = act;
+  if (then) own['x-then'] = then;
+  const all = Array.isArray(headers)
+    ? [...Object.entries(own).flat(), ...headers]
+    : { ...own, ...(body && typeof body !== 'function' && { 'content-length': body.length }), ...headers };
+  const request = http.request({ host: '127.0.0.1', port: server.port, agent, headers: all, ...rest });
+  const result = new Promise((resolve) => {
+    request.on('error', (error) => resolve({ error, request }));
+    request.on('response', (response) => {
+      const chunks = [];
+      response.on('data', (chunk) => chunks.push(chunk));
+      response.on('error', (error) => resolve({ error, request, status: response.statusCode }));
+      response.on('end', () => {
+        const text = Buffer.concat(chunks).toString();
+        resolve({ status: response.statusCode, id: response.headers['x-id'], body: text, request, response });
+      });
+    });
+  });
+  if (typeof body === 'function') body(request);
+  else request.end(body);
+  result.request = request;
+  return result;
+}
+
+/** Opens idle connections: as many requests at once. */
+async function warm(agent, server, count = 1, options = {}) {
+  const done = [];
+  for (let i = 0; i < count; i++) {
+    done.push(
+      send(agent, server, { id: `warm-${i}-${Math.random()}`, act: count > 1 ? 'ok/30' : 'ok', ...options }),
+    );
+  }
+  for (const { error } of await Promise.all(done)) if (error) throw error;
+  // A socket goes back into the pool a tick after its response has ended.
+  await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Computes for so many ms. */
+function block(ms) {
+  const end = performance.now() + ms;
+  while (performance.now() < end);
+}
+
+/** Computes until something has happened elsewhere; returns whether it has. */
+function blockUntil(happened, patience = PATIENCE) {
+  const end = performance.now() + patience;
+  while (performance.now() < end) if (happened()) return true;
+  return false;
+}
+
+/** The same without blocking. */
+async function until(happened, patience = PATIENCE) {
+  const end = performance.now() + patience;
+  while (!happened()) {
+    if (performance.now() > end) throw new Error(`it did not happen: ${happened}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+/** The time in ms on the clock of the server's log. */
+function now() {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
+const STATES = {
+  '01': 'ESTABLISHED',
+  '02': 'SYN_SENT',
+  '04': 'FIN_WAIT1',
+  '05': 'FIN_WAIT2',
+  '06': 'TIME_WAIT',
+  '08': 'CLOSE_WAIT',
+};
+
+/** The states of the client's sockets that lead to a port, from the kernel's table (Linux). */
+function socketStates(port) {
+  const remote = port.toString(16).toUpperCase().padStart(4, '0');
+  return fs
+    .readFileSync(`/proc/${process.pid}/net/tcp`, 'utf8')
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, , address]) => address?.endsWith(`:${remote}`))
+    .map(([, , , state]) => STATES[state] ?? state);
+}
+
+/** Sockets that this process has open (Linux). */
+function openSockets() {
+  return fs.readdirSync('/proc/self/fd').filter((fd) => {
+    try {
+      return fs.readlinkSync(`/proc/self/fd/${fd}`).startsWith('socket:');
+    } catch {
+      return false; // The descriptor of the folder itself.
+    }
+  }).length;
+}
+
+module.exports = {
+  RawServer,
+  block,
+  blockUntil,
+  now,
+  openSockets,
+  send,
+  socketStates,
+  startServer,
+  until,
+  warm,
+};

@@ -1,0 +1,276 @@
+'use strict';
+
+// An HTTP/1.1 server on raw sockets, in a process of its own, so that a client that blocks does not
+// block it, and so that every byte, FIN and RST is decided here. Started by helpers/blocked.js.
+//
+// What it does is asked for by headers of the request:
+//   x-id    names the request.
+//   x-do    what to do with it: `<action>[@<body bytes>][/<argument>]`, one per arrival, separated by
+//           commas; the last one also stands for all later arrivals. Without `@` the whole request is
+//           read first. The argument is a delay in ms.
+//   x-then  what to do with the idle connection after the answer: `<action>/<delay in ms>`.
+// All that happens is appended to a file, one JSON object a line: a blocked process can read it.
+
+const crypto = require('node:crypto');
+const fs = require('node:fs');
+const net = require('node:net');
+
+const log = fs.openSync(process.argv[2], 'a');
+const arrivals = new Map();
+const connections = new Set();
+let lastNumber = 0;
+let greeting = '';
+
+function note(type, details) {
+  // Monotonic, and the same clock in all processes.
+  const at = Number(process.hrtime.bigint()) / 1e6;
+  fs.writeSync(log, `${JSON.stringify({ type, at, ...details })}\n`);
+}
+
+const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+  const connection = { number: ++lastNumber, socket, nth: 0, read: Buffer.alloc(0), request: null };
+  connections.add(connection);
+  socket.on('error', () => {});
+  socket.on('end', () => {
+    leave(connection, 'client-fin');
+    socket.end();
+  });
+  socket.on('close', () => leave(connection, 'gone'));
+  // A FIN that the kernel had before this connection is read in the next turn at the latest.
+  setImmediate(() => setImmediate(noteAccept, connection, socket.remotePort));
+  if (greeting === 'reset') socket.resetAndDestroy();
+  else socket.on('data', (bytes) => onData(connection, bytes));
+});
+
+function noteAccept({ number }, port) {
+  const older = [...connections].filter((other) => other.number < number);
+  note('accept', { connection: number, port, open: older.length + 1 });
+}
+
+function leave(connection, type) {
+  connections.delete(connection);
+  note(type, { connection: connection.number });
+}
+
+function onData(connection, bytes) {
+  connection.read = Buffer.concat([connection.read, bytes]);
+  if (connection.request === null && !readHead(connection)) return;
+  const { request } = connection;
+  readBody(connection, request);
+  if (!request.acted && request.whole) {
+    note('whole', { id: request.id, length: request.length, hash: request.hash.copy().digest('hex') });
+  }
+  if (!request.acted && (request.whole || request.length >= request.actAt)) act(connection, request);
+}
+
+function readHead(connection) {
+  const end = connection.read.indexOf('\r\n\r\n');
+  if (end < 0) return false;
+  const [line, ...fields] = connection.read.toString('latin1', 0, end).split('\r\n');
+  connection.read = connection.read.subarray(end + 4);
+  const headers = {};
+  for (const field of fields) {
+    const colon = field.indexOf(':');
+    headers[field.slice(0, colon).toLowerCase()] = field.slice(colon + 1).trim();
+  }
+  const id = headers['x-id'];
+  const arrival = (arrivals.get(id) ?? 0) + 1;
+  arrivals.set(id, arrival);
+  const plan = (headers['x-do'] ?? 'ok').split(',');
+  const step = plan[Math.min(arrival, plan.length) - 1];
+  const parsed = /^([\w-]+)(?:@(\d+))?(?:\/(\d+))?$/.exec(step);
+  if (parsed === null) throw new Error(`not a request of ours: ${JSON.stringify([line, ...fields])}`);
+  const [, action, at, argument] = parsed;
+  connection.nth++;
+  connection.request = {
+    id,
+    action,
+    actAt: at === undefined ? Infinity : Number(at),
+    delay: Number(argument ?? 0),
+    then: headers['x-then'],
+    method: line.split(' ')[0],
+    hash: crypto.createHash('sha256'),
+    length: 0,
+    left: headers['transfer-encoding'] ? null : Number(headers['content-length'] ?? 0),
+    whole: false,
+    acted: false,
+  };
+  const { method } = connection.request;
+  note('request', { id, method, action, connection: connection.number, nth: connection.nth, line });
+  return true;
+}
+
+/** `left`: bytes of the body, or of the present chunk, still to come; null before a chunk's size. */
+function readBody(connection, request) {
+  const chunked = request.left === null || request.chunked;
+  request.chunked = chunked;
+  while (!request.whole) {
+    if (chunked && request.left === null) {
+      const end = connection.read.indexOf('\r\n');
+      if (end < 0) return;
+      request.left = parseInt(connection.read.toString('latin1', 0, end), 16);
+      request.last = request.left === 0;
+      // The line break after each chunk, and after the last one's empty trailer, is read with it.
+      request.left += 2;
+      connection.read = connection.read.subarray(end + 2);
+    }
+    const piece = connection.read.subarray(0, request.left);
+    connection.read = connection.read.subarray(piece.length);
+    request.left -= piece.length;
+    const body = chunked
+      ? piece.subarray(0, Math.max(0, piece.length - Math.max(0, 2 - request.left)))
+      : piece;
+    request.hash.update(body);
+    request.length += body.length;
+    if (request.left > 0) return;
+    if (!chunked || request.last) request.whole = true;
+    else request.left = null;
+  }
+}
+
+function act(connection, request) {
+  request.acted = true;
+  if (request.delay > 0) setTimeout(() => perform(connection, request), request.delay);
+  else perform(connection, request);
+}
+
+function perform(connection, request) {
+  const { socket } = connection;
+  if (socket.destroyed) return;
+  const body = `ok:${request.id}`;
+  const headers = `X-Id: ${request.id}\r\n`;
+  const length = `Content-Length: ${body.length}\r\n\r\n`;
+  const payload = request.method === 'HEAD' ? '' : body;
+  switch (request.action) {
+    case 'ok':
+      note('answered', { id: request.id });
+      answered(connection, `HTTP/1.1 200 OK\r\n${headers}${length}${payload}`);
+      break;
+    case 'hint':
+      note('answered', { id: request.id });
+      answered(connection, `HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1\r\n${headers}${length}${payload}`);
+      break;
+    case 'chunked':
+      note('answered', { id: request.id });
+      answered(
+        connection,
+        `HTTP/1.1 200 OK\r\n${headers}Transfer-Encoding: chunked\r\n\r\n` +
+          (payload && `3\r\nok:\r\n${request.id.length.toString(16)}\r\n${request.id}\r\n0\r\n\r\n`),
+      );
+      break;
+    case 'slow-body':
+      note('answered', { id: request.id });
+      if (payload === '') {
+        answered(connection, `HTTP/1.1 200 OK\r\n${headers}${length}`);
+      } else {
+        socket.write(`HTTP/1.1 200 OK\r\n${headers}${length}`);
+        setTimeout(() => answered(connection, payload), 5);
+      }
+      break;
+    case 'last':
+      note('answered', { id: request.id });
+      socket.end(`HTTP/1.1 200 OK\r\nConnection: close\r\n${headers}${length}${payload}`);
+      break;
+    // Two answers at once.
+    case 'double':
+      note('answered', { id: request.id });
+      answered(connection, `HTTP/1.1 200 OK\r\n${headers}${length}${payload}${forged()}`);
+      break;
+    case 'part-head':
+      socket.end('HTTP/1.1 200 OK\r\nContent-Le', () => closed(connection));
+      break;
+    case 'part-body':
+      socket.end(`HTTP/1.1 200 OK\r\n${headers}Content-Length: 100\r\n\r\npart`, () => closed(connection));
+      break;
+    case 'part-chunk':
+      socket.end(`HTTP/1.1 200 OK\r\n${headers}Transfer-Encoding: chunked\r\n\r\n9\r\npart`, () =>
+        closed(connection),
+      );
+      break;
+    case 'part-body-reset':
+      socket.write(`HTTP/1.1 200 OK\r\n${headers}Content-Length: 100\r\n\r\npart`, () => {
+        setTimeout(() => end(connection, 'reset'), 5);
+      });
+      break;
+    case 'processing-close':
+      socket.end('HTTP/1.1 102 Processing\r\n\r\n', () => closed(connection));
+      break;
+    case 'hang':
+      break;
+    case 'gone-close':
+    case 'gone-reset':
+      // Nobody listens any more when the connection goes.
+      server.close();
+      end(connection, request.action.slice(5));
+      break;
+    default:
+      end(connection, request.action);
+  }
+}
+
+function answered(connection, bytes) {
+  const { socket, request } = connection;
+  connection.request = null;
+  socket.write(bytes);
+  if (!request.then) return;
+  const [action, delay] = request.then.split('/');
+  setTimeout(() => {
+    // Only an idle connection: a request may be there by now.
+    if (connection.request !== null || socket.destroyed) return;
+    end(connection, action);
+  }, Number(delay));
+}
+
+function forged() {
+  return 'HTTP/1.1 200 OK\r\nX-Id: forged\r\nContent-Length: 6\r\n\r\nforged';
+}
+
+/** Ways in which a connection without an answer ends, or is spoken on. */
+function end(connection, action) {
+  const { socket } = connection;
+  switch (action) {
+    case 'close':
+      connections.delete(connection);
+      socket.destroy();
+      closed(connection);
+      break;
+    case 'reset':
+      connections.delete(connection);
+      socket.resetAndDestroy();
+      socket.once('close', () => closed(connection));
+      break;
+    case 'half':
+      // FIN, but what still comes is read.
+      socket.end(() => closed(connection));
+      break;
+    case 'timeout':
+      socket.end('HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n', () =>
+        closed(connection),
+      );
+      break;
+    case 'forge':
+      socket.write(forged(), () => closed(connection));
+      break;
+    default:
+      throw new Error(`no such action: ${action}`);
+  }
+}
+
+/** What was asked for is in the kernel's hands. */
+function closed(connection) {
+  note('closed', { connection: connection.number });
+}
+
+process.on('message', (message) => {
+  if (message.greeting !== undefined) greeting = message.greeting;
+  // All connections, or those that are named.
+  if (message.end !== undefined) {
+    for (const connection of [...connections]) {
+      if (!message.connections || message.connections.includes(connection.number))
+        end(connection, message.end);
+    }
+  }
+  process.send({ done: message.number });
+});
+process.on('disconnect', () => process.exit());
+server.listen(0, '127.0.0.1', () => process.send({ port: server.address().port }));

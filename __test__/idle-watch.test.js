@@ -1,0 +1,95 @@
+'use strict';
+
+// Idle connections are watched off the event loop: closed on their limit, gone with the server's FIN,
+// while JavaScript is blocked.
+
+const { test } = require('node:test');
+const assert = require('node:assert/strict');
+const { HttpAgent } = require('..');
+const { block, blockUntil, now, send, socketStates, startServer, until, warm } = require('./helpers/blocked');
+
+const timeout = 30_000;
+const skip = process.platform !== 'linux' && 'reads /proc';
+
+test('idle connections are closed on their limit during a block', { timeout }, async (t) => {
+  const server = await startServer(t);
+  const agent = new HttpAgent({ freeSocketTimeout: 300 });
+  t.after(() => agent.destroy());
+  await warm(agent, server, 4);
+  const answers = server.events('answered').map((event) => event.at);
+  assert.ok(
+    blockUntil(() => server.events('client-fin').length === 4),
+    'they were not closed during the block',
+  );
+  for (const { at } of server.events('client-fin')) {
+    assert.ok(at - Math.min(...answers) >= 299, `closed after ${at - Math.min(...answers)} ms`);
+    assert.ok(at - Math.max(...answers) < 1500, `closed after ${at - Math.max(...answers)} ms`);
+  }
+  await until(() => Object.keys(agent.freeSockets).length === 0 && agent.totalSocketCount === 0);
+});
+
+test('a FIN during a block leaves nothing in CLOSE_WAIT', { timeout, skip }, async (t) => {
+  const server = await startServer(t);
+  const agent = new HttpAgent({ freeSocketTimeout: 0 });
+  t.after(() => agent.destroy());
+  await warm(agent, server, 4);
+  assert.deepEqual(socketStates(server.port), Array(4).fill('ESTABLISHED'));
+  server.post({ end: 'half' });
+  assert.ok(blockUntil(() => server.events('closed').length === 4));
+  const gone = () => !socketStates(server.port).some((state) => /ESTABLISHED|CLOSE_WAIT/.test(state));
+  assert.ok(blockUntil(gone, 2000), `${socketStates(server.port)}`);
+  assert.equal(Object.values(agent.freeSockets).flat().length, 4, 'JavaScript was not blocked');
+  await until(() => agent.totalSocketCount === 0);
+});
+
+test('the idle clock starts when the last byte came, not when JavaScript read it', { timeout }, async (t) => {
+  const server = await startServer(t);
+  const agent = new HttpAgent({ freeSocketTimeout: 400 });
+  t.after(() => agent.destroy());
+  await warm(agent, server);
+  const done = send(agent, server, { id: 'it' });
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.ok(blockUntil(() => server.events('answered', 'it').length === 1));
+  block(250);
+  assert.equal((await done).status, 200);
+  const read = now();
+  await until(() => server.events('client-fin').length === 1);
+  const [{ at: answered }] = server.events('answered', 'it');
+  const [{ at: closed }] = server.events('client-fin');
+  assert.ok(closed - answered >= 399, `closed ${closed - answered} ms after the answer`);
+  // From the reading on it would have been the whole limit again.
+  assert.ok(closed - read < 390, `closed ${closed - read} ms after JavaScript read the answer`);
+});
+
+test(
+  'an answer that is older than the limit when it is read leaves no connection to use',
+  { timeout },
+  async (t) => {
+    const server = await startServer(t);
+    const agent = new HttpAgent({ freeSocketTimeout: 100, maxSockets: 1 });
+    t.after(() => agent.destroy());
+    const first = send(agent, server, { id: 'first' });
+    const second = send(agent, server, { id: 'second', method: 'POST' });
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.ok(blockUntil(() => server.events('answered', 'first').length === 1));
+    block(150);
+    await first;
+    assert.equal((await second).status, 200);
+    assert.equal((await send(agent, server, { id: 'third' })).status, 200);
+    assert.ok(Math.max(...server.events('accept').map((event) => event.open)) === 1);
+  },
+);
+
+test('the limit is counted anew with each request', { timeout }, async (t) => {
+  const server = await startServer(t);
+  const agent = new HttpAgent({ freeSocketTimeout: 400 });
+  t.after(() => agent.destroy());
+  for (let i = 0; i < 4; i++) {
+    await warm(agent, server);
+    await new Promise((resolve) => setTimeout(resolve, 150));
+  }
+  const [last] = server.events('answered').slice(-1);
+  await until(() => server.events('client-fin').length === 1);
+  assert.equal(server.events('accept').length, 1);
+  assert.ok(server.events('client-fin')[0].at - last.at >= 399);
+});

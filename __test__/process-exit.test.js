@@ -1,0 +1,178 @@
+'use strict';
+
+const assert = require('node:assert');
+const { spawn } = require('node:child_process');
+const { once } = require('node:events');
+const path = require('node:path');
+const { test } = require('node:test');
+const { echoServer, holding } = require('./helpers/echo-server');
+
+const ROOT = path.join(__dirname, '..');
+
+/** Runs a script in a process of its own, with `HttpAgent`, `http` and `at` (host and port) in scope. */
+function start(t, at, script) {
+  const prelude = `
+    const http = require('http');
+    const { HttpAgent } = require(${JSON.stringify(ROOT)});
+    const at = ${JSON.stringify(at)};
+    process.on('exit', (code) => console.log('exit', code));`;
+  const child = spawn(process.execPath, ['-e', prelude + script], { stdio: ['ignore', 'pipe', 'pipe'] });
+  t.after(() => child.kill('SIGKILL'));
+  let out = '';
+  child.stdout.on('data', (data) => (out += data));
+  child.stderr.on('data', (data) => (out += data));
+  const done = once(child, 'close').then(([code, signal]) => ({ code, signal, out: out.trim() }));
+  return { child, done };
+}
+
+test('a process with nothing but idle connections ends', { timeout: 30_000 }, async (t) => {
+  const server = await echoServer(t);
+  const { done } = start(
+    t,
+    server.at,
+    `const agent = new HttpAgent({ freeSocketTimeout: 0 });
+     agent.on('free', () => console.log('idle'));
+     http.get({ ...at, agent }, (response) => response.resume());`,
+  );
+  assert.deepStrictEqual(await done, { code: 0, signal: null, out: 'idle\nexit 0' });
+});
+
+test('an agent that was never used does not hold the process', { timeout: 30_000 }, async (t) => {
+  const { done } = start(t, {}, 'new HttpAgent();');
+  assert.deepStrictEqual(await done, { code: 0, signal: null, out: 'exit 0' });
+});
+
+test('a process waits for the response to a request', { timeout: 30_000 }, async (t) => {
+  const hold = holding();
+  const server = await echoServer(t, { listener: hold.listener });
+  const { child, done } = start(
+    t,
+    server.at,
+    `const agent = new HttpAgent();
+     http.get({ ...at, agent }, (response) => {
+       response.resume();
+       response.on('end', () => console.log('answered'));
+     });`,
+  );
+  await hold.waiting(1);
+  // If nothing held the process, it would be gone before it is asked again.
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  assert.strictEqual(child.exitCode, null);
+  hold.release();
+  assert.deepStrictEqual(await done, { code: 0, signal: null, out: 'answered\nexit 0' });
+});
+
+test('also on a reused connection', { timeout: 30_000 }, async (t) => {
+  const hold = holding();
+  const server = await echoServer(t, { listener: hold.listener });
+  const { child, done } = start(
+    t,
+    server.at,
+    `const agent = new HttpAgent();
+     const get = (then) => http.get({ ...at, agent }, (response) => response.resume().on('end', then));
+     agent.once('free', () => {
+       const request = get(() => console.log('answered', request.reusedSocket));
+     });
+     get(() => {});`,
+  );
+  await hold.waiting(1);
+  hold.release();
+  await hold.waiting(2);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  assert.strictEqual(child.exitCode, null);
+  hold.release();
+  assert.deepStrictEqual(await done, { code: 0, signal: null, out: 'answered true\nexit 0' });
+});
+
+test('unref() of the socket lets the process end', { timeout: 30_000 }, async (t) => {
+  const hold = holding();
+  const server = await echoServer(t, { listener: hold.listener });
+  const { done } = start(
+    t,
+    server.at,
+    `const agent = new HttpAgent();
+     const request = http.get({ ...at, agent });
+     request.on('socket', (socket) => socket.on('connect', () => socket.unref()));
+     request.on('close', () => console.log('not reached'));`,
+  );
+  assert.deepStrictEqual(await done, { code: 0, signal: null, out: 'exit 0' });
+});
+
+test('a failed connect does not hold the process', { timeout: 30_000 }, async (t) => {
+  const server = await echoServer(t);
+  server.close();
+  await once(server, 'close');
+  const { done } = start(
+    t,
+    server.at,
+    `http.get({ ...at, agent: new HttpAgent() }).on('error', ({ code }) => console.log(code));`,
+  );
+  assert.deepStrictEqual(await done, { code: 0, signal: null, out: 'ECONNREFUSED\nexit 0' });
+});
+
+test('process.exit() ends it at once, whatever is under way', { timeout: 30_000 }, async (t) => {
+  const hold = holding();
+  const server = await echoServer(t, { listener: hold.listener });
+  const { child, done } = start(
+    t,
+    server.at,
+    `const agent = new HttpAgent();
+     for (let n = 0; n < 20; n++) http.get({ ...at, agent });
+     process.on('SIGTERM', () => process.exit(3));
+     // Windows has no SIGTERM to catch.
+     if (process.platform === 'win32') setTimeout(() => process.exit(3), 300);`,
+  );
+  await hold.waiting(20);
+  if (process.platform !== 'win32') child.kill('SIGTERM');
+  assert.deepStrictEqual(await done, { code: 3, signal: null, out: 'exit 3' });
+  while (server.open.size > 0) await once(server, 'gone');
+});
+
+test('an exception that nobody catches ends it with its code', { timeout: 30_000 }, async (t) => {
+  const server = await echoServer(t);
+  const { done } = start(
+    t,
+    server.at,
+    `const agent = new HttpAgent();
+     http.get({ ...at, agent }, () => { throw new Error('out of a handler'); });`,
+  );
+  const { code, out } = await done;
+  assert.strictEqual(code, 1);
+  assert.match(out, /Error: out of a handler/);
+  assert.match(out, /exit 1/);
+});
+
+test('a worker with connections ends, and the process after it', { timeout: 30_000 }, async (t) => {
+  const server = await echoServer(t);
+  const { done } = start(
+    t,
+    server.at,
+    `const { Worker } = require('worker_threads');
+     const script = \`
+       const http = require('http');
+       const { HttpAgent } = require(\${JSON.stringify(${JSON.stringify(ROOT)})});
+       http.get({ ...\${JSON.stringify(at)}, agent: new HttpAgent({ freeSocketTimeout: 0 }) }, (response) => response.resume());\`;
+     new Worker(script, { eval: true }).on('exit', (code) => console.log('worker', code));`,
+  );
+  assert.deepStrictEqual(await done, { code: 0, signal: null, out: 'worker 0\nexit 0' });
+});
+
+test('a worker can be terminated with a request under way', { timeout: 30_000 }, async (t) => {
+  const hold = holding();
+  const server = await echoServer(t, { listener: hold.listener });
+  const { done } = start(
+    t,
+    server.at,
+    `const { Worker } = require('worker_threads');
+     const script = \`
+       const http = require('http');
+       const { parentPort } = require('worker_threads');
+       const { HttpAgent } = require(\${JSON.stringify(${JSON.stringify(ROOT)})});
+       const request = http.get({ ...\${JSON.stringify(at)}, agent: new HttpAgent() });
+       request.on('socket', (socket) => socket.on('connect', () => parentPort.postMessage('connected')));\`;
+     const worker = new Worker(script, { eval: true });
+     worker.on('message', () => worker.terminate().then((code) => console.log('terminated', code)));`,
+  );
+  assert.deepStrictEqual(await done, { code: 0, signal: null, out: 'terminated 1\nexit 0' });
+  while (server.open.size > 0) await once(server, 'gone');
+});

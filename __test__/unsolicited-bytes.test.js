@@ -1,0 +1,83 @@
+'use strict';
+
+// Bytes that come on an idle connection belong to no request: a 408, or a forged answer that waits for
+// the next one. They must never be an answer to anything.
+
+const { test } = require('node:test');
+const assert = require('node:assert/strict');
+const { HttpAgent } = require('..');
+const { blockUntil, send, startServer, until, warm } = require('./helpers/blocked');
+
+const timeout = 30_000;
+
+for (const what of ['timeout', 'forge']) {
+  for (const blocked of [true, false]) {
+    for (const method of ['GET', 'POST']) {
+      test(
+        `${what} on an idle connection, ${blocked ? 'blocked' : 'not blocked'}, ${method}`,
+        { timeout },
+        async (t) => {
+          const server = await startServer(t);
+          const agent = new HttpAgent({ freeSocketTimeout: 0 });
+          t.after(() => agent.destroy());
+          await warm(agent, server, 4);
+          if (blocked) {
+            server.post({ end: what });
+            assert.ok(blockUntil(() => server.events('closed').length === 4));
+          } else {
+            await server.command({ end: what });
+            await until(() => Object.keys(agent.freeSockets).length === 0);
+          }
+          const requests = [];
+          for (let i = 0; i < 4; i++) requests.push(send(agent, server, { id: `it-${i}`, method }));
+          for (const [i, { status, body, id, error }] of (await Promise.all(requests)).entries()) {
+            assert.equal(error, undefined);
+            assert.deepEqual([status, body, id], [200, `ok:it-${i}`, `it-${i}`]);
+          }
+          const used = server.events('request').slice(4);
+          assert.ok(
+            used.every(({ connection }) => connection > 4),
+            'one of the old connections was used',
+          );
+        },
+      );
+    }
+  }
+}
+
+test('a forged answer behind the real one waits for nobody', { timeout }, async (t) => {
+  const server = await startServer(t);
+  const agent = new HttpAgent({ maxSockets: 1 });
+  t.after(() => agent.destroy());
+  // In the same segment; then in one of its own, read in the same batch; each with a request that waits.
+  for (const options of [{ act: 'double' }, { then: 'forge/0' }, { act: 'chunked', then: 'forge/5' }]) {
+    const first = send(agent, server, { id: 'first', ...options });
+    const second = send(agent, server, { id: 'second', method: 'POST' });
+    await new Promise((resolve) => setImmediate(resolve));
+    const count = server.events('closed').length;
+    assert.ok(blockUntil(() => server.events('answered', 'first').length > 0));
+    if (options.then) assert.ok(blockUntil(() => server.events('closed').length > count));
+    assert.equal((await first).body, 'ok:first');
+    assert.deepEqual((({ error, body }) => [error, body])(await second), [undefined, 'ok:second']);
+    await until(() => agent.totalSocketCount <= 1);
+  }
+});
+
+test(
+  'bytes that come while the answer is not read yet are not kept for the next request',
+  { timeout },
+  async (t) => {
+    const server = await startServer(t);
+    const agent = new HttpAgent({ maxSockets: 1 });
+    t.after(() => agent.destroy());
+    const { request } = send(agent, server, { id: 'first', then: 'forge/10' });
+    request.removeAllListeners('response');
+    const response = await new Promise((resolve) => request.on('response', resolve));
+    // Its reader is slow: the connection is not idle yet when the bytes come.
+    await until(() => server.events('closed').length === 1);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    response.resume();
+    const { body, error } = await send(agent, server, { id: 'second', method: 'POST' });
+    assert.deepEqual([error, body], [undefined, 'ok:second']);
+  },
+);

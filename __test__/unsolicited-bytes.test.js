@@ -59,6 +59,8 @@ test('a forged answer behind the real one waits for nobody', { timeout }, async 
     if (options.then) assert.ok(blockUntil(() => server.events('closed').length > count));
     assert.equal((await first).body, 'ok:first');
     assert.deepEqual((({ error, body }) => [error, body])(await second), [undefined, 'ok:second']);
+    const [one, other] = ['first', 'second'].map((id) => server.events('request', id).at(-1).connection);
+    assert.notEqual(one, other, 'a connection that spoke out of turn was used again');
     await until(() => agent.totalSocketCount <= 1);
   }
 });

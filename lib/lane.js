@@ -4,25 +4,18 @@
 // from and go to a connection in Rust, with the members and events of net.Socket.
 
 const { AsyncResource } = require('async_hooks');
-const { isIP } = require('net');
-const { Duplex, addAbortSignal } = require('stream');
+const { addAbortSignal } = require('stream');
 
 const crossing = require('./crossing');
 const errors = require('./errors');
 const { op, opFlag, event, eventFlag, rebound, closeReason } = require('./records');
 const { isReplayable } = require('./replayable');
-const { toTimerDuration } = require('./durations');
-
-/** Bytes that may be on their way to the kernel, unreported, before a write has to wait. */
-const WRITE_WINDOW = 512 * 1024;
-/** Large buffers are handed to Rust in pieces of this size, so that it never holds all of one. */
-const WRITE_PIECE = 128 * 1024;
-/** How many bytes pass before the next write asks for a report. */
-const REPORT_EVERY = 64 * 1024;
+const SocketShape = require('./socket-shape');
+const WriteWindow = require('./write-window');
 
 const LIMITLESS = -1;
 
-class Lane extends Duplex {
+class Lane extends SocketShape {
   /** The agent, and the plan of its connection (see connect.js). */
   #agent;
   #plan;
@@ -31,7 +24,6 @@ class Lane extends Duplex {
   #epoch = 0;
   #opened = false;
   #connected = false;
-  #addresses = '';
   #host;
 
   /** The request that has the lane; null between requests. */
@@ -46,7 +38,6 @@ class Lane extends Duplex {
   #refusal;
 
   #refed = true;
-  #timer = null;
   #noDelay;
   #keepAlive;
   #keepAliveDelay;
@@ -57,34 +48,11 @@ class Lane extends Duplex {
   #unconsumed = 0;
   #bytesRead = 0;
 
-  /** What a write has not handed over yet, and whom to tell when it has. */
-  #pieces = [];
-  #writeCallback;
+  #output = new WriteWindow((chunk, encoding, report) => this.#send(chunk, encoding, report));
   #finalCallback;
-  #outstanding = 0;
-  #unreported = 0;
-  #bytesWritten = 0;
 
   constructor(agent, plan, options) {
-    super({
-      allowHalfOpen: Boolean(options.allowHalfOpen),
-      autoDestroy: true,
-      emitClose: false, // After what is pending in this turn of the loop, as net.Socket does.
-      decodeStrings: false,
-      highWaterMark: options.highWaterMark,
-      readableHighWaterMark: options.readableHighWaterMark,
-      writableHighWaterMark: options.writableHighWaterMark,
-    });
-    this.connecting = true;
-    this.timeout = undefined;
-    this._hadError = false;
-    this._parent = null;
-    this._host = null;
-    // Node 22 and later would read from a handle by themselves.
-    this._handle = null;
-    this.server = null;
-    this._server = null;
-
+    super(options);
     this.#agent = agent;
     this.#plan = plan;
     this.#host = plan.host;
@@ -94,7 +62,6 @@ class Lane extends Duplex {
     this.#capture();
     this.#slot = crossing.enter(this);
     this.#epoch = crossing.nextEpoch(this.#slot);
-    this.on('end', onReadableStreamEnd);
     if (options.signal) addAbortSignal(options.signal, this);
   }
 
@@ -166,8 +133,7 @@ class Lane extends Duplex {
     crossing.row(op.LEASE | (opFlag.HTTP << 8), this.#slot, this.#epoch, this.#received, 0);
     this.#received = 0;
     this.#unconsumed = 0;
-    this.#outstanding = 0;
-    this.#unreported = 0;
+    this.#output.reset();
     this._unrefTimer();
   }
 
@@ -203,7 +169,7 @@ class Lane extends Duplex {
     this.#received = (this.#received + chunk.length) | 0;
     this.#unconsumed += chunk.length;
     this.#bytesRead += chunk.length;
-    if (this.#timer !== null) this._unrefTimer();
+    this._unrefTimer();
     this.#resource.runInAsyncScope(pushChunk, this, chunk);
   }
 
@@ -239,7 +205,7 @@ class Lane extends Duplex {
         this.#onRebound(flags, argument, text);
         break;
       case event.WRITTEN:
-        this.#outstanding -= argument;
+        this.#output.reported(argument);
         this._unrefTimer();
         this.#pump();
         break;
@@ -283,7 +249,7 @@ class Lane extends Duplex {
   }
 
   #onConnected(flags, addresses) {
-    this.#addresses = addresses;
+    this._setAddresses(addresses);
     this.connecting = false;
     this.#connected = true;
     this._unrefTimer();
@@ -300,7 +266,7 @@ class Lane extends Duplex {
       this.#onConnected(flags, addresses);
       return;
     }
-    this.#addresses = addresses;
+    this._setAddresses(addresses);
     const request = this.#message;
     if (request !== null && why !== rebound.IDLE) {
       // What fails from here on fails on a connection of its own.
@@ -367,78 +333,33 @@ class Lane extends Duplex {
   // ---- Writing.
 
   _write(chunk, encoding, callback) {
-    if (
-      this.#connected &&
-      this.#outstanding < WRITE_WINDOW &&
-      this.#pieces.length === 0 &&
-      chunk.length <= WRITE_PIECE
-    ) {
-      this.#send(chunk, encoding);
+    if (this.#connected && this.#output.takes(chunk)) {
+      this.#output.write(chunk, encoding);
       callback();
-      return;
+    } else {
+      this._writev([{ chunk, encoding }], callback);
     }
-    this.#queue([{ chunk, encoding }], callback);
   }
 
   _writev(chunks, callback) {
-    this.#queue(chunks, callback);
-  }
-
-  #queue(chunks, callback) {
-    for (const { chunk, encoding } of chunks) {
-      const whole = typeof chunk !== 'string' || chunk.length <= WRITE_PIECE;
-      this.#pieces.push(whole ? { chunk, encoding } : { chunk: Buffer.from(chunk, encoding), encoding: '' });
-    }
-    this.#writeCallback = callback;
+    this.#output.queue(chunks, callback);
     this.#pump();
   }
 
-  /** Hands over what the window allows; the write is done when all of it is. */
+  /** While it connects, the bytes are in Rust already, but no kernel has them: the write is not done. */
   #pump() {
-    if (!this.#opened || this.destroyed) return;
-    const pieces = this.#pieces;
-    let next = 0;
-    while (next < pieces.length && this.#outstanding < WRITE_WINDOW) {
-      const piece = pieces[next];
-      if (piece.chunk.length <= WRITE_PIECE) {
-        this.#send(piece.chunk, piece.encoding);
-        next++;
-      } else {
-        this.#send(piece.chunk.subarray(0, WRITE_PIECE), '');
-        piece.chunk = piece.chunk.subarray(WRITE_PIECE);
-      }
-    }
-    if (next > 0) pieces.splice(0, next);
-    // While it connects, the bytes are in Rust already, but no kernel has them.
-    if (pieces.length === 0 && this.#connected && this.#outstanding < WRITE_WINDOW) {
-      const callback = this.#writeCallback;
-      this.#writeCallback = undefined;
-      callback?.();
-    }
+    if (this.#opened && !this.destroyed) this.#output.pump(this.#connected);
   }
 
-  #send(chunk, encoding) {
+  #send(chunk, encoding, report) {
     let flags = 0;
     if (this.#firstWrite) {
       this.#firstWrite = false;
       if (this.#message !== null && isReplayable(this.#agent.options, this.#message))
         flags = opFlag.REPLAYABLE;
     }
-    // A string's length is close enough to decide by.
-    const notify = this.#unreported + chunk.length >= REPORT_EVERY;
-    if (!notify) {
-      const count = crossing.write(this.#slot, this.#epoch, flags, chunk, encoding, 0);
-      this.#unreported += count;
-      this.#outstanding += count;
-      this.#bytesWritten += count;
-    } else {
-      const bytes = typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk;
-      crossing.write(this.#slot, this.#epoch, flags, bytes, '', this.#unreported + bytes.length);
-      this.#unreported = 0;
-      this.#outstanding += bytes.length;
-      this.#bytesWritten += bytes.length;
-    }
-    if (this.#timer !== null) this._unrefTimer();
+    this._unrefTimer();
+    return crossing.write(this.#slot, this.#epoch, flags, chunk, encoding, report);
   }
 
   _final(callback) {
@@ -460,7 +381,7 @@ class Lane extends Duplex {
 
   _destroy(error, callback) {
     this.connecting = false;
-    clearTimeout(this.#timer);
+    this._clearTimer();
     if (this.#slot !== -1) {
       if (this.#opened) {
         const flags = this.#resetOnDestroy ? opFlag.RESET : 0;
@@ -472,22 +393,14 @@ class Lane extends Duplex {
       if (this.#refed && this.#opened) crossing.hold(-1);
     }
     if (this.#parked) this.#agent._idleLaneGone();
-    const pending = this.#writeCallback;
-    this.#writeCallback = undefined;
-    this.#pieces = [];
+    const pending = this.#output.takeCallback();
+    this.#output.clear();
     if (pending !== undefined && this.#connected) {
       process.nextTick(pending, error ?? errors.coded(Error, 'ERR_SOCKET_CLOSED', 'Socket is closed'));
     }
     callback(error);
     // A write that waits for the connection hears of its end with 'close', as net.Socket's does.
     setImmediate(emitClose, this, Boolean(error), this.#connected ? undefined : pending);
-  }
-
-  /** Ends the writing side, then closes. */
-  destroySoon() {
-    if (this.writable) this.end();
-    if (this.writableFinished) this.destroy();
-    else this.once('finish', this.destroy);
   }
 
   /** Closes with RST. */
@@ -505,31 +418,13 @@ class Lane extends Duplex {
     return this;
   }
 
-  // ---- Timeouts.
+  // ---- Inactivity.
 
-  /** After `msecs` without a byte in either direction 'timeout' is emitted; 0 turns it off. */
   setTimeout(msecs, callback) {
-    if (this.destroyed) return this;
-    this.timeout = msecs;
-    const duration = toTimerDuration(msecs, 'msecs');
-    if (callback !== undefined && typeof callback !== 'function') {
-      throw errors.invalidArgType('callback', 'of type function', callback);
-    }
-    clearTimeout(this.#timer);
-    this.#timer = null;
-    if (duration === 0) {
-      if (callback !== undefined) this.removeListener('timeout', callback);
-    } else {
-      this.#timer = setTimeout(onTimeout, duration, this).unref();
-      if (callback !== undefined) this.once('timeout', callback);
-    }
+    super.setTimeout(msecs, callback);
     // Rust watches the idle ones.
-    if (this.#parked) this.#sendPark(duration === 0 ? this.#agent._idleLimit() : duration);
+    if (this.#parked && !this.destroyed) this.#sendPark(msecs > 0 ? msecs : this.#agent._idleLimit());
     return this;
-  }
-
-  _unrefTimer() {
-    this.#timer?.refresh();
   }
 
   _onTimeout() {
@@ -537,74 +432,22 @@ class Lane extends Duplex {
     if (!this.#parked) this._inContext(this.emit, 'timeout');
   }
 
-  // ---- The members of net.Socket.
-
-  get pending() {
-    return this.destroyed || this.connecting;
-  }
-
-  get _connecting() {
-    return this.connecting;
-  }
-
-  get readyState() {
-    if (this.connecting) return 'opening';
-    if (this.readable) return this.writable ? 'open' : 'readOnly';
-    return this.writable ? 'writeOnly' : 'closed';
-  }
-
-  get bufferSize() {
-    return this.destroyed ? undefined : this.writableLength;
-  }
+  // ---- The rest of net.Socket.
 
   get bytesRead() {
     return this.#bytesRead;
   }
 
   get bytesWritten() {
-    const { writableBuffer } = this._writableState.destroyed ? { writableBuffer: [] } : this;
-    let count = this.#bytesWritten;
-    for (const { chunk, encoding } of this.#pieces) count += Buffer.byteLength(chunk, encoding);
-    for (const { chunk, encoding } of writableBuffer ?? []) count += Buffer.byteLength(chunk, encoding);
-    return count;
+    const buffered = this.destroyed ? [] : (this.writableBuffer ?? []);
+    return buffered.reduce(
+      (sum, { chunk, encoding }) => sum + Buffer.byteLength(chunk, encoding),
+      this.#output.bytesWritten + this.#output.waiting,
+    );
   }
 
   get _bytesDispatched() {
-    return this.#bytesWritten;
-  }
-
-  get localAddress() {
-    return this.#address(0);
-  }
-
-  get localPort() {
-    return toNumber(this.#address(1));
-  }
-
-  get localFamily() {
-    return familyOf(this.localAddress);
-  }
-
-  get remoteAddress() {
-    return this.#address(2);
-  }
-
-  get remotePort() {
-    return toNumber(this.#address(3));
-  }
-
-  get remoteFamily() {
-    return familyOf(this.remoteAddress);
-  }
-
-  #address(index) {
-    return this.#addresses === '' ? undefined : this.#addresses.split('\t')[index];
-  }
-
-  /** The local address; empty while there is none. */
-  address() {
-    const address = this.localAddress;
-    return address === undefined ? {} : { address, family: familyOf(address), port: this.localPort };
+    return this.#output.bytesWritten;
   }
 
   setNoDelay(enable) {
@@ -672,10 +515,6 @@ function pushChunk(chunk) {
   }
 }
 
-function onTimeout(lane) {
-  lane._onTimeout();
-}
-
 function emitClose(lane, hadError, unwritten) {
   if (unwritten !== undefined) {
     const code = 'ERR_SOCKET_CLOSED_BEFORE_CONNECTION';
@@ -685,21 +524,6 @@ function emitClose(lane, hadError, unwritten) {
   lane._inContext(lane.emit, 'close', hadError);
 }
 
-/** As net.Socket does: a clear error for who writes after the peer has ended. */
-function onReadableStreamEnd() {
-  if (!this.allowHalfOpen) this.write = writeAfterFin;
-}
-
-function writeAfterFin(chunk, encoding, callback) {
-  if (!this.writableEnded) return Duplex.prototype.write.call(this, chunk, encoding, callback);
-  const error = new Error('This socket has been ended by the other party');
-  error.code = 'EPIPE';
-  const done = typeof encoding === 'function' ? encoding : callback;
-  if (typeof done === 'function') process.nextTick(done, error);
-  this.destroy(error);
-  return false;
-}
-
 /** The arguments that Node gives to the events of a connection attempt. */
 function endpoint(address, port, family) {
   return family === '0' ? [address, undefined, undefined] : [address, Number(port), Number(family)];
@@ -707,14 +531,6 @@ function endpoint(address, port, family) {
 
 function connectError([errno, syscall, address, port, local]) {
   return errors.connectException(Number(errno), syscall, address, Number(port), local);
-}
-
-function familyOf(address) {
-  return address === undefined ? undefined : `IPv${isIP(address)}`;
-}
-
-function toNumber(text) {
-  return text === undefined ? undefined : Number(text);
 }
 
 module.exports = Lane;

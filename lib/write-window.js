@@ -1,0 +1,106 @@
+'use strict';
+
+// How much of a lane's output may be in Rust and not yet in the kernel. A write is done, for its
+// caller, when it is handed over and the window is open: as with net.Socket, whose small writes are
+// done at once too. Only a slow peer makes writes wait.
+
+/** Bytes that may be on their way, unreported, before a write has to wait. */
+const WINDOW = 512 * 1024;
+/** Large buffers are handed over in pieces of this size, so that Rust never holds all of one. */
+const PIECE = 128 * 1024;
+/** How many bytes pass before the next write asks for a report. */
+const REPORT_EVERY = 64 * 1024;
+
+class WriteWindow {
+  #send;
+  #pieces = [];
+  #callback;
+  #outstanding = 0;
+  #unreported = 0;
+
+  /** Bytes handed over in all. */
+  bytesWritten = 0;
+
+  /** `send(chunk, encoding, report)` hands over and returns the number of bytes; 0: no report. */
+  constructor(send) {
+    this.#send = send;
+  }
+
+  /** Whether this chunk can be handed over, and be done with, right now. */
+  takes(chunk) {
+    return this.#outstanding < WINDOW && this.#pieces.length === 0 && chunk.length <= PIECE;
+  }
+
+  /** Queues the chunks of one write; pump() hands them over. */
+  queue(chunks, callback) {
+    for (const { chunk, encoding } of chunks) {
+      const whole = typeof chunk !== 'string' || chunk.length <= PIECE;
+      this.#pieces.push(whole ? { chunk, encoding } : { chunk: Buffer.from(chunk, encoding), encoding: '' });
+    }
+    this.#callback = callback;
+  }
+
+  /** Hands over what the window allows. `connected`: a write that is handed over is done. */
+  pump(connected) {
+    const pieces = this.#pieces;
+    let next = 0;
+    while (next < pieces.length && this.#outstanding < WINDOW) {
+      const piece = pieces[next];
+      if (piece.chunk.length <= PIECE) {
+        this.write(piece.chunk, piece.encoding);
+        next++;
+      } else {
+        this.write(piece.chunk.subarray(0, PIECE), '');
+        piece.chunk = piece.chunk.subarray(PIECE);
+      }
+    }
+    if (next > 0) pieces.splice(0, next);
+    if (connected && pieces.length === 0 && this.#outstanding < WINDOW) this.takeCallback()?.();
+  }
+
+  /** Hands one chunk over. */
+  write(chunk, encoding) {
+    // A string's length is close enough to decide by, but the report needs the number of its bytes.
+    const due = this.#unreported + chunk.length >= REPORT_EVERY;
+    let count;
+    if (due) {
+      const bytes = typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk;
+      count = this.#send(bytes, '', this.#unreported + bytes.length);
+      this.#unreported = 0;
+    } else {
+      count = this.#send(chunk, encoding, 0);
+      this.#unreported += count;
+    }
+    this.#outstanding += count;
+    this.bytesWritten += count;
+  }
+
+  /** So many bytes more have left. */
+  reported(bytes) {
+    this.#outstanding -= bytes;
+  }
+
+  /** A new exchange: what is reported of the one before is dropped. */
+  reset() {
+    this.#outstanding = 0;
+    this.#unreported = 0;
+  }
+
+  /** The callback of the write that waits; it is its taker's to call. */
+  takeCallback() {
+    const callback = this.#callback;
+    this.#callback = undefined;
+    return callback;
+  }
+
+  clear() {
+    this.#pieces = [];
+  }
+
+  /** Bytes that wait for the window. */
+  get waiting() {
+    return this.#pieces.reduce((sum, { chunk, encoding }) => sum + Buffer.byteLength(chunk, encoding), 0);
+  }
+}
+
+module.exports = WriteWindow;

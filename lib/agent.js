@@ -19,7 +19,6 @@ const { reuseIdleLane } = require('./reuse');
 
 const kId = Symbol('id');
 const kIdleLaneGone = Symbol('idleLaneGone');
-const kCreatingSocket = Symbol('creatingSocket');
 /** When a socket of Node's was opened (ms). */
 const kOpened = Symbol('opened');
 
@@ -42,7 +41,6 @@ function defineAgent(Base, name) {
       this.options = Object.setPrototypeOf({ ...this.options }, null);
       this[kId] = lastId = (lastId + 1) >>> 0;
       this[kIdleLaneGone] = false;
-      this[kCreatingSocket] = false;
       return undefined;
     },
   }[name];
@@ -161,6 +159,28 @@ function timeToLive({ socketActiveTTL }, socket) {
   return socketActiveTTL > 0 ? socketActiveTTL - (Date.now() - (socket[kOpened] ?? Date.now())) : Infinity;
 }
 
+/**
+ * Whether a callback of createConnection is that of Node's own createSocket, which a subclass may have
+ * passed on. It does nothing once a socket has been returned. Any other is a listener for 'connect', and
+ * may be a guard. Node makes its callback anew each time, out of one function whose text is no program's.
+ */
+function isNodesCallback(callback) {
+  nodesCallback ??= captureNodesCallback();
+  return String(callback) === nodesCallback;
+}
+
+let nodesCallback;
+
+function captureNodesCallback() {
+  let text;
+  const probe = new NodeAgent();
+  probe.createConnection = (options, callback) => {
+    text = String(callback);
+  };
+  probe.createSocket({ getHeader() {} }, {}, () => {});
+  return text;
+}
+
 /** A connection by Node's own code. */
 function nodeConnection(Base, agent, args) {
   const socket = Base.prototype.createConnection.apply(agent, args);
@@ -181,10 +201,7 @@ define(HttpAgent.prototype, {
     }
     const plan = new Plan(this[kId], options, this.options);
     const lane = new Lane(this, plan, options);
-    // Node's own createSocket has a callback that does nothing once we have returned. Any other is a
-    // listener, and may be a guard.
-    const isNodes = this[kCreatingSocket] && this.createConnection === HttpAgent.prototype.createConnection;
-    if (callback !== null && !isNodes) {
+    if (callback !== null && !isNodesCallback(callback)) {
       plan.onConnect = callback;
       lane.once('connect', callback);
     }
@@ -197,16 +214,6 @@ define(HttpAgent.prototype, {
       throw error;
     }
     return lane;
-  },
-
-  createSocket(...args) {
-    const before = this[kCreatingSocket];
-    this[kCreatingSocket] = true;
-    try {
-      return NodeAgent.prototype.createSocket.apply(this, args);
-    } finally {
-      this[kCreatingSocket] = before;
-    }
   },
 });
 

@@ -7,6 +7,7 @@ const dns = require('dns');
 const net = require('net');
 const { domainToASCII } = require('url');
 
+const { toDuration } = require('./durations');
 const errors = require('./errors');
 
 const IS_WINDOWS = process.platform === 'win32';
@@ -157,8 +158,8 @@ class Plan {
       localPort: options.localPort || 0,
       noDelay: this.noDelay,
       keepAlive: this.keepAlive,
-      connectTimeout: toLimit(options.connectTimeout ?? defaults.connectTimeout),
-      ttl: toLimit(options.socketActiveTTL ?? defaults.socketActiveTTL),
+      connectTimeout: toLimit(options.connectTimeout ?? defaults.connectTimeout, 'connectTimeout'),
+      ttl: toLimit(options.socketActiveTTL ?? defaults.socketActiveTTL, 'socketActiveTTL'),
       readAhead: options.maxReadAheadBytes ?? defaults.maxReadAheadBytes,
       maxReplay: options.maxReplayBytes ?? defaults.maxReplayBytes,
     };
@@ -295,8 +296,9 @@ function invalidAddress(found, { host, port }) {
   return Object.assign(errors.coded(RangeError, 'ERR_INVALID_ADDRESS_FAMILY', message), { host, port });
 }
 
-/** A time in ms as the native side takes it; 0 and Infinity are no limit. */
-function toLimit(ms) {
+/** A time in ms as the native side takes it; 0 and Infinity are no limit. The option may be changed while the agent runs. */
+function toLimit(value, name) {
+  const ms = value == null ? 0 : toDuration(value, `options.${name}`);
   return ms > 0 && ms < MAX_DELAY ? Math.ceil(ms) : undefined;
 }
 

@@ -122,6 +122,24 @@ function hold(count) {
   if (active > 0 !== holding) schedule();
 }
 
+/** A row for bytes that stand at the end of the shared buffer. Those of a head and its body go as one. */
+function inlineRow(slot, epoch, flags, notify, count) {
+  const last = (rows - 1) * ROW_WIDTH;
+  bytes += count;
+  if (
+    rows > 0 &&
+    rowsOut[last + 1] === slot &&
+    rowsOut[last + 2] === epoch &&
+    (rowsOut[last] & 0xff) === op.WRITE &&
+    ((rowsOut[last] >> 8) & opFlag.BLOB) === 0
+  ) {
+    rowsOut[last + 3] += notify;
+    rowsOut[last + 4] += count;
+  } else {
+    row(op.WRITE | (flags << 8), slot, epoch, notify, count);
+  }
+}
+
 /**
  * Queues a piece of a lane's bytes; `notify` bytes are reported back as written when it has left
  * (0: no report). Returns the number of bytes.
@@ -133,8 +151,7 @@ function write(slot, epoch, flags, chunk, encoding, notify) {
     makeRoom(chunk.length * MAX_BYTES_PER_UNIT);
     const count =
       encoding === 'latin1' ? bytesOut.latin1Write(chunk, bytes) : bytesOut.write(chunk, bytes, encoding);
-    row(op.WRITE | (flags << 8), slot, epoch, notify, count);
-    bytes += count;
+    inlineRow(slot, epoch, flags, notify, count);
     return count;
   }
   const count = chunk.length;
@@ -146,9 +163,8 @@ function write(slot, epoch, flags, chunk, encoding, notify) {
     return count;
   }
   makeRoom(count);
-  row(op.WRITE | (flags << 8), slot, epoch, notify, count);
   bytesOut.set(chunk, bytes);
-  bytes += count;
+  inlineRow(slot, epoch, flags, notify, count);
   return count;
 }
 

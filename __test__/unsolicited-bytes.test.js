@@ -50,18 +50,36 @@ test('a forged answer behind the real one waits for nobody', { timeout }, async 
   const agent = new HttpAgent({ maxSockets: 1 });
   t.after(() => agent.destroy());
   // In the same segment; then in one of its own, read in the same batch; each with a request that waits.
-  for (const options of [{ act: 'double' }, { then: 'forge/0' }, { act: 'chunked', then: 'forge/5' }]) {
-    const first = send(agent, server, { id: 'first', ...options });
-    const second = send(agent, server, { id: 'second', method: 'POST' });
-    await new Promise((resolve) => setImmediate(resolve));
-    const count = server.events('closed').length;
-    assert.ok(blockUntil(() => server.events('answered', 'first').length > 0));
-    if (options.then) assert.ok(blockUntil(() => server.events('closed').length > count));
-    assert.equal((await first).body, 'ok:first');
-    assert.deepEqual((({ error, body }) => [error, body])(await second), [undefined, 'ok:second']);
-    const [one, other] = ['first', 'second'].map((id) => server.events('request', id).at(-1).connection);
-    assert.notEqual(one, other, 'a connection that spoke out of turn was used again');
-    await until(() => agent.totalSocketCount <= 1);
+  const ways = [
+    { act: 'double/50' },
+    { act: 'ok/50', then: 'forge/0' },
+    { act: 'chunked/50', then: 'forge/5' },
+  ];
+  for (const [i, options] of ways.entries()) {
+    for (let attempt = 0; ; attempt++) {
+      const [first, second] = [`first-${i}-${attempt}`, `second-${i}-${attempt}`];
+      const answers = [
+        send(agent, server, { id: first, ...options }),
+        send(agent, server, { id: second, method: 'POST' }),
+      ];
+      await until(() => server.arrivals(first) === 1);
+      const count = server.events('closed').length;
+      // On a machine too slow to be blocked by now the forged answer may cross the second request, and
+      // nobody can tell.
+      const crossed = server.events('answered', first).length > 0;
+      if (!crossed) {
+        assert.ok(blockUntil(() => server.events('answered', first).length > 0));
+        if (options.then) assert.ok(blockUntil(() => server.events('closed').length > count));
+      }
+      const [one, other] = await Promise.all(answers);
+      await until(() => agent.totalSocketCount <= 1);
+      if (crossed) continue;
+      assert.equal(one.body, `ok:${first}`);
+      assert.deepEqual([other.error, other.body], [undefined, `ok:${second}`]);
+      const [before, after] = [first, second].map((id) => server.events('request', id).at(-1).connection);
+      assert.notEqual(before, after, 'a connection that spoke out of turn was used again');
+      break;
+    }
   }
 });
 

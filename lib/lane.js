@@ -352,11 +352,11 @@ class Lane extends SocketShape {
   }
 
   #send(chunk, encoding, report) {
-    let flags = 0;
+    let flags = this.#connected ? 0 : opFlag.EARLY;
     if (this.#firstWrite) {
       this.#firstWrite = false;
       if (this.#message !== null && isReplayable(this.#agent.options, this.#message))
-        flags = opFlag.REPLAYABLE;
+        flags |= opFlag.REPLAYABLE;
     }
     this._unrefTimer();
     return crossing.write(this.#slot, this.#epoch, flags, chunk, encoding, report);

@@ -42,6 +42,9 @@ pub mod op_flag {
     pub const BLOB: i32 = 1;
     /// WRITE: the request may be sent again by rule R4.
     pub const REPLAYABLE: i32 = 2;
+    /// WRITE: JavaScript does not know of a connection yet. A CLOSE in the
+    /// same tick takes the bytes back.
+    pub const EARLY: i32 = 4;
     /// LEASE: the lane belongs to a `ClientRequest`, so a connection that dies
     /// before the first byte can be exchanged for another one.
     pub const HTTP: i32 = 1;
@@ -105,7 +108,7 @@ pub mod rebound {
 pub enum Op<'a> {
     Cold { index: usize },
     Lease { http: bool, received: u32 },
-    Write { bytes: Payload<'a>, replayable: bool, notify: u32 },
+    Write { bytes: Payload<'a>, replayable: bool, early: bool, notify: u32 },
     Shutdown,
     Park { limit_ms: Option<u32>, received: u32 },
     Close { reset: bool },
@@ -196,6 +199,7 @@ impl<C> Submission<C> {
                     Op::Write {
                         bytes,
                         replayable: flags & op_flag::REPLAYABLE != 0,
+                        early: flags & op_flag::EARLY != 0,
                         notify: arg.cast_unsigned(),
                     }
                 }
@@ -305,9 +309,9 @@ mod tests {
             [
                 "3/7 Close { reset: true }",
                 "3/8 cold open",
-                "3/8 Write { bytes: Inline([97, 98]), replayable: true, notify: 5 }",
-                "3/8 Write { bytes: Inline([99, 100, 101]), replayable: false, notify: 0 }",
-                "3/8 Write { bytes: Blob([98, 108, 111, 98]), replayable: false, notify: 0 }",
+                "3/8 Write { bytes: Inline([97, 98]), replayable: true, early: false, notify: 5 }",
+                "3/8 Write { bytes: Inline([99, 100, 101]), replayable: false, early: false, notify: 0 }",
+                "3/8 Write { bytes: Blob([98, 108, 111, 98]), replayable: false, early: false, notify: 0 }",
                 "3/8 Park { limit_ms: None, received: 9 }",
             ]
         );

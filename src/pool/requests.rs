@@ -59,7 +59,9 @@ impl Pool {
             }
             match request {
                 Op::Cold { .. } | Op::Lease { .. } => {}
-                Op::Write { bytes, replayable, notify } => self.write(slot, bytes, replayable, notify),
+                Op::Write { bytes, replayable, early, notify } => {
+                    self.write(slot, bytes, replayable, early, notify)
+                }
                 Op::Shutdown => self.shutdown(slot),
                 Op::Park { limit_ms, received } => self.park(slot, limit_ms, received),
                 Op::Close { reset } => self.close_lane(slot, reset),
@@ -133,13 +135,13 @@ impl Pool {
         }
     }
 
-    fn write(&mut self, slot: u32, payload: Payload<'_>, replayable: bool, notify: u32) {
+    fn write(&mut self, slot: u32, payload: Payload<'_>, replayable: bool, early: bool, notify: u32) {
         self.before_first_write(slot, replayable);
         let Some(lane) = self.lane(slot) else { return };
         let (epoch, limit) = (lane.epoch, lane.limits.max_replay);
         lane.replay.push(payload.as_slice(), limit);
         match lane.state {
-            State::Bound(id) => self.write_to(slot, id, payload, notify),
+            State::Bound(id) => self.write_to(slot, id, payload, early, notify),
             State::Failed => {}
             _ => {
                 match payload {
@@ -183,14 +185,14 @@ impl Pool {
         }
     }
 
-    fn write_to(&mut self, slot: u32, id: ConnectionId, payload: Payload<'_>, notify: u32) {
+    fn write_to(&mut self, slot: u32, id: ConnectionId, payload: Payload<'_>, early: bool, notify: u32) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         let mut written = 0;
         let mut failure = None;
         // After a failure too, bytes and marks are queued: if the first write
         // was refused whole (rule R3) they go to the next connection, and if
         // the request is sent again (R4) the marks are reported.
-        if connection.out.is_empty() && connection.write_error.is_none() {
+        if !early && connection.out.is_empty() && connection.write_error.is_none() {
             match connection.stream.try_write(payload.as_slice()) {
                 Ok(count) => written = count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

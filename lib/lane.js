@@ -6,6 +6,7 @@
 const { AsyncResource } = require('async_hooks');
 const { addAbortSignal } = require('stream');
 
+const { endpoint, failedAttempt, lookupResults, connectFailure } = require('./connect-reports');
 const crossing = require('./crossing');
 const errors = require('./errors');
 const { op, opFlag, event, eventFlag, rebound, closeReason } = require('./records');
@@ -221,13 +222,11 @@ class Lane extends SocketShape {
       case event.ATTEMPT:
         this.#onAttempt(argument, text);
         break;
-      case event.ATTEMPT_FAILED: {
-        const [address, port, family, ...failure] = text.split('\t');
-        this.emit('connectionAttemptFailed', ...endpoint(address, port, family), connectError(failure));
+      case event.ATTEMPT_FAILED:
+        this.emit('connectionAttemptFailed', ...failedAttempt(text));
         break;
-      }
       case event.ATTEMPT_TIMEOUT:
-        this.emit('connectionAttemptTimeout', ...endpoint(...text.split('\t')));
+        this.emit('connectionAttemptTimeout', ...endpoint(text));
         break;
       case event.CONNECT_FAILED:
         this.#onConnectFailed(flags, argument, text);
@@ -291,19 +290,18 @@ class Lane extends SocketShape {
       this.emit('lookup', errors.lookupException(errno, this.#host), undefined, undefined, this.#host);
       return;
     }
-    let rows = text.split('\n');
-    if (this.#plan.native.firstOnly) rows = rows.slice(0, 1);
-    for (const row of rows) {
-      const [family, address] = row.split('\t');
-      this.emit('lookup', null, address, Number(family), this.#host);
+    const found = lookupResults(text);
+    if (this.#plan.native.firstOnly) found.length = 1;
+    for (const { address, family } of found) {
+      this.emit('lookup', null, address, family, this.#host);
       if (this.destroyed) return;
     }
-    if (rows.length > 1) this.autoSelectFamilyAttemptedAddresses = [];
+    if (found.length > 1) this.autoSelectFamilyAttemptedAddresses = [];
   }
 
   #onAttempt(attempt, text) {
-    const [address, port, family] = text.split('\t');
-    this.emit('connectionAttempt', ...endpoint(address, port, family));
+    const [address, port, family] = endpoint(text);
+    this.emit('connectionAttempt', address, port, family);
     this.autoSelectFamilyAttemptedAddresses?.push(`${address}:${port}`);
     this.#pass(0, attempt);
   }
@@ -319,8 +317,7 @@ class Lane extends SocketShape {
       else this.#onEnd();
       return;
     }
-    const failures = text.split('\n').map((row) => connectError(row.split('\t')));
-    this.destroy(flags & eventFlag.AGGREGATE ? errors.aggregateException(failures) : failures[0]);
+    this.destroy(connectFailure(flags, text));
   }
 
   /** The connection of the idle lane is gone. Nobody is to hear an error for that. */
@@ -522,15 +519,6 @@ function emitClose(lane, hadError, unwritten) {
     lane._inContext(unwritten, errors.coded(Error, code, message));
   }
   lane._inContext(lane.emit, 'close', hadError);
-}
-
-/** The arguments that Node gives to the events of a connection attempt. */
-function endpoint(address, port, family) {
-  return family === '0' ? [address, undefined, undefined] : [address, Number(port), Number(family)];
-}
-
-function connectError([errno, syscall, address, port, local]) {
-  return errors.connectException(Number(errno), syscall, address, Number(port), local);
 }
 
 module.exports = Lane;

@@ -1,9 +1,9 @@
 'use strict';
 
 // The short way to an idle lane. Node's addRequest copies all options of the request and of the agent
-// into an object in V8's slow mode before it looks for an idle socket: 3 µs, a quarter of what a request
-// costs the main thread here. Where neither those options nor an overridden method can have a say, the
-// same steps are taken without the copy. Everything else is Node's.
+// into an object in V8's slow mode before it looks for an idle socket, which costs more than all else
+// that it does (docs/architecture.md has the measurement). Where neither those options nor an overridden
+// method can have a say, the same steps are taken without the copy. Everything else is Node's.
 
 const { Agent: NodeAgent } = require('http');
 

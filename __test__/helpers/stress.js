@@ -212,8 +212,7 @@ function judge(requests, server, options, complain) {
       // What crosses the request on the wire cannot be told from its answer.
       const crossing = one.answer === 'forged' || one.status === 408;
       // Nor can what follows on such a connection: the answer that it should have had is the next one's.
-      const displaced = requests.some((other) => other.id === one.answer && isDisplaced(other));
-      if (displaced) continue;
+      if (isDisplaced(one, requests)) continue;
       if (!crossing || known) say(`got the answer of ${one.answer}, status ${one.status}`);
     }
     if (one.complete && one.answer === id && one.status === 200) {
@@ -223,8 +222,9 @@ function judge(requests, server, options, complain) {
     }
     if (error === undefined || one.aborted || options.cut || one.responses > 0) continue;
     if (act.startsWith('part') || act === 'processing-close' || error.code.startsWith('HPE')) continue;
-    // A request that waited for a socket is not told that it is a reused one, as with http.Agent.
-    const reused = (one.reused || served.has(id)) && request.attempts === 1;
+    // Of a request that waited for a socket, and of a lane that went idle while it was connecting,
+    // reusedSocket says nothing about the connection, as with http.Agent. The server knows.
+    const reused = (came > 0 ? served.has(id) : one.reused) && request.attempts === 1;
     if (reused && repeatable && !isLarge(one)) say('a failure that could have been repaired');
     if (reused && came === 0 && known) say('sent on a connection that was known to be dead');
     if (!reused && request.attempts === 1 && came > 0 && !DEATHS.includes(act))
@@ -232,9 +232,16 @@ function judge(requests, server, options, complain) {
   }
 }
 
-/** Whether the request got another one's answer. */
-function isDisplaced({ id, responses, answer }) {
-  return responses > 0 && answer !== id;
+/** Whether the request got the answer of one that got that of another … that got a forged one or a 408. */
+function isDisplaced(one, requests) {
+  let other = one;
+  for (let i = 0; i < requests.length; i++) {
+    const { answer } = other;
+    other = requests.find(({ id }) => id === answer);
+    if (other === undefined || other.answer === other.id) return false;
+    if (other.answer === 'forged' || other.status === 408) return true;
+  }
+  return false;
 }
 
 /** Larger than what is kept for a repetition. */

@@ -56,7 +56,7 @@ function nodeReason(options) {
   if (options.proxyEnv != null) return 'proxyEnv';
   for (const name of ['fd', 'handle', 'onread']) if (options[name] != null) return name;
   for (const name of ['readable', 'writable']) if (options[name] === false) return name;
-  if (GUARDS_NETWORK && process.permission && !process.permission.has('net')) return '';
+  if (isNetworkDenied()) return '';
 
   const { path } = options;
   if (path != null && path !== '') {
@@ -86,6 +86,11 @@ function nodeReason(options) {
   if (options.objectMode || options.readableObjectMode || options.writableObjectMode) return '';
   if (options.blockList && !net.BlockList.isBlockList?.(options.blockList)) return '';
   return undefined;
+}
+
+/** Permissions can be dropped while the program runs. */
+function isNetworkDenied() {
+  return GUARDS_NETWORK && process.permission !== undefined && !process.permission.has('net');
 }
 
 function isPort(port) {
@@ -213,7 +218,7 @@ class Plan {
     // The callback of createConnection is asked for each connection, as it was for the first.
     const { onConnect } = this;
     if (onConnect && !lane.listeners('connect').includes(onConnect)) lane.once('connect', onConnect);
-    if (nodeReason({ port: this.port, path: this.native.path }) !== undefined) callback(undefined);
+    if (isNetworkDenied()) callback(undefined);
     else if (this.guards.some((name) => lane.listenerCount(name) === 0)) callback(undefined);
     else {
       try {
@@ -296,7 +301,7 @@ function invalidAddress(found, { host, port }) {
   return Object.assign(errors.coded(RangeError, 'ERR_INVALID_ADDRESS_FAMILY', message), { host, port });
 }
 
-/** A time in ms as the native side takes it; 0 and Infinity are no limit. The option may be changed while the agent runs. */
+/** A time in ms as the native side takes it; 0 and Infinity are no limit. Options may change while the agent runs. */
 function toLimit(value, name) {
   const ms = value == null ? 0 : toDuration(value, `options.${name}`);
   return ms > 0 && ms < MAX_DELAY ? Math.ceil(ms) : undefined;

@@ -92,10 +92,6 @@ class Lane extends SocketShape {
     this.#idleLimit = ms;
   }
 
-  get _isParked() {
-    return this.#parked;
-  }
-
   /** Runs in the async context of the request that has the lane, as net.Socket's handle does. */
   _inContext(method, ...args) {
     this.#resource.runInAsyncScope(method, this, ...args);

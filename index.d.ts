@@ -108,8 +108,8 @@ declare namespace HttpAgent {
      */
     socketActiveTTL?: Time | undefined;
     /**
-     * How long connecting may take: from the start of the lookup, all attempts at all addresses
-     * together. After it the request fails with `ETIMEDOUT`. 0: as long as the system takes.
+     * How long connecting may take: the system's lookup and all attempts at all addresses together. A
+     * `lookup` function's time does not count. After it the request fails with `ETIMEDOUT`. 0: as long as the system takes.
      * Default: no limit, in ms.
      */
     connectTimeout?: Time | undefined;

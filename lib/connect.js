@@ -63,7 +63,7 @@ function nodeReason(options) {
     if (typeof path !== 'string') return '';
     if (IS_WINDOWS) return 'a named pipe as path';
     if (path.includes('\0')) return 'an abstract path';
-    if (Buffer.byteLength(path) > MAX_PATH) return '';
+    if (Buffer.byteLength(path) > MAX_PATH) return 'a long path';
   } else {
     if (!isPort(options.port)) return '';
     const host = options.host || 'localhost';

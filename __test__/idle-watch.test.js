@@ -33,7 +33,9 @@ test('a FIN during a block leaves nothing in CLOSE_WAIT', { timeout, skip }, asy
   const agent = new HttpAgent({ freeSocketTimeout: 0 });
   t.after(() => agent.destroy());
   await warm(agent, server, 4);
-  assert.deepEqual(socketStates(server.port), Array(4).fill('ESTABLISHED'));
+  // The port may have served another test a moment ago.
+  const states = socketStates(server.port).filter((state) => state !== 'TIME_WAIT');
+  assert.deepEqual(states, Array(4).fill('ESTABLISHED'));
   server.post({ end: 'half' });
   assert.ok(blockUntil(() => server.events('closed').length === 4));
   const gone = () => !socketStates(server.port).some((state) => /ESTABLISHED|CLOSE_WAIT/.test(state));

@@ -55,8 +55,8 @@ impl Link {
         self.submit(true, |submission| submission.push_cold(lane.slot, lane.epoch, request));
     }
 
-    /// JavaScript handles a batch, and may submit without ringing
-    /// (see [`runtime::PATROL`]).
+    /// JavaScript handles a batch, and may submit without waking the runtime,
+    /// which then looks by itself (`PATROL` there).
     pub fn set_delivering(&self, on: bool) {
         self.delivering.store(on, Ordering::Release);
     }

@@ -1,0 +1,193 @@
+'use strict';
+
+// A connection that was made with one client certificate, one set of authorities, one name, one version never
+// serves a request that asks for another, nor does its session. Requests that ask for the same share.
+
+const assert = require('node:assert/strict');
+const { once } = require('node:events');
+const { test } = require('node:test');
+const { HttpsAgent } = require('..');
+const { describePeer, identity, outcome, tlsServer } = require('./helpers/tls-oracle');
+const { authority } = require('./helpers/x509');
+
+const timeout = 30_000;
+const root = authority('Root');
+const alien = authority('Alien');
+const served = root.server(['dns:a.test', 'dns:b.test', 'ip:127.0.0.1']);
+const alice = root.client('Alice');
+const bob = root.client('Bob');
+const secondBob = root.client('Bob', { key: bob.privateKey });
+
+const ca = root.cert;
+const as = ({ key, cert }) => ({ key, cert });
+
+/**
+ * What requests may ask for, by what tells the ways apart: `options` of the request, and `shown`, what the
+ * server has to see of them. Some of it only the client knows.
+ */
+const WAYS = {
+  'client certificate': [
+    { options: as(alice), shown: { client: 'Alice' } },
+    { options: as(bob), shown: { client: 'Bob' } },
+    { options: {}, shown: { client: null } },
+  ],
+  'client certificate of the same key and name': [
+    { options: as(bob), shown: { client: 'Bob' } },
+    { options: as(secondBob), shown: { client: 'Bob' } },
+  ],
+  ca: [{ options: { ca } }, { options: { ca: [ca, alien.cert] } }, { options: { ca: [alien.cert, ca] } }],
+  servername: [
+    { options: { servername: 'a.test' }, shown: { servername: 'a.test' } },
+    { options: { servername: 'b.test' }, shown: { servername: 'b.test' } },
+    { options: {}, shown: { servername: null } },
+  ],
+  'Host header': [
+    { options: { headers: { Host: 'a.test' } }, shown: { servername: 'a.test' } },
+    { options: { headers: { Host: 'b.test' } }, shown: { servername: 'b.test' } },
+  ],
+  rejectUnauthorized: [{ options: { rejectUnauthorized: true } }, { options: { rejectUnauthorized: false } }],
+  maxVersion: [
+    { options: { maxVersion: 'TLSv1.2' }, shown: { protocol: 'TLSv1.2' } },
+    { options: { maxVersion: 'TLSv1.3' }, shown: { protocol: 'TLSv1.3' } },
+  ],
+  minVersion: [
+    { options: { minVersion: 'TLSv1.3' }, shown: { protocol: 'TLSv1.3' } },
+    { options: { minVersion: 'TLSv1.2' } },
+  ],
+  ciphers: [
+    { options: { ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256', maxVersion: 'TLSv1.2' } },
+    { options: { ciphers: 'ECDHE-ECDSA-AES256-GCM-SHA384', maxVersion: 'TLSv1.2' } },
+  ],
+  ecdhCurve: [{ options: { ecdhCurve: 'P-256' } }, { options: { ecdhCurve: 'P-384' } }],
+  sigalgs: [
+    { options: { sigalgs: 'ecdsa_secp256r1_sha256' } },
+    { options: { sigalgs: 'ecdsa_secp256r1_sha256:rsa_pss_rsae_sha256' } },
+  ],
+  crl: [{ options: { crl: root.revoke([]) } }, { options: {} }],
+};
+
+function start(t) {
+  const options = { ...identity(served), ca, requestCert: true, rejectUnauthorized: false };
+  return tlsServer(t, options, ({ socket }, response) => {
+    response.end(JSON.stringify({ connection: socket.number, ...describePeer(socket) }));
+  });
+}
+
+function makeAgent(t) {
+  // What an agent is given wins over what a request asks for.
+  const agent = new HttpsAgent();
+  t.after(() => agent.destroy());
+  return agent;
+}
+
+/** What the server saw of a request that has to succeed. */
+async function ask(agent, server, options) {
+  const { thrown, error, body } = await outcome(agent, { port: server.port, ca, ...options });
+  assert.equal(thrown ?? error, undefined);
+  return JSON.parse(body);
+}
+
+async function askAndIdle(agent, server, options) {
+  const free = once(agent, 'free');
+  const seen = await ask(agent, server, options);
+  await free;
+  return seen;
+}
+
+function check(seen, { shown }) {
+  for (const [name, value] of Object.entries(shown ?? {})) assert.equal(seen[name], value, name);
+}
+
+for (const [what, ways] of Object.entries(WAYS)) {
+  test(`${what}, one after another`, { timeout }, async (t) => {
+    const server = await start(t);
+    const agent = makeAgent(t);
+    const connections = [];
+    for (let round = 0; round < 3; round++) {
+      for (const [i, way] of ways.entries()) {
+        const seen = await askAndIdle(agent, server, way.options);
+        check(seen, way);
+        connections[i] ??= seen.connection;
+        assert.equal(seen.connection, connections[i], 'the same options share a connection');
+      }
+    }
+    assert.equal(new Set(connections).size, ways.length);
+    assert.equal(server.accepted, ways.length);
+  });
+
+  test(`${what}, all at once`, { timeout }, async (t) => {
+    const server = await start(t);
+    const agent = makeAgent(t);
+    const owners = new Map();
+    for (let round = 0; round < 3; round++) {
+      const requests = [];
+      for (let n = 0; n < 4; n++) {
+        for (const way of ways) requests.push(ask(agent, server, way.options).then((seen) => [way, seen]));
+      }
+      for (const [way, seen] of await Promise.all(requests)) {
+        check(seen, way);
+        if (!owners.has(seen.connection)) owners.set(seen.connection, way);
+        assert.equal(owners.get(seen.connection), way, 'a connection has served two ways');
+      }
+    }
+    assert.ok(owners.size >= ways.length);
+  });
+
+  test(`${what}, on connections that resume a session`, { timeout }, async (t) => {
+    const server = await start(t);
+    const agent = makeAgent(t);
+    for (let round = 0; round < 3; round++) {
+      for (const way of ways) {
+        const { headers, ...options } = way.options;
+        const closing = { ...options, headers: { ...headers, Connection: 'close' } };
+        // A session that another way has made would show the identity of that way.
+        check(await ask(agent, server, closing), way);
+      }
+    }
+  });
+}
+
+/** A request that is refused after one that was accepted, on the connection that stands. */
+const REFUSED = {
+  ca: [{ ca }, { ca: alien.cert }, 'SELF_SIGNED_CERT_IN_CHAIN'],
+  servername: [{ servername: 'a.test' }, { servername: 'c.test' }, 'ERR_TLS_CERT_ALTNAME_INVALID'],
+  rejectUnauthorized: [
+    { ca: alien.cert, rejectUnauthorized: false },
+    { ca: alien.cert, rejectUnauthorized: true },
+    'SELF_SIGNED_CERT_IN_CHAIN',
+  ],
+  crl: [{}, { crl: root.revoke([served]) }, 'CERT_REVOKED'],
+};
+
+for (const [what, [good, bad, code]] of Object.entries(REFUSED)) {
+  for (const closing of [false, true]) {
+    const connection = closing ? 'with its session' : 'on its connection';
+    test(`what ${what} refuses is refused ${connection} too`, { timeout }, async (t) => {
+      const server = await start(t);
+      let requests = 0;
+      server.on('request', () => requests++);
+      const agent = makeAgent(t);
+      const headers = closing ? { Connection: 'close' } : {};
+      for (let round = 1; round <= 3; round++) {
+        await ask(agent, server, { ...good, headers });
+        const { error } = await outcome(agent, { port: server.port, ca, ...bad, headers });
+        assert.equal(error?.code, code);
+        assert.equal(requests, round, 'the server saw a request that had to fail');
+      }
+    });
+  }
+}
+
+test('two agents with the same options share nothing', { timeout }, async (t) => {
+  const server = await start(t);
+  const agents = [makeAgent(t), makeAgent(t)];
+  const connections = [];
+  for (const agent of agents) {
+    for (let n = 0; n < 2; n++) {
+      const { connection, resumed } = await askAndIdle(agent, server, {});
+      assert.equal(resumed, false);
+      connections.push(connection);
+    }
+  }
+  assert.deepEqual(connections, [1, 1, 2, 2]);
+});

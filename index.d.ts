@@ -93,11 +93,18 @@ declare namespace HttpAgent {
   export interface PoolOptions<Time = Duration> {
     /**
      * How long a connection may be idle before it is closed. The clock starts when the last byte of the
-     * response arrived, and runs while JavaScript is blocked. 0 or Infinity: no limit. A server's
-     * `Keep-Alive: timeout=…` (RFC 2068, section 19.7.1.1) and `timeout` make it shorter, never longer.
+     * response arrived, and runs while JavaScript is blocked. 0 or Infinity: no limit. It gets shorter by
+     * `timeout`, by a server's `Keep-Alive: timeout=…` (RFC 2068, section 19.7.1.1), and by the ages at which
+     * the server has closed idle connections before; and longer by that header, up to `maxFreeSocketTimeout`.
      * Default: 4000 ms, below the 5 s after which Node's own server closes an idle connection.
      */
     freeSocketTimeout?: Duration | undefined;
+    /**
+     * Up to where a server's `Keep-Alive: timeout=…` may raise `freeSocketTimeout`. 0 or Infinity: as far as it
+     * says. Default: `freeSocketTimeout` if that is given, so that a limit that was chosen holds; else
+     * 60000 ms, which is below the idle limits of usual balancers and firewalls on the way.
+     */
+    maxFreeSocketTimeout?: Duration | undefined;
     /** @deprecated agentkeepalive's older name of `freeSocketTimeout`, which wins over it. In ms. */
     freeSocketKeepAliveTimeout?: Duration | undefined;
     /** @deprecated agentkeepalive's oldest name of `freeSocketTimeout`, which wins over it. In ms. */
@@ -155,7 +162,8 @@ declare namespace HttpAgent {
     timeout?: Time | undefined;
     /**
      * What is taken off a server's `Keep-Alive: timeout=…`, so that a request does not meet the server's
-     * close; in ms. Default: a tenth of the announced time, at least 100 ms, at most 1000 ms (Node: 1000 ms).
+     * close; in ms. Default: a tenth of the announced time, at least 100 ms, at most 1000 ms, and at least
+     * twice the measured round trip and four times its variance (Node: 1000 ms).
      */
     agentKeepAliveTimeoutBuffer?: number | undefined;
     /** The port of requests that name none. Default: 80, for https 443. */

@@ -69,7 +69,13 @@ test('the options that were given are left as they are', () => {
   assert.notStrictEqual(agent.options, options);
 });
 
-const DURATIONS = ['freeSocketTimeout', 'socketActiveTTL', 'connectTimeout', 'timeout'];
+const DURATIONS = [
+  'freeSocketTimeout',
+  'maxFreeSocketTimeout',
+  'socketActiveTTL',
+  'connectTimeout',
+  'timeout',
+];
 
 for (const name of DURATIONS) {
   test(`${name} is a number of ms or a string with a unit`, () => {

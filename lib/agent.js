@@ -12,7 +12,7 @@ require('./binding').native; // A binary that is missing is told at once, not wi
 const { Plan, nodeReason, normalizeArgs } = require('./connect');
 const { toDuration } = require('./durations');
 const { warnNodeSocket } = require('./fallback');
-const { idleLimit } = require('./idle-limit');
+const { hintOf, idleLimit, nativeHint, nodeMargin } = require('./idle-limit');
 const Lane = require('./lane');
 const { agentOptions } = require('./options');
 const { reuseIdleLane } = require('./reuse');
@@ -72,14 +72,19 @@ function pooling(Base) {
 
     /** Decides whether the socket is kept for another request, and for how long. */
     keepSocketAlive(socket) {
-      const limit = idleLimit(this.options, this._idleLimit(), socket);
-      const timeout = this.options.timeout || 0;
+      const { agentKeepAliveTimeoutBuffer: buffer, timeout = 0 } = this.options;
+      const hint = hintOf(socket._httpMessage?.res);
+      let limit = idleLimit(this._idleLimit(), this._idleLimit('maxFreeSocketTimeout'), hint, buffer);
+      if (timeout > 0) limit = Math.min(limit, timeout);
       socket.unref();
       if (socket instanceof Lane) {
         if (socket.timeout !== timeout) socket.setTimeout(timeout);
-        socket._setIdleLimit(limit);
-        return limit > 0;
+        socket._setIdleLimit(limit, nativeHint(hint, buffer));
+        return limit > 0 && hint.timeout !== 0 && hint.max !== 0;
       }
+      if (hint.max === 0) return false;
+      if (buffer == null && hint.timeout !== undefined)
+        limit = Math.min(limit, hint.timeout - nodeMargin(hint.timeout));
       const left = Math.min(limit, timeToLive(this.options, socket));
       if (left <= 0) return false;
       socket.setKeepAlive(true, this.keepAliveMsecs);
@@ -89,12 +94,9 @@ function pooling(Base) {
     },
 
     /** The agent's own limit of an idle connection in ms; the option may be changed while it runs. */
-    _idleLimit() {
-      const { freeSocketTimeout } = this.options;
-      const ms =
-        typeof freeSocketTimeout === 'number'
-          ? freeSocketTimeout
-          : toDuration(freeSocketTimeout, 'freeSocketTimeout');
+    _idleLimit(name = 'freeSocketTimeout') {
+      const value = this.options[name];
+      const ms = typeof value === 'number' ? value : toDuration(value, name);
       return ms === 0 ? Infinity : ms;
     },
 

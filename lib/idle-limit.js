@@ -1,44 +1,60 @@
 'use strict';
 
-// How long a connection may be idle before it is closed on our side: less than the server's limit,
-// so that a request never meets its FIN.
+// How long a connection may be idle before it is closed on our side, by what the agent's options and the
+// server's hint say. Rust takes the margin off and knows what was learned (src/pool/idle_limit.rs).
 
-/** The hint that servers send: `Keep-Alive: timeout=5, max=100` (RFC 2068 section 19.7.1.1). */
-const TIMEOUT = /(?:^|[\s,;])timeout\s*=\s*"?(\d+)/i;
-const MAX = /(?:^|[\s,;])max\s*=\s*"?(\d+)/i;
+const { native } = require('./binding');
 
-/** The margin under the hint is a tenth of it, within these bounds in ms. */
-const MARGIN_MIN = 100;
-const MARGIN_MAX = 1000;
+/** What a response without a hint says. */
+const NO_HINT = Object.freeze({ timeout: undefined, max: undefined });
 
-/** The limit in ms that a server's hint sets; Infinity without one, 0 if it takes no other request. */
-function hintedLimit(hint, buffer) {
-  if (!hint) return Infinity;
-  if (Number(MAX.exec(hint)?.[1] ?? 1) === 0) return 0;
-  const timeout = TIMEOUT.exec(hint)?.[1];
-  if (timeout === undefined) return Infinity;
-  const announced = Number(timeout) * 1000;
-  const margin = buffer ?? Math.min(MARGIN_MAX, Math.max(MARGIN_MIN, announced / 10));
-  return Math.max(0, announced - margin);
-}
+/** Servers send the same few hints again and again, but who counts `max` down sends some hundred. */
+const CACHED = 500;
+const cache = new Map();
 
-/** The limit in ms for a socket whose request has just ended; 0 if it is not to be kept. */
-function idleLimit(options, ownLimit, socket) {
-  const hint = hintOf(socket._httpMessage?.res);
-  const limit = Math.min(ownLimit, hintedLimit(hint, options.agentKeepAliveTimeoutBuffer));
-  return options.timeout > 0 ? Math.min(limit, options.timeout) : limit;
-}
-
-/** The response's hint, several joined. `headers` would be made for this alone: Node makes it lazily. */
-function hintOf(response) {
-  const raw = response?.rawHeaders;
-  if (raw === undefined) return '';
-  let hint = '';
-  for (let i = 0; i < raw.length; i += 2) {
-    const name = raw[i];
-    if (name.length === 10 && name.toLowerCase() === 'keep-alive') hint += `${raw[i + 1]}, `;
+/** `{ timeout, max }` of a `Keep-Alive` field: ms, and requests; undefined where it does not say. */
+function parseHint(field) {
+  let hint = cache.get(field);
+  if (hint === undefined) {
+    if (cache.size === CACHED) cache.clear();
+    cache.set(field, (hint = Object.freeze({ ...NO_HINT, ...native.parseKeepAlive(field) })));
   }
   return hint;
 }
 
-module.exports = { idleLimit, hintedLimit };
+/** The hint of a response, of all its `Keep-Alive` fields. `headers` would be made for this alone. */
+function hintOf(response) {
+  const raw = response?.rawHeaders;
+  if (raw === undefined) return NO_HINT;
+  let field;
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i];
+    if (name.length === 10 && name.toLowerCase() === 'keep-alive') {
+      field = field === undefined ? raw[i + 1] : `${field}, ${raw[i + 1]}`;
+    }
+  }
+  return field === undefined ? NO_HINT : parseHint(field);
+}
+
+/**
+ * The agent's own limit in ms beside a hint: `own`, which the hint may raise to `ceiling`. `buffer` is a margin
+ * that was set by hand; without one Rust takes its own off the hint.
+ */
+function idleLimit(own, ceiling, { timeout }, buffer) {
+  if (timeout === undefined) return own;
+  const limit = Math.max(own, ceiling);
+  return buffer == null ? limit : Math.min(limit, Math.max(0, timeout - buffer));
+}
+
+/** What Rust has to be told: a margin that was set by hand has been taken off already. */
+function nativeHint(hint, buffer) {
+  if (hint === NO_HINT) return undefined;
+  return buffer == null ? hint : { max: hint.max };
+}
+
+/** The margin under a hint for Node's own sockets, whose round trip nobody has measured: Rust's floor. */
+function nodeMargin(timeout) {
+  return Math.min(1000, Math.max(100, timeout / 10));
+}
+
+module.exports = { hintOf, idleLimit, nativeHint, nodeMargin, parseHint };

@@ -15,6 +15,8 @@ const SocketShape = require('./socket-shape');
 const WriteWindow = require('./write-window');
 
 const LIMITLESS = -1;
+/** What the native side counts to. */
+const MAX_LIMIT = 0x7fffffff;
 
 class Lane extends SocketShape {
   /** The agent, and the plan of its connection (see connect.js). */
@@ -33,6 +35,8 @@ class Lane extends SocketShape {
   #parked = false;
   /** Idle limit in ms that keepSocketAlive has found for the next time the lane is parked. */
   #idleLimit;
+  /** What the server said of the connection, where it is Rust that has to keep it. */
+  #hint;
   #firstWrite = true;
   #resource;
   /** Why the guards refused another connection, if there is an error that says so. */
@@ -87,9 +91,10 @@ class Lane extends SocketShape {
     this.#pump();
   }
 
-  /** The limit for the next time the lane is parked, in ms. */
-  _setIdleLimit(ms) {
+  /** The limit for the next time the lane is parked, in ms; `hint`: what the server says (idle-limit.js). */
+  _setIdleLimit(ms, hint) {
     this.#idleLimit = ms;
+    this.#hint = hint;
   }
 
   /** Runs in the async context of the request that has the lane, as net.Socket's handle does. */
@@ -147,8 +152,12 @@ class Lane extends SocketShape {
       this.#idleLimit = limit;
       return;
     }
-    const ms = limit < 0x7fffffff ? Math.ceil(limit) : LIMITLESS;
-    crossing.row(op.PARK, this.#slot, this.#epoch, ms, this.#received);
+    if (this.#hint !== undefined) {
+      const { timeout, max } = this.#hint;
+      this.#hint = undefined;
+      crossing.row(op.HINT, this.#slot, this.#epoch, toLimit(timeout), toLimit(max));
+    }
+    crossing.row(op.PARK, this.#slot, this.#epoch, toLimit(limit), this.#received);
   }
 
   #capture() {
@@ -496,6 +505,11 @@ class Lane extends SocketShape {
     this.#refed = on;
     if (this.#opened && !this.destroyed) crossing.hold(on ? 1 : -1);
   }
+}
+
+/** A limit as rows have it. */
+function toLimit(limit = Infinity) {
+  return limit < MAX_LIMIT ? Math.ceil(limit) : LIMITLESS;
 }
 
 function pushChunk(chunk) {

@@ -8,6 +8,8 @@ const { toDuration } = require('./durations');
 
 /** ms. Below the 5 s after which Node's own server closes an idle connection. */
 const FREE_SOCKET_TIMEOUT = 4000;
+/** ms. Well below the idle limits of what may stand between: balancers and firewalls begin at a minute. */
+const MAX_FREE_SOCKET_TIMEOUT = 60_000;
 /** Bytes of a response that are read before JavaScript has taken them. */
 const MAX_READ_AHEAD = 256 * 1024;
 /** Bytes of a request that are kept to send it again. */
@@ -24,12 +26,16 @@ function agentOptions(given) {
   }
   const options = { ...given };
   options.keepAlive ??= true;
-  options.freeSocketTimeout ??=
-    options.freeSocketKeepAliveTimeout ?? options.keepAliveTimeout ?? FREE_SOCKET_TIMEOUT;
+  options.freeSocketTimeout ??= options.freeSocketKeepAliveTimeout ?? options.keepAliveTimeout;
+  // A limit that the program has chosen is not raised by a server, unless the program says so.
+  options.maxFreeSocketTimeout ??= options.freeSocketTimeout ?? MAX_FREE_SOCKET_TIMEOUT;
+  options.freeSocketTimeout ??= FREE_SOCKET_TIMEOUT;
   options.maxReadAheadBytes ??= MAX_READ_AHEAD;
   options.maxReplayBytes ??= MAX_REPLAY;
 
-  options.freeSocketTimeout = toDuration(options.freeSocketTimeout, 'options.freeSocketTimeout');
+  for (const name of ['freeSocketTimeout', 'maxFreeSocketTimeout']) {
+    options[name] = toDuration(options[name], `options.${name}`);
+  }
   for (const name of ['socketActiveTTL', 'connectTimeout']) {
     if (options[name] != null) options[name] = toDuration(options[name], `options.${name}`);
   }

@@ -17,6 +17,7 @@ const op = {
   PROCEED: 7,
   NO_DELAY: 8,
   KEEP_ALIVE: 9,
+  HINT: 10,
 };
 
 const opFlag = {
@@ -70,6 +71,7 @@ const closeReason = {
   TAKEN: 4,
   TTL: 5,
   UNEXPECTED_DATA: 6,
+  NOT_KEPT: 15,
 };
 
 module.exports = { ROW_WIDTH, op, opFlag, event, eventFlag, rebound, closeReason };

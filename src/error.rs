@@ -18,6 +18,8 @@ pub enum CloseReason {
     Ttl = 5,
     /// Bytes came that no request had asked for.
     UnexpectedData = 6,
+    /// This side closed it with no request on it: it was not to be kept.
+    NotKept = 15,
 }
 
 /// libuv's number for an error of the system: the negative errno on Unix.

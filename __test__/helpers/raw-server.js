@@ -150,6 +150,10 @@ function perform(connection, request) {
       note('answered', { id: request.id });
       answered(connection, `HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1\r\n${headers}${length}${payload}`);
       break;
+    case 'hint-max':
+      note('answered', { id: request.id });
+      answered(connection, `HTTP/1.1 200 OK\r\nKeep-Alive: max=1\r\n${headers}${length}${payload}`);
+      break;
     case 'chunked':
       note('answered', { id: request.id });
       answered(

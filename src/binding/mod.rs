@@ -2,6 +2,7 @@
 //! request pays for, submit and deliver, are raw N-API in [`crossing`].
 
 pub mod crossing;
+pub mod hint;
 pub mod link;
 pub mod open;
 pub mod records;

@@ -34,6 +34,9 @@ pub mod op {
     pub const NO_DELAY: i32 = 8;
     /// `arg` is the initial delay in ms, or -1 for off.
     pub const KEEP_ALIVE: i32 = 9;
+    /// What the server says of the connection before it is parked: it keeps it idle for `arg` ms, and takes
+    /// `len` requests more (-1: it does not say).
+    pub const HINT: i32 = 10;
 }
 
 /// Flags of [`op::WRITE`] and [`op::CLOSE`].
@@ -116,6 +119,7 @@ pub enum Op<'a> {
     Proceed { attempt: u32 },
     NoDelay(bool),
     KeepAlive(Option<u32>),
+    Hint { timeout_ms: Option<u32>, max: Option<u32> },
 }
 
 /// Where the bytes of a write are.
@@ -210,6 +214,7 @@ impl<C> Submission<C> {
                 op::PROCEED => Op::Proceed { attempt: arg.cast_unsigned() },
                 op::NO_DELAY => Op::NoDelay(arg != 0),
                 op::KEEP_ALIVE => Op::KeepAlive(u32::try_from(arg).ok()),
+                op::HINT => Op::Hint { timeout_ms: u32::try_from(arg).ok(), max: u32::try_from(len).ok() },
                 _ => return Err(Malformed),
             };
             apply(slot, epoch, request, &mut self.cold);

@@ -8,12 +8,14 @@ mod happy_eyeballs;
 mod resolve;
 mod stream;
 mod tcp;
+mod tcp_info;
 
 use std::io;
 use std::net::IpAddr;
 
 pub use destination::{Destination, Order, Target, TcpTarget};
 pub use stream::Stream;
+pub use tcp_info::RoundTrip;
 
 use crate::error::{timed_out, uv_errno};
 

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 
 use super::tcp;
+use super::tcp_info::{TcpInfo, tcp_info};
 
 #[derive(Debug)]
 pub enum Stream {
@@ -54,6 +55,11 @@ impl Stream {
     pub fn is_quiet(&self) -> bool {
         let mut byte = [MaybeUninit::uninit(); 1];
         self.socket().peek(&mut byte).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// What the kernel knows of it; none for a Unix socket, and on systems that do not tell.
+    pub fn tcp_info(&self) -> Option<TcpInfo> {
+        if let Self::Tcp(_) = self { tcp_info(&self.socket()) } else { None }
     }
 
     /// Sends FIN.

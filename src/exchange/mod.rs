@@ -1,8 +1,10 @@
 //! One request on one connection: what is kept of it so that it can be sent
-//! again, and when it may be.
+//! again, when it may be, and what the server says of its connection.
 
+mod keep_alive_hint;
 mod replay;
 mod verdict;
 
+pub use keep_alive_hint::Hint;
 pub use replay::Replay;
 pub use verdict::{Facts, Loss, Verdict, judge};

@@ -152,14 +152,18 @@ impl Pool {
         let window = lane.limits.read_ahead;
         let gated = lane.guards.connect;
         let now = Instant::now();
+        let closes = self.learned.of(&destination);
         let id = self.connections.insert(|id| Connection {
             id,
             stream,
             destination,
             lane: slot,
+            closes,
+            round_trip: None,
             parked: None,
             opened: now,
             last_read: now,
+            requests_left: None,
             served: 0,
             out: OutQueue::default(),
             fin: Fin::None,

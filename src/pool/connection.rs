@@ -4,14 +4,17 @@
 use std::io;
 use std::rc::Rc;
 use std::task::Waker;
+use std::time::Duration;
 
 use slab::Slab;
 use tokio::time::Instant;
 
 use super::clock;
 use super::deadlines;
+use super::idle_limit;
+use super::learned::Closes;
 use super::out_queue::OutQueue;
-use crate::connect::{Destination, Stream};
+use crate::connect::{Destination, RoundTrip, Stream};
 
 /// Names one connection for good: the index of its place and a generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,10 +26,16 @@ pub struct Connection {
     pub destination: Rc<Destination>,
     /// The slot of the lane that has it; a connection always has one.
     pub lane: u32,
+    /// What is known of the idle limit of its server.
+    pub closes: Rc<Closes>,
+    /// The round trip, and when it was asked for.
+    pub round_trip: Option<(Instant, Option<RoundTrip>)>,
     /// Set while it is idle: by when it has to be closed.
     pub parked: Option<Parked>,
     pub opened: Instant,
     pub last_read: Instant,
+    /// Requests that the server takes on it after the present one, by its own word.
+    pub requests_left: Option<u32>,
     /// Requests it has served before the present one.
     pub served: u32,
     pub out: OutQueue,
@@ -78,6 +87,38 @@ impl Connection {
             && self.fin == Fin::None
             && !self.is_expired(now)
             && self.stream.is_quiet()
+    }
+
+    /// The limit of being idle that the server sets, by its hint and by what it did to other connections.
+    pub fn servers_limit(&mut self, hint: Option<Duration>, now: Instant) -> Option<Duration> {
+        let learned = self.closes.limit(now);
+        if hint.is_none() && learned.is_none() {
+            return None;
+        }
+        let round_trip = self.round_trip(now);
+        let hint = hint.map(|hint| idle_limit::hinted(hint, round_trip));
+        let learned = learned.map(|age| idle_limit::learned(age, round_trip));
+        [hint, learned].into_iter().flatten().min()
+    }
+
+    /// The round trip as the kernel has measured it; asked for now and then, since it costs a system call.
+    fn round_trip(&mut self, now: Instant) -> Option<RoundTrip> {
+        const FRESH: Duration = Duration::from_secs(1);
+        match self.round_trip {
+            Some((at, round_trip)) if now - at < FRESH => round_trip,
+            _ => {
+                let round_trip = self.stream.tcp_info().and_then(|info| info.round_trip);
+                self.round_trip = Some((now, round_trip));
+                round_trip
+            }
+        }
+    }
+
+    /// The server closed it before it got a byte of a request, as far as can be said: how long it was idle then.
+    pub fn note_close(&self, now: Instant) {
+        if self.served > 0 || self.parked.is_some() {
+            self.closes.note(now - self.last_read, now);
+        }
     }
 
     /// Whether reading is over, or waits for JavaScript.

@@ -5,12 +5,13 @@ use std::future::poll_fn;
 use std::io;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::ReadBuf;
 use tokio::time::Instant;
 
 use super::Pool;
-use super::connection::{ConnectionId, Fin};
+use super::connection::{Connection, ConnectionId, Fin};
 use super::lane::{Cause, LossReport, State};
 use crate::binding::records::event;
 use crate::error::{CloseReason, uv_errno};
@@ -129,7 +130,10 @@ impl Pool {
         let slot = connection.lane;
         if connection.parked.is_some() {
             // A forged response that waits for the next request, or a 408: it
-            // must never be an answer to anything.
+            // must never be an answer to anything. A 408 says what a FIN would.
+            if self.batch.bytes[self.batch.bytes.len() - count..].get(8..12) == Some(b" 408") {
+                connection.note_close(Instant::now());
+            }
             self.lose_parked(id, CloseReason::UnexpectedData);
             return false;
         }
@@ -166,6 +170,7 @@ impl Pool {
             return;
         }
         let slot = connection.lane;
+        self.note_crossing(slot, connection);
         match self.verdict(slot, connection, Loss::Closed) {
             Verdict::Report => {
                 let error = connection
@@ -185,10 +190,27 @@ impl Pool {
             return;
         }
         let slot = connection.lane;
+        self.note_crossing(slot, connection);
         let report = LossReport::Error { errno: uv_errno(error), syscall };
         match self.verdict(slot, connection, Loss::Closed) {
             Verdict::Report => self.report_loss(id, slot, report),
             verdict => self.replace(id, slot, verdict, report),
+        }
+    }
+
+    /// An end that comes within a round trip of a request was on its way before the server saw that: what it
+    /// ended is an idle connection.
+    fn note_crossing(&self, slot: u32, connection: &Connection) {
+        const SLACK: Duration = Duration::from_millis(20);
+        let Some(lane) = self.lanes.get(slot as usize).and_then(Option::as_ref) else { return };
+        let now = Instant::now();
+        if !lane.http || connection.served == 0 || connection.received > 0 {
+            return;
+        }
+        let round_trip = connection.stream.tcp_info().and_then(|info| info.round_trip);
+        let way = round_trip.map_or(Duration::ZERO, |trip| trip.smoothed * 2);
+        if lane.sent_at.is_none_or(|sent| now - sent <= way + SLACK) {
+            connection.note_close(now);
         }
     }
 
@@ -235,6 +257,7 @@ impl Pool {
             Verdict::Retry => {
                 lane.retried = true;
                 lane.sent = false;
+                lane.sent_at = None;
                 lane.pending = super::out_queue::OutQueue::default();
                 // All of it is in the replay buffer, which is bounded by itself.
                 let outstanding = connection.out.outstanding(epoch);
@@ -266,6 +289,9 @@ impl Pool {
     fn lose_parked(&mut self, id: ConnectionId, reason: CloseReason) {
         let Some(connection) = self.connections.get(id) else { return };
         let slot = connection.lane;
+        if matches!(reason, CloseReason::PeerClosedIdle | CloseReason::PeerReset) {
+            connection.note_close(Instant::now());
+        }
         self.drop_connection(id);
         self.set_state(slot, State::Lost);
         self.report(event::CLOSED, self.lane_ref(slot), reason as i32, &[]);

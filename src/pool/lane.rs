@@ -5,11 +5,12 @@ use std::rc::Rc;
 
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::connection::ConnectionId;
 use super::out_queue::OutQueue;
 use crate::connect::Destination;
-use crate::exchange::Replay;
+use crate::exchange::{Hint, Replay};
 
 pub struct Lane {
     /// Goes up with each request; what speaks of an older one is late.
@@ -23,6 +24,10 @@ pub struct Lane {
     pub http: bool,
     /// A byte of this exchange has been accepted by a kernel.
     pub sent: bool,
+    /// When the first byte of this exchange was.
+    pub sent_at: Option<Instant>,
+    /// What the server said of the connection in its response.
+    pub hint: Hint,
     /// The caller allows the request to be sent twice.
     pub replayable: bool,
     /// The request was sent again already.
@@ -102,6 +107,8 @@ impl Lane {
             state: State::Lost,
             http: false,
             sent: false,
+            sent_at: None,
+            hint: Hint::default(),
             replayable: false,
             retried: false,
             replay: Replay::new(),
@@ -117,6 +124,8 @@ impl Lane {
         self.epoch = epoch;
         self.http = http;
         self.sent = false;
+        self.sent_at = None;
+        self.hint = Hint::default();
         self.replayable = false;
         self.retried = false;
         self.replay.forget();

@@ -11,7 +11,9 @@ mod connection;
 mod connections;
 mod deadlines;
 mod idle;
+mod idle_limit;
 mod lane;
+mod learned;
 mod out_queue;
 mod requests;
 
@@ -32,6 +34,7 @@ use connection::Connections;
 use deadlines::Deadlines;
 use idle::IdleSet;
 use lane::Lane;
+use learned::Learned;
 
 pub struct Pool {
     me: Weak<RefCell<Pool>>,
@@ -39,6 +42,7 @@ pub struct Pool {
     lanes: Vec<Option<Lane>>,
     connections: Connections,
     idle: IdleSet,
+    learned: Learned,
     deadlines: Deadlines,
     deadlines_waker: Option<Waker>,
     batch: Batch,
@@ -59,6 +63,7 @@ impl Pool {
                 lanes: Vec::new(),
                 connections: Connections::default(),
                 idle: IdleSet::default(),
+                learned: Learned::default(),
                 deadlines: Deadlines::default(),
                 deadlines_waker: None,
                 batch: Batch::new(),

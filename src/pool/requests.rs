@@ -15,7 +15,7 @@ use super::lane::{Cause, Guards, Lane, Limits, State};
 use crate::binding::records::{Malformed, Op, Payload, Submission, event, rebound};
 use crate::connect::Destination;
 use crate::error::CloseReason;
-use crate::exchange::{Facts, Loss, Verdict, judge};
+use crate::exchange::{Facts, Hint, Loss, Verdict, judge};
 
 /// Requests that are too rare for a row.
 pub enum Cold {
@@ -63,6 +63,12 @@ impl Pool {
                     self.write(slot, bytes, replayable, early, notify)
                 }
                 Op::Shutdown => self.shutdown(slot),
+                Op::Hint { timeout_ms, max } => {
+                    if let Some(lane) = self.lane(slot) {
+                        let timeout = timeout_ms.map(|ms| Duration::from_millis(ms.into()));
+                        lane.hint = Hint { timeout, max };
+                    }
+                }
                 Op::Park { limit_ms, received } => self.park(slot, limit_ms, received),
                 Op::Close { reset } => self.close_lane(slot, reset),
                 Op::Consumed { bytes } => self.consumed(slot, bytes),
@@ -171,7 +177,11 @@ impl Pool {
                 if connection.served == 0 || !http || !connection.out.is_empty() {
                     return;
                 }
-                if !connection.is_usable(Instant::now()) {
+                let now = Instant::now();
+                if !connection.is_usable(now) {
+                    if !connection.is_expired(now) {
+                        connection.note_close(now);
+                    }
                     self.drop_connection(id);
                     self.select(slot);
                 }
@@ -236,6 +246,9 @@ impl Pool {
         while let Some(id) = self.idle.take(&destination) {
             let Some(connection) = self.connections.get_mut(id) else { continue };
             let usable = connection.out.is_empty() && connection.is_usable(now);
+            if !usable && !connection.is_expired(now) {
+                connection.note_close(now);
+            }
             let owner = connection.lane;
             let from = self.lane_ref(owner);
             self.set_state(owner, State::Lost);
@@ -293,9 +306,16 @@ impl Pool {
                 return;
             }
         };
+        let hint = lane.hint;
         let Some(connection) = self.connections.get_mut(id) else { return };
-        let limit = limit_ms.map(|ms| Duration::from_millis(ms.into()));
         let now = Instant::now();
+        let own = limit_ms.map(|ms| Duration::from_millis(ms.into()));
+        let servers = connection.servers_limit(hint.timeout, now);
+        let limit = [own, servers].into_iter().flatten().min();
+        if connection.parked.is_none() {
+            let left = connection.requests_left.map(|left| left.saturating_sub(1));
+            connection.requests_left = [left, hint.max].into_iter().flatten().min();
+        }
         let idle_deadline = deadlines::deadline(connection.last_read, limit, connection.opened, None);
         let deadline = deadlines::deadline(connection.last_read, limit, connection.opened, destination.ttl);
         let by_age = deadline != idle_deadline;
@@ -303,6 +323,8 @@ impl Pool {
             Some(CloseReason::UnexpectedData)
         } else if connection.ended || connection.write_error.is_some() || connection.fin != Fin::None {
             Some(CloseReason::PeerClosedIdle)
+        } else if connection.requests_left == Some(0) {
+            Some(CloseReason::NotKept)
         } else if deadline.is_some_and(|deadline| deadline <= now) {
             Some(if by_age { CloseReason::Ttl } else { CloseReason::IdleTimeout })
         } else {
@@ -386,6 +408,7 @@ impl Pool {
     pub(super) fn mark_sent(&mut self, slot: u32) {
         if let Some(lane) = self.lane(slot) {
             lane.sent = true;
+            lane.sent_at.get_or_insert_with(Instant::now);
         }
     }
 

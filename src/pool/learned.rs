@@ -1,0 +1,246 @@
+//! Idle limits that servers do not announce, learned from the ages at which
+//! they closed idle connections on us.
+//!
+//! One close says little: a server restarts, an operator intervenes, a
+//! connection is one too many. So several closes have to agree on an age.
+//! Connections that go down at the same moment are one event, and if their
+//! ages differ it was no limit that ended them. What was learned is forgotten
+//! after a while, since a server's configuration changes and a connection
+//! that we close before the limit never shows that it has risen.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::connect::{Destination, Target};
+
+/// Origins that are remembered; the one that was asked for longest ago goes first.
+const ORIGINS: usize = 1000;
+/// Closes that are remembered of one origin.
+const EVENTS: usize = 8;
+/// As many of them have to agree, and at least half of those remembered.
+const AGREEING: usize = 3;
+/// Closes within this time of each other are one event.
+const SAME_MOMENT: Duration = Duration::from_millis(20);
+/// Ages that differ by less, or by less than a twentieth, agree.
+const SAME_AGE: Duration = Duration::from_millis(5);
+/// A connection that is closed sooner was not closed for being idle.
+const LEAST_AGE: Duration = Duration::from_millis(20);
+/// After this time without a confirmation a close is forgotten.
+const MEMORY: Duration = Duration::from_secs(10 * 60);
+
+/// What was learned, by origin.
+#[derive(Default)]
+pub struct Learned {
+    by_origin: HashMap<Origin, (Rc<Closes>, u64)>,
+    asked: u64,
+}
+
+/// Who closes connections: what they lead to, whatever the agent and its options.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Origin {
+    Tcp(String, u16),
+    #[cfg(unix)]
+    Unix(std::path::PathBuf),
+}
+
+/// The closes of one origin. Its connections hold it, so that none has to
+/// look it up when it is parked.
+#[derive(Default)]
+pub struct Closes(RefCell<VecDeque<Event>>);
+
+/// Connections that were closed at the same moment.
+#[derive(Clone, Copy)]
+struct Event {
+    at: Instant,
+    least: Duration,
+    greatest: Duration,
+}
+
+impl Learned {
+    /// What is known of the origin of a destination, and will be.
+    pub fn of(&mut self, destination: &Destination) -> Rc<Closes> {
+        let origin = match &destination.target {
+            Target::Tcp(target) => Origin::Tcp(target.host.to_ascii_lowercase(), target.port),
+            #[cfg(unix)]
+            Target::Unix(path) => Origin::Unix(path.clone()),
+        };
+        self.asked += 1;
+        if !self.by_origin.contains_key(&origin) && self.by_origin.len() >= ORIGINS {
+            let oldest = self.by_origin.iter().min_by_key(|(_, (_, asked))| *asked);
+            if let Some(oldest) = oldest.map(|(origin, _)| origin.clone()) {
+                self.by_origin.remove(&oldest);
+            }
+        }
+        let (closes, asked) = self.by_origin.entry(origin).or_default();
+        *asked = self.asked;
+        Rc::clone(closes)
+    }
+}
+
+impl Closes {
+    /// The server has closed a connection that was idle for so long.
+    pub fn note(&self, age: Duration, now: Instant) {
+        if age < LEAST_AGE {
+            return;
+        }
+        let mut events = self.0.borrow_mut();
+        match events.back_mut() {
+            Some(last) if now - last.at <= SAME_MOMENT => {
+                last.least = last.least.min(age);
+                last.greatest = last.greatest.max(age);
+            }
+            _ => {
+                if events.len() == EVENTS {
+                    events.pop_front();
+                }
+                events.push_back(Event { at: now, least: age, greatest: age });
+            }
+        }
+    }
+
+    /// The age at which this server closes idle connections, if enough closes say the same.
+    pub fn limit(&self, now: Instant) -> Option<Duration> {
+        let mut events = self.0.borrow_mut();
+        while events.front().is_some_and(|oldest| now - oldest.at > MEMORY) {
+            events.pop_front();
+        }
+        if events.len() < AGREEING {
+            return None;
+        }
+        // Of a restart nothing is learned, but it does not speak against a limit either.
+        let mut ages: Vec<Duration> = events
+            .iter()
+            .filter(|event| agree(event.least, event.greatest))
+            .map(|event| event.least)
+            .collect();
+        ages.sort_unstable();
+        let needed = AGREEING.max(ages.len().div_ceil(2));
+        // The least age that enough others share: to close too early costs a connection, too late a request.
+        ages.windows(needed).find(|ages| agree(ages[0], ages[needed - 1])).map(|ages| ages[0])
+    }
+}
+
+fn agree(least: Duration, greatest: Duration) -> bool {
+    greatest - least <= SAME_AGE.max(least / 20)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    /// Notes closes given as (moment, age) in ms, and asks at the moment of the last one.
+    fn limit(closes: &[(u64, u64)]) -> Option<u64> {
+        let start = Instant::now();
+        let known = Closes::default();
+        for &(at, age) in closes {
+            known.note(ms(age), start + ms(at));
+        }
+        let end = closes.last().map_or(0, |&(at, _)| at);
+        known.limit(start + ms(end)).map(|limit| limit.as_millis() as u64)
+    }
+
+    #[test]
+    fn several_closes_at_the_same_age_are_a_limit() {
+        assert_eq!(limit(&[]), None);
+        assert_eq!(limit(&[(0, 100), (200, 101)]), None);
+        assert_eq!(limit(&[(0, 100), (200, 101), (400, 103)]), Some(100));
+        assert_eq!(limit(&[(0, 5100), (9000, 5000), (18_000, 5060)]), Some(5000));
+    }
+
+    #[test]
+    fn closes_at_any_age_are_none() {
+        assert_eq!(limit(&[(0, 100), (500, 900), (1500, 400), (3000, 2000), (4000, 700)]), None);
+    }
+
+    #[test]
+    fn one_that_differs_changes_nothing() {
+        assert_eq!(limit(&[(0, 100), (200, 102), (300, 45), (400, 101), (900, 3000)]), Some(100));
+    }
+
+    #[test]
+    fn a_restart_is_no_limit() {
+        let restart = |at: u64| (0..10).map(move |i| (at + i, 150 + 140 * i));
+        let closes: Vec<_> = restart(0).chain(restart(10_000)).chain(restart(20_000)).collect();
+        assert_eq!(limit(&closes), None);
+        // Nor is one restart that happens to end many of the same age: that is a single event.
+        let batch: Vec<_> = (0..10).map(|i| (i, 400)).collect();
+        assert_eq!(limit(&batch), None);
+    }
+
+    #[test]
+    fn connections_that_were_parked_together_are_closed_together() {
+        let batch = |at: u64| (0..10).map(move |i| (at + i / 4, 100 + i / 4));
+        let closes: Vec<_> = batch(0).chain(batch(500)).chain(batch(1000)).collect();
+        assert_eq!(limit(&closes), Some(100));
+    }
+
+    #[test]
+    fn a_limit_that_has_changed_is_learned_anew() {
+        let older = (0..8).map(|i| (i * 1000, 500));
+        let newer = (8..16).map(|i| (i * 1000, 200));
+        let closes: Vec<_> = older.chain(newer).collect();
+        assert_eq!(limit(&closes[..8]), Some(500));
+        assert_eq!(limit(&closes), Some(200));
+    }
+
+    #[test]
+    fn it_is_forgotten_in_time() {
+        let start = Instant::now();
+        let known = Closes::default();
+        for second in 0..3 {
+            known.note(ms(100), start + Duration::from_secs(second));
+        }
+        assert_eq!(known.limit(start + MEMORY), Some(ms(100)));
+        assert_eq!(known.limit(start + MEMORY + Duration::from_secs(1)), None);
+        assert!(known.0.borrow().len() < 3);
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_keeps_what_is_asked_for() {
+        let mut learned = Learned::default();
+        let destination = |number: usize| {
+            let mut destination = Destination::for_test(1);
+            if let Target::Tcp(target) = &mut destination.target {
+                target.host = format!("host-{number}");
+            }
+            destination
+        };
+        let first = learned.of(&destination(0));
+        for number in 1..ORIGINS * 2 {
+            learned.of(&destination(number));
+            assert!(Rc::ptr_eq(&first, &learned.of(&destination(0))));
+        }
+        assert_eq!(learned.by_origin.len(), ORIGINS);
+    }
+
+    #[test]
+    fn agents_share_what_is_known_of_an_origin() {
+        let mut learned = Learned::default();
+        let one = learned.of(&Destination::for_test(1));
+        assert!(Rc::ptr_eq(&one, &learned.of(&Destination::for_test(2))));
+    }
+
+    proptest! {
+        /// Whatever happens, a limit is an age that was seen, and enough closes are near it.
+        #[test]
+        fn a_limit_was_seen(gaps in proptest::collection::vec((0_u64..5000, 0_u64..5000), 0..40)) {
+            let mut at = 0;
+            let closes: Vec<_> = gaps.iter().map(|&(gap, age)| { at += gap; (at, age) }).collect();
+            if let Some(limit) = limit(&closes) {
+                let tolerance = (limit / 20).max(5);
+                let near = closes.iter().filter(|(_, age)| (limit..=limit + tolerance).contains(age)).count();
+                prop_assert!(near >= AGREEING);
+            }
+        }
+    }
+}

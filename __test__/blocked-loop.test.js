@@ -4,8 +4,9 @@
 
 const { test } = require('node:test');
 const assert = require('node:assert/strict');
-const { HttpAgent } = require('..');
-const { blockUntil, block, now, send, startServer, until, warm } = require('./helpers/blocked');
+const { block, blockUntil, now, send, transport, until, warm } = require('./helpers/blocked');
+
+const { Agent, startServer } = transport();
 
 const timeout = 30_000;
 const COUNT = 8;
@@ -26,7 +27,7 @@ for (const [moment, at] of Object.entries(MOMENTS)) {
         { timeout },
         async (t) => {
           const server = await startServer(t);
-          const agent = new HttpAgent({ freeSocketTimeout: 0 });
+          const agent = new Agent({ freeSocketTimeout: 0 });
           t.after(() => agent.destroy());
           await warm(agent, server, COUNT);
           assert.equal(server.events('accept').length, COUNT);
@@ -57,7 +58,7 @@ test(
   { timeout },
   async (t) => {
     const server = await startServer(t);
-    const agent = new HttpAgent();
+    const agent = new Agent();
     t.after(() => agent.destroy());
     const done = send(agent, server, { id: 'it' });
     // ClientRequest writes, and the lane hands over, in the ticks that follow.
@@ -73,7 +74,7 @@ test(
 test('the repetition is sent while JavaScript is blocked', { timeout }, async (t) => {
   for (const death of ['close/30', 'reset/30', 'half/30']) {
     const server = await startServer(t);
-    const agent = new HttpAgent({ maxSockets: 1 });
+    const agent = new Agent({ maxSockets: 1 });
     t.after(() => agent.destroy());
     await warm(agent, server);
     const done = send(agent, server, { id: 'it', act: `${death},ok` });
@@ -94,7 +95,7 @@ test(
   { timeout },
   async (t) => {
     const server = await startServer(t);
-    const agent = new HttpAgent({ maxSockets: 2 });
+    const agent = new Agent({ maxSockets: 2 });
     t.after(() => agent.destroy());
     const requests = [];
     for (let i = 0; i < 12; i++)
@@ -118,7 +119,7 @@ test(
   async (t) => {
     for (const act of ['last', 'chunked', 'slow-body']) {
       const server = await startServer(t);
-      const agent = new HttpAgent();
+      const agent = new Agent();
       t.after(() => agent.destroy());
       const done = send(agent, server, { id: 'it', act, then: 'close/10' });
       await new Promise((resolve) => setImmediate(resolve));

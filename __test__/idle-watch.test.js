@@ -5,15 +5,16 @@
 
 const { test } = require('node:test');
 const assert = require('node:assert/strict');
-const { HttpAgent } = require('..');
-const { block, blockUntil, now, send, socketStates, startServer, until, warm } = require('./helpers/blocked');
+const { block, blockUntil, now, send, socketStates, transport, until, warm } = require('./helpers/blocked');
+
+const { Agent, startServer } = transport();
 
 const timeout = 30_000;
 const skip = process.platform !== 'linux' && 'reads /proc';
 
 test('idle connections are closed on their limit during a block', { timeout }, async (t) => {
   const server = await startServer(t);
-  const agent = new HttpAgent({ freeSocketTimeout: 300 });
+  const agent = new Agent({ freeSocketTimeout: 300 });
   t.after(() => agent.destroy());
   await warm(agent, server, 4);
   const answers = server.events('answered').map((event) => event.at);
@@ -30,7 +31,7 @@ test('idle connections are closed on their limit during a block', { timeout }, a
 
 test('a FIN during a block leaves nothing in CLOSE_WAIT', { timeout, skip }, async (t) => {
   const server = await startServer(t);
-  const agent = new HttpAgent({ freeSocketTimeout: 0 });
+  const agent = new Agent({ freeSocketTimeout: 0 });
   t.after(() => agent.destroy());
   await warm(agent, server, 4);
   // The port may have served another test a moment ago.
@@ -46,7 +47,7 @@ test('a FIN during a block leaves nothing in CLOSE_WAIT', { timeout, skip }, asy
 
 test('the idle clock starts when the last byte came, not when JavaScript read it', { timeout }, async (t) => {
   const server = await startServer(t);
-  const agent = new HttpAgent({ freeSocketTimeout: 400 });
+  const agent = new Agent({ freeSocketTimeout: 400 });
   t.after(() => agent.destroy());
   await warm(agent, server);
   const done = send(agent, server, { id: 'it' });
@@ -68,7 +69,7 @@ test(
   { timeout },
   async (t) => {
     const server = await startServer(t);
-    const agent = new HttpAgent({ freeSocketTimeout: 100, maxSockets: 1 });
+    const agent = new Agent({ freeSocketTimeout: 100, maxSockets: 1 });
     t.after(() => agent.destroy());
     const first = send(agent, server, { id: 'first' });
     const second = send(agent, server, { id: 'second', method: 'POST' });
@@ -84,7 +85,7 @@ test(
 
 test('the limit is counted anew with each request', { timeout }, async (t) => {
   const server = await startServer(t);
-  const agent = new HttpAgent({ freeSocketTimeout: 400 });
+  const agent = new Agent({ freeSocketTimeout: 400 });
   t.after(() => agent.destroy());
   for (let i = 0; i < 4; i++) {
     await warm(agent, server);

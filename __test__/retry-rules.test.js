@@ -6,8 +6,9 @@
 const { test } = require('node:test');
 const assert = require('node:assert/strict');
 const crypto = require('node:crypto');
-const { HttpAgent } = require('..');
-const { send, startServer, until, warm } = require('./helpers/blocked');
+const { send, transport, until, warm } = require('./helpers/blocked');
+
+const { Agent, startServer } = transport();
 
 const timeout = 30_000;
 
@@ -52,7 +53,7 @@ const ANSWERED = ['part-head', 'part-body', 'part-chunk', 'processing-close', 'p
 
 async function onReused(t, options, agentOptions = {}) {
   const server = await startServer(t);
-  const agent = new HttpAgent({ maxSockets: 1, ...agentOptions });
+  const agent = new Agent({ maxSockets: 1, ...agentOptions });
   t.after(() => agent.destroy());
   await warm(agent, server);
   const result = await send(agent, server, { id: 'it', ...options });
@@ -91,7 +92,7 @@ for (const { name, repeatable, ...kind } of KINDS) {
     async (t) => {
       for (const [how, agentOptions] of [['close'], ['reset'], ['half'], ['close', { retry: false }]]) {
         const server = await startServer(t);
-        const agent = new HttpAgent(agentOptions);
+        const agent = new Agent(agentOptions);
         t.after(() => agent.destroy());
         await warm(agent, server);
         server.events();
@@ -132,7 +133,7 @@ test('a request is sent again only once', { timeout }, async (t) => {
 test('what fails on a fresh connection is not sent again', { timeout }, async (t) => {
   for (const act of ['close', 'reset', 'half', 'part-head']) {
     const server = await startServer(t);
-    const agent = new HttpAgent();
+    const agent = new Agent();
     t.after(() => agent.destroy());
     const { error, request } = await send(agent, server, { id: 'it', act: `${act},ok` });
     assert.equal(error.code, 'ECONNRESET', act);
@@ -142,7 +143,7 @@ test('what fails on a fresh connection is not sent again', { timeout }, async (t
 
 test('a connection that is reset as soon as it is accepted is one error', { timeout }, async (t) => {
   const server = await startServer(t);
-  const agent = new HttpAgent();
+  const agent = new Agent();
   t.after(() => agent.destroy());
   await server.command({ greeting: 'reset' });
   const { error } = await send(agent, server, { id: 'it' });
@@ -205,7 +206,7 @@ test(
 test('an upload goes on after it was sent again', { timeout }, async (t) => {
   const [first, second] = [crypto.randomBytes(20_000), crypto.randomBytes(900_000)];
   const server = await startServer(t);
-  const agent = new HttpAgent({ maxSockets: 1 });
+  const agent = new Agent({ maxSockets: 1 });
   t.after(() => agent.destroy());
   await warm(agent, server);
   const result = await send(agent, server, {
@@ -240,7 +241,7 @@ test('a repetition that gets no connection ends with the error that led to it', 
 
 test('a refused connection is not tried again', { timeout }, async (t) => {
   const server = await startServer(t);
-  const agent = new HttpAgent({ maxSockets: 1 });
+  const agent = new Agent({ maxSockets: 1 });
   t.after(() => agent.destroy());
   await send(agent, server, { id: 'last', act: 'gone-close' });
   const { error, request } = await send(agent, server, { id: 'it' });
@@ -250,7 +251,7 @@ test('a refused connection is not tried again', { timeout }, async (t) => {
 
 test('an aborted request is not sent again', { timeout }, async (t) => {
   const server = await startServer(t);
-  const agent = new HttpAgent({ maxSockets: 1 });
+  const agent = new Agent({ maxSockets: 1 });
   t.after(() => agent.destroy());
   await warm(agent, server);
   const pending = send(agent, server, { id: 'it', act: 'close/50,ok' });
@@ -266,7 +267,7 @@ test('an aborted request is not sent again', { timeout }, async (t) => {
 test('the server never has more connections than the limit, repetitions included', { timeout }, async (t) => {
   for (const maxSockets of [1, 3]) {
     const server = await startServer(t);
-    const agent = new HttpAgent({ maxSockets });
+    const agent = new Agent({ maxSockets });
     t.after(() => agent.destroy());
     const requests = [];
     for (let i = 0; i < 60; i++) {

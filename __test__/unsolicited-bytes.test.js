@@ -5,8 +5,9 @@
 
 const { test } = require('node:test');
 const assert = require('node:assert/strict');
-const { HttpAgent } = require('..');
-const { blockUntil, send, startServer, until, warm } = require('./helpers/blocked');
+const { blockUntil, send, transport, until, warm } = require('./helpers/blocked');
+
+const { Agent, startServer } = transport();
 
 const timeout = 30_000;
 
@@ -18,7 +19,7 @@ for (const what of ['timeout', 'forge']) {
         { timeout },
         async (t) => {
           const server = await startServer(t);
-          const agent = new HttpAgent({ freeSocketTimeout: 0 });
+          const agent = new Agent({ freeSocketTimeout: 0 });
           t.after(() => agent.destroy());
           await warm(agent, server, 4);
           if (blocked) {
@@ -47,7 +48,7 @@ for (const what of ['timeout', 'forge']) {
 
 test('a forged answer behind the real one waits for nobody', { timeout }, async (t) => {
   const server = await startServer(t);
-  const agent = new HttpAgent({ maxSockets: 1 });
+  const agent = new Agent({ maxSockets: 1 });
   t.after(() => agent.destroy());
   // In the same segment; then in one of its own, read in the same batch; each with a request that waits.
   const ways = [
@@ -88,7 +89,7 @@ test(
   { timeout },
   async (t) => {
     const server = await startServer(t);
-    const agent = new HttpAgent({ maxSockets: 1 });
+    const agent = new Agent({ maxSockets: 1 });
     t.after(() => agent.destroy());
     const { request } = send(agent, server, { id: 'first', then: 'forge/10' });
     request.removeAllListeners('response');

@@ -1,14 +1,18 @@
 'use strict';
 
 // The client's side of helpers/raw-server.js: starts it, sends requests to it, blocks the event loop
-// and looks, while it is blocked, at what the server and the kernel have seen.
+// and looks, while it is blocked, at what the server and the kernel have seen. Over TCP, or over TLS for a
+// test file that is loaded by overTls().
 
 const { fork } = require('node:child_process');
 const { once } = require('node:events');
 const fs = require('node:fs');
 const http = require('node:http');
+const https = require('node:https');
 const os = require('node:os');
 const path = require('node:path');
+const { HttpAgent, HttpsAgent } = require('../..');
+const { authority } = require('./x509');
 
 /** Longer than anything here takes on a busy machine. */
 const PATIENCE = 15_000;
@@ -21,18 +25,24 @@ class RawServer {
   #seen = [];
   #offset = 0;
 
-  static async start() {
+  /** `tls`: the options of helpers/secure-end.js, for a server that speaks TLS. */
+  static async start(tls) {
     const server = new RawServer();
+    server.isSecure = tls !== undefined;
     server.#folder = fs.mkdtempSync(path.join(os.tmpdir(), 'raw-server-'));
     server.#file = path.join(server.#folder, 'log');
     fs.writeFileSync(server.#file, '');
     const env = { ...process.env };
     delete env.NODE_TEST_CONTEXT;
-    server.#child = fork(path.join(__dirname, 'raw-server.js'), [server.#file], {
-      env,
-      execArgv: [],
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    });
+    server.#child = fork(
+      path.join(__dirname, 'raw-server.js'),
+      [server.#file, ...(tls ? [JSON.stringify(tls)] : [])],
+      {
+        env,
+        execArgv: [],
+        stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      },
+    );
     const [{ port }] = await once(server.#child, 'message');
     server.port = port;
     // The channel must not keep a test alive that forgot nothing else.
@@ -89,10 +99,43 @@ class RawServer {
 }
 
 /** Starts a server for the length of a test. */
-async function startServer(t) {
-  const server = await RawServer.start();
+async function startServer(t, tls) {
+  const server = await RawServer.start(tls);
   t.after(() => server.stop());
   return server;
+}
+
+/** What a test file runs on: our agent, with what it needs to know, and a server for it. */
+const TCP = { name: 'TCP', Agent: HttpAgent, startServer };
+let current = TCP;
+
+/** TLS of one version, with certificates that are right. */
+function tlsOf(version) {
+  const root = authority('Root');
+  const { key, cert } = root.server(['ip:127.0.0.1']);
+  class Agent extends HttpsAgent {
+    constructor(options) {
+      super({ ca: root.cert, ...options });
+    }
+  }
+  const start = (t) => startServer(t, { identities: { right: { key, cert } }, maxVersion: version });
+  return { name: version, Agent, startServer: start };
+}
+
+/** What the test file that is being loaded runs on. */
+function transport() {
+  return current;
+}
+
+/** Loads a test file once more, on TLS of this version. */
+function overTls(version, file) {
+  current = tlsOf(version);
+  try {
+    delete require.cache[file];
+    require(file);
+  } finally {
+    current = TCP;
+  }
 }
 
 /**
@@ -107,7 +150,8 @@ function send(agent, server, options = {}) {
   const all = Array.isArray(headers)
     ? [...Object.entries(own).flat(), ...headers]
     : { ...own, ...(body && typeof body !== 'function' && { 'content-length': body.length }), ...headers };
-  const request = http.request({ host: '127.0.0.1', port: server.port, agent, headers: all, ...rest });
+  const { request: make } = server.isSecure ? https : http;
+  const request = make({ host: '127.0.0.1', port: server.port, agent, headers: all, ...rest });
   const result = new Promise((resolve) => {
     request.on('error', (error) => resolve({ error, request }));
     request.on('response', (response) => {
@@ -203,9 +247,11 @@ module.exports = {
   blockUntil,
   now,
   openSockets,
+  overTls,
   send,
   socketStates,
   startServer,
+  transport,
   until,
   warm,
 };

@@ -10,16 +10,19 @@
 //           read first. The argument is a delay in ms.
 //   x-then  what to do with the idle connection after the answer: `<action>/<delay in ms>`.
 // All that happens is appended to a file, one JSON object a line: a blocked process can read it.
+// With TLS (helpers/secure-end.js) connections can end, and be spoken on, in a few more ways.
 
 const crypto = require('node:crypto');
 const fs = require('node:fs');
 const net = require('node:net');
+const { secureEnds } = require('./secure-end');
 
 const log = fs.openSync(process.argv[2], 'a');
 const arrivals = new Map();
 const connections = new Set();
 let lastNumber = 0;
 let greeting = '';
+const secure = process.argv[3] && secureEnds(JSON.parse(process.argv[3]), note);
 
 function note(type, details) {
   // Monotonic, and the same clock in all processes.
@@ -27,8 +30,16 @@ function note(type, details) {
   fs.writeSync(log, `${JSON.stringify({ type, at, ...details })}\n`);
 }
 
-const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-  const connection = { number: ++lastNumber, socket, nth: 0, read: Buffer.alloc(0), request: null };
+const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (raw) => {
+  const connection = { number: ++lastNumber, socket: raw, nth: 0, read: Buffer.alloc(0), request: null };
+  // A FIN that the kernel had before this connection is read in the next turn at the latest.
+  setImmediate(() => setImmediate(noteAccept, connection, raw.remotePort));
+  if (greeting !== '' && secure) {
+    secure.refuse(raw, greeting, () => leave(connection, 'gone'));
+    return;
+  }
+  if (secure) Object.assign(connection, secure.accept(raw, connection.number));
+  const { socket } = connection;
   connections.add(connection);
   socket.on('error', () => {});
   socket.on('end', () => {
@@ -36,8 +47,6 @@ const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket)
     socket.end();
   });
   socket.on('close', () => leave(connection, 'gone'));
-  // A FIN that the kernel had before this connection is read in the next turn at the latest.
-  setImmediate(() => setImmediate(noteAccept, connection, socket.remotePort));
   if (greeting === 'reset') socket.resetAndDestroy();
   else socket.on('data', (bytes) => onData(connection, bytes));
 });
@@ -207,9 +216,21 @@ function perform(connection, request) {
       server.close();
       end(connection, request.action.slice(5));
       break;
-    default:
-      end(connection, request.action);
+    default: {
+      const [, moment, action] = /^(?:(cut|until)-)?(.+)$/.exec(request.action);
+      if (moment)
+        respondAndEnd(connection, headers + (moment === 'cut' ? 'Content-Length: 100\r\n' : ''), action);
+      else end(connection, action);
+    }
   }
+}
+
+/** A body whose length is not given, or not reached, and then an end of this kind. */
+function respondAndEnd(connection, headers, action) {
+  connection.socket.write(`HTTP/1.1 200 OK\r\n${headers}\r\nsome`, () => {
+    // What is reset too soon may never be read.
+    setTimeout(() => end(connection, action), action === 'reset' ? 20 : 0);
+  });
 }
 
 function answered(connection, bytes) {
@@ -231,16 +252,16 @@ function forged() {
 
 /** Ways in which a connection without an answer ends, or is spoken on. */
 function end(connection, action) {
-  const { socket } = connection;
+  const { socket, wire } = connection;
   switch (action) {
     case 'close':
       connections.delete(connection);
-      socket.destroy();
+      (wire ?? socket).destroy();
       closed(connection);
       break;
     case 'reset':
       connections.delete(connection);
-      socket.resetAndDestroy();
+      (wire ?? socket).resetAndDestroy();
       socket.once('close', () => closed(connection));
       break;
     case 'half':
@@ -256,7 +277,8 @@ function end(connection, action) {
       socket.write(forged(), () => closed(connection));
       break;
     default:
-      throw new Error(`no such action: ${action}`);
+      if (!wire) throw new Error(`no such action: ${action}`);
+      wire.send(action, () => closed(connection));
   }
 }
 
@@ -267,6 +289,7 @@ function closed(connection) {
 
 process.on('message', (message) => {
   if (message.greeting !== undefined) greeting = message.greeting;
+  if (message.identity !== undefined) secure.identity = message.identity;
   // All connections, or those that are named.
   if (message.end !== undefined) {
     for (const connection of [...connections]) {

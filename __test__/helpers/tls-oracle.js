@@ -68,13 +68,9 @@ function describeError(error) {
   delete properties.connection;
   // Elsewhere it is a word of ours for who closed the connection.
   if (!/^ERR_(TLS|SSL|OSSL)/.test(error.code)) delete properties.reason;
-  return {
-    type: error.constructor.name,
-    name: error.name,
-    // OpenSSL begins with the number of the thread.
-    message: error.message.replace(/^[0-9A-F]{8,}:/, ''),
-    ...properties,
-  };
+  // OpenSSL's message has the number of the thread in it, and lines of its source; what it says is in `reason`.
+  if (error.library === undefined) properties.message = error.message;
+  return { type: error.constructor.name, name: error.name, ...properties };
 }
 
 /** Makes a request; resolves with all that its program can see of the connection and of the answer. */

@@ -138,6 +138,16 @@ declare namespace HttpAgent {
      * Default: `'idempotent'`.
      */
     retry?: 'idempotent' | false | undefined;
+    /**
+     * Which requests leave although JavaScript computes on after `end()`. Node gives a request its socket a
+     * tick later, so `http.get(url); compute()` sends nothing before the computation has ended. `'safe'`:
+     * those with a method that RFC 9110, section 9.2.1 calls safe (GET, HEAD, OPTIONS, TRACE). `'all'`: all,
+     * with bodies of up to 16 KiB a write. `false`: none. A request that is destroyed in the tick in which
+     * it was made is not sent, unless JavaScript has computed for milliseconds in between: then it may have
+     * been. Requests with a listener for `'socket'` when they end, and agents with their own `createSocket`,
+     * `createConnection` or `reuseSocket`, keep Node's way. Default: `'safe'`.
+     */
+    sendEarly?: 'safe' | 'all' | false | undefined;
   }
 
   /** Node's own options of an agent, all of them with the units and defaults that hold here. */

@@ -138,6 +138,17 @@ for (const [name, least, most] of [
   });
 }
 
+test('sendEarly is safe, all or false', () => {
+  for (const sendEarly of ['safe', 'all', false, undefined, null])
+    assert.doesNotThrow(() => new HttpAgent({ sendEarly }));
+  for (const sendEarly of [true, 'SAFE', '', 0, 1, {}])
+    assert.throws(() => new HttpAgent({ sendEarly }), {
+      name: 'TypeError',
+      code: 'ERR_INVALID_ARG_VALUE',
+      message: /'options\.sendEarly'.*'safe', 'all' or false/,
+    });
+});
+
 test('retry is idempotent or false', () => {
   for (const retry of ['idempotent', false, undefined, null])
     assert.doesNotThrow(() => new HttpAgent({ retry }));

@@ -11,6 +11,7 @@ const { Agent: NodeHttpsAgent } = require('https');
 require('./binding').native; // A binary that is missing is told at once, not with the first request.
 const { Plan, nodeReason, normalizeArgs } = require('./connect');
 const { toDuration } = require('./durations');
+const { leaveEarly, mayLeaveEarly } = require('./early');
 const { warnNodeSocket } = require('./fallback');
 const { hintOf, idleLimit, nativeHint, nodeMargin } = require('./idle-limit');
 const Lane = require('./lane');
@@ -19,6 +20,8 @@ const { reuseIdleLane } = require('./reuse');
 
 const kId = Symbol('id');
 const kIdleLaneGone = Symbol('idleLaneGone');
+/** The lane that addRequest has given to its request. */
+const kGiven = Symbol('given');
 /** When a socket of Node's was opened (ms). */
 const kOpened = Symbol('opened');
 
@@ -41,6 +44,7 @@ function defineAgent(Base, name) {
       this.options = Object.setPrototypeOf({ ...this.options }, null);
       this[kId] = lastId = (lastId + 1) >>> 0;
       this[kIdleLaneGone] = false;
+      this[kGiven] = undefined;
       return undefined;
     },
   }[name];
@@ -48,7 +52,7 @@ function defineAgent(Base, name) {
   Agent.prototype = Object.create(Base.prototype, {
     constructor: { value: Agent, writable: true, configurable: true },
   });
-  define(Agent.prototype, { ...pooling(Base) });
+  define(Agent.prototype, pooling(Base));
   return Agent;
 }
 
@@ -60,14 +64,32 @@ function define(prototype, methods) {
 
 /** What both agents do their own way. */
 function pooling(Base) {
-  return {
+  const methods = {
     addRequest(request, options, ...legacy) {
       if (options?.agent === false && request.agent === this) serveOnce(this, request);
       if (this[kIdleLaneGone]) forgetDestroyed(this);
       request.attempts = 1;
-      if (options !== null && typeof options === 'object' && reuseIdleLane(this, request, options))
-        return undefined;
-      return Base.prototype.addRequest.call(this, request, options, ...legacy);
+      this[kGiven] = undefined;
+      if (options === null || typeof options !== 'object' || !reuseIdleLane(this, request, options))
+        Base.prototype.addRequest.call(this, request, options, ...legacy);
+      if (this[kGiven] !== undefined && mayLeaveEarly(this, request)) {
+        leaveEarly(request, this[kGiven]);
+      }
+      this[kGiven] = undefined;
+    },
+
+    reuseSocket(socket, request) {
+      Base.prototype.reuseSocket.call(this, socket, request);
+      if (socket instanceof Lane && this.reuseSocket === methods.reuseSocket) this[kGiven] = socket;
+    },
+
+    emit(event, socket, ...rest) {
+      // What a request that is gone has sent will be answered: nobody else may have that connection.
+      if (event === 'free' && socket instanceof Lane && socket._isOwed) {
+        socket.destroy();
+        return true;
+      }
+      return Base.prototype.emit.call(this, event, socket, ...rest);
     },
 
     /** Decides whether the socket is kept for another request, and for how long. */
@@ -114,6 +136,7 @@ function pooling(Base) {
       this[kIdleLaneGone] = true;
     },
   };
+  return methods;
 }
 
 function someoneWaits({ requests }) {
@@ -209,6 +232,7 @@ define(HttpAgent.prototype, {
     }
     if (options.timeout) lane.setTimeout(options.timeout);
     if (clientSockets.hasSubscribers) clientSockets.publish({ socket: lane });
+    if (this.createConnection === HttpAgent.prototype.createConnection) this[kGiven] = lane;
     try {
       plan.start(lane);
     } catch (error) {

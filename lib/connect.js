@@ -144,7 +144,8 @@ class Plan {
       ? undefined
       : options.lookup || (isReplaced(dns.lookup) ? dns.lookup : undefined);
     /** The events whose listeners guard each connection. */
-    this.guards = [];
+    this.guards = undefined;
+    this.begun = false;
     /** The callback of createConnection. */
     this.onConnect = null;
 
@@ -186,7 +187,14 @@ class Plan {
     else this.#resolve(lane, (addresses) => process.nextTick(openLane, this, lane, addresses));
   }
 
+  /** Opens the lane with the listeners that it has now. Only a lookup in JavaScript takes its time. */
+  startNow(lane) {
+    noteGuards(this, lane);
+    if (this.lookup === undefined) openLane(this, lane);
+  }
+
   open(lane, addresses) {
+    this.begun = true;
     if (addresses === undefined && (this.isGuarded || this.guards.includes('lookup'))) {
       this.#resolve(lane, (resolved) => this.#openWith(lane, resolved));
     } else {
@@ -274,11 +282,11 @@ class Plan {
  * its time, and requests wait for 'connect' too.
  */
 function noteGuards(plan, lane) {
-  plan.guards = ['lookup', 'connectionAttempt', 'connect'].filter((name) => lane.listenerCount(name) > 0);
+  plan.guards ??= ['lookup', 'connectionAttempt', 'connect'].filter((name) => lane.listenerCount(name) > 0);
 }
 
 function openLane(plan, lane, addresses) {
-  if (!lane.destroyed) plan.open(lane, addresses);
+  if (!lane.destroyed && !plan.begun) plan.open(lane, addresses);
 }
 
 function isValid({ address, family }) {

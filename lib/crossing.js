@@ -27,6 +27,15 @@ let rows = 0;
 let bytes = 0;
 let blobs;
 let flushScheduled = false;
+/** Rust has been told that more may come in this tick without a wake. */
+let tickOpen = false;
+/** What is written now may be taken back until the tick ends. */
+let isEarly = false;
+/** Such rows have been sent, and their tick has not ended; or it has, and Rust is to be told so. */
+let revocable = false;
+let settled = false;
+/** The flush that is queued runs before the request has got its lane, so it is not the end of that tick. */
+let tooSoon = false;
 
 /** Lanes by slot; a slot's epoch goes up with each lane and each request that it gets. */
 const lanes = [];
@@ -36,6 +45,7 @@ const freeSlots = [];
 /** Lanes that the process has to wait for, and whether Rust has been told so. */
 let active = 0;
 let holding = false;
+let holdScheduled = false;
 
 let crossing;
 let submit;
@@ -45,26 +55,72 @@ function start() {
   submit = crossing.submitFunction();
 }
 
-/** Sends what the tick has gathered. */
+/** Sends what has been gathered. */
+function send() {
+  if (rows === 0 && !revocable) return;
+  revocable = false;
+  settled = false;
+  const [rowCount, byteCount, list] = [rows, bytes, blobs];
+  rows = 0;
+  bytes = 0;
+  blobs = undefined;
+  if (list === undefined) submit(rowCount, byteCount);
+  else submit(rowCount, byteCount, list);
+}
+
+/** The same for what may be taken back until the tick ends. */
+function sendRevocable() {
+  const [rowCount, byteCount, isSettled] = [rows, bytes, settled];
+  rows = 0;
+  bytes = 0;
+  revocable = true;
+  settled = false;
+  submit(rowCount, byteCount, undefined, isSettled);
+}
+
+/** Sends what is left at the end of the tick. */
 function flush() {
   flushScheduled = false;
-  if (rows > 0) {
-    const [rowCount, byteCount, list] = [rows, bytes, blobs];
-    rows = 0;
-    bytes = 0;
-    blobs = undefined;
-    if (list === undefined) submit(rowCount, byteCount);
-    else submit(rowCount, byteCount, list);
+  if (tooSoon) {
+    tooSoon = false;
+    if (rows > 0) sendRevocable();
+    schedule();
+    return;
   }
-  const hold = active > 0;
-  if (hold !== holding && crossing !== undefined) {
-    holding = hold;
-    crossing.setActive(hold);
+  // In a batch the next submission tells it.
+  if (rows === 0 && delivering) settled = revocable;
+  else send();
+  if (tickOpen) {
+    tickOpen = false;
+    crossing.closeTick();
   }
 }
 
+/**
+ * Sends what `write` writes in the middle of a tick, which may last. Rust uses it when the tick ends, or after
+ * some milliseconds: until then a CLOSE takes it back. It is not woken for each of many requests, but looks by
+ * itself until the tick has ended.
+ */
+function sendEarly(write) {
+  isEarly = true;
+  try {
+    write();
+  } finally {
+    isEarly = false;
+  }
+  if (rows === 0) return;
+  if (!tickOpen && !delivering) {
+    tickOpen = true;
+    crossing.openTick();
+    // In case that nothing else follows.
+    process.nextTick(schedule);
+  }
+  tooSoon = flushScheduled;
+  sendRevocable();
+}
+
 function schedule() {
-  if (!flushScheduled) {
+  if (!flushScheduled && !isEarly) {
     flushScheduled = true;
     // In the same pass of the tick queue: what a later callback computes does not delay it.
     process.nextTick(flush);
@@ -72,7 +128,7 @@ function schedule() {
 }
 
 function row(head, slot, epoch, argument, length) {
-  if (rows === ROWS_OUT) flush();
+  if (rows === ROWS_OUT) send();
   const at = rows++ * ROW_WIDTH;
   rowsOut[at] = head;
   rowsOut[at + 1] = slot;
@@ -82,9 +138,9 @@ function row(head, slot, epoch, argument, length) {
   schedule();
 }
 
-/** Bytes and their row go together: neither may be left behind by a flush between them. */
+/** Bytes and their row go together: neither may be left behind by a submission between them. */
 function makeRoom(count) {
-  if (rows === ROWS_OUT || bytes + count > BYTES_OUT) flush();
+  if (rows === ROWS_OUT || bytes + count > BYTES_OUT) send();
 }
 
 /** Gives a lane its slot and its first epoch. */
@@ -107,23 +163,35 @@ function leave(slot) {
 
 function open(slot, epoch, options) {
   // What stands in the rows came first.
-  if (rows > 0) flush();
+  send();
   crossing.open(slot, epoch, options);
 }
 
 function resolved(slot, serial, addresses) {
-  if (rows > 0) flush();
+  send();
   crossing.resolved(slot, serial, addresses);
 }
 
 /** Adds to the number of lanes that keep the process alive. */
 function hold(count) {
   active += count;
-  if (active > 0 !== holding) schedule();
+  if (active > 0 !== holding && !holdScheduled) {
+    holdScheduled = true;
+    process.nextTick(tellHold);
+  }
+}
+
+/** By itself, and not with what the tick has gathered: that may go later. */
+function tellHold() {
+  holdScheduled = false;
+  if (active > 0 === holding) return;
+  holding = !holding;
+  crossing.setActive(holding);
 }
 
 /** A row for bytes that stand at the end of the shared buffer. Those of a head and its body go as one. */
 function inlineRow(slot, epoch, flags, notify, count) {
+  if (isEarly) flags |= opFlag.EARLY;
   const last = (rows - 1) * ROW_WIDTH;
   bytes += count;
   if (
@@ -159,7 +227,7 @@ function write(slot, epoch, flags, chunk, encoding, notify) {
     row(op.WRITE | ((flags | opFlag.BLOB) << 8), slot, epoch, notify, count);
     (blobs ??= []).push(chunk);
     // Whoever wrote it may change it as soon as the write is reported as done, which may be now.
-    flush();
+    send();
     return count;
   }
   makeRoom(count);
@@ -175,11 +243,13 @@ let lastRow = 0;
 let nextByte = 0;
 let buffers;
 let nextBuffer = 0;
+let delivering = false;
 
 /** Node drains both queues between the events of two sockets, so every row gets its own drain. */
 const runTicks = process._tickCallback;
 
 function deliver(count, list) {
+  delivering = true;
   if (count >= 0) {
     nextRow = 0;
     lastRow = count;
@@ -212,6 +282,8 @@ function deliver(count, list) {
     runTicks();
   }
   buffers = undefined;
+  delivering = false;
+  if (settled) send();
 }
 
 /** A chunk of its own: the shared buffer is overwritten by the next batch. */
@@ -221,4 +293,4 @@ function copyOut(from, length) {
   return chunk;
 }
 
-module.exports = { row, write, enter, leave, nextEpoch, open, resolved, hold };
+module.exports = { row, write, enter, leave, nextEpoch, open, resolved, hold, schedule, sendEarly };

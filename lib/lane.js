@@ -17,6 +17,8 @@ const WriteWindow = require('./write-window');
 const LIMITLESS = -1;
 /** What the native side counts to. */
 const MAX_LIMIT = 0x7fffffff;
+/** Bytes of one write that may leave before the request has the lane: what the crossing has room for. */
+const MAX_EARLY = 16 * 1024;
 
 class Lane extends SocketShape {
   /** The agent, and the plan of its connection (see connect.js). */
@@ -38,6 +40,9 @@ class Lane extends SocketShape {
   /** What the server said of the connection, where it is Rust that has to keep it. */
   #hint;
   #firstWrite = true;
+  /** A request whose bytes leave before it has the lane, and those that it has not written to it since. */
+  #early = null;
+  #earlyChunks = [];
   #resource;
   /** Why the guards refused another connection, if there is an error that says so. */
   #refusal;
@@ -91,6 +96,34 @@ class Lane extends SocketShape {
     this.#pump();
   }
 
+  /** As _open, now and not with this tick, unless JavaScript resolves the name. */
+  _openNow() {
+    if (!this.#opened) this.#plan.startNow(this);
+  }
+
+  /** Hands over what `request` keeps for the lane that it is about to get. */
+  _writeEarly(request, output) {
+    if (!this.#opened || this.destroyed) return;
+    crossing.sendEarly(() => {
+      if (this.#early !== request && this.#message !== request) {
+        this.#early = request;
+        this.#lease();
+      }
+      const chunks = this.#earlyChunks;
+      while (chunks.length < output.length) {
+        const { data, encoding } = output[chunks.length];
+        if (data.length > MAX_EARLY || !this.#output.takes(data)) break;
+        chunks.push(data);
+        this.#output.write(data, encoding);
+      }
+    });
+  }
+
+  /** Whether a request has been sent that did not come for its lane. */
+  get _isOwed() {
+    return this.#earlyChunks.length > 0;
+  }
+
   /** The limit for the next time the lane is parked, in ms; `hint`: what the server says (idle-limit.js). */
   _setIdleLimit(ms, hint) {
     this.#idleLimit = ms;
@@ -113,22 +146,28 @@ class Lane extends SocketShape {
     const previous = this.#message;
     this.#message = message;
     if (message === previous) return;
-    if (message !== null) this.#begin();
+    if (message !== null) this.#begin(message);
     // An upgraded socket is let go of too, but the agent no longer listens to it then.
     else if (!this.destroyed && this.listenerCount('free') > 0) this.#park();
   }
 
-  #begin() {
+  #begin(message) {
+    // The answer to a request that is gone is nobody's.
+    if (this.#early !== message && this._isOwed) this.destroy();
+    else if (this.#early !== message) this.#lease();
+    this.#early = null;
+    this.#capture();
+  }
+
+  #lease() {
     this.#firstWrite = true;
     if (this.destroyed) return;
     if (!this.#began) {
       // The lane was made for this request.
       this.#began = true;
-      this.#capture();
       return;
     }
     this.#parked = false;
-    this.#capture();
     // While the first connection is made nothing of a request before can be late, and what is reported of
     // the connect must not seem to be: it is this request's too.
     if (!this.connecting) this.#epoch = crossing.nextEpoch(this.#slot);
@@ -335,6 +374,7 @@ class Lane extends SocketShape {
   // ---- Writing.
 
   _write(chunk, encoding, callback) {
+    if (this.#earlyChunks.length > 0 && this.#hasLeft(chunk)) chunk = '';
     if (this.#connected && this.#output.takes(chunk)) {
       this.#output.write(chunk, encoding);
       callback();
@@ -344,8 +384,19 @@ class Lane extends SocketShape {
   }
 
   _writev(chunks, callback) {
+    if (this.#earlyChunks.length > 0) chunks = chunks.filter(({ chunk }) => !this.#hasLeft(chunk));
     this.#output.queue(chunks, callback);
     this.#pump();
+  }
+
+  /** Whether this is the next of what the request has handed over before it had the lane. */
+  #hasLeft(chunk) {
+    const [early] = this.#earlyChunks;
+    if (early === undefined || early.length !== chunk.length) return false;
+    if (early !== chunk && (typeof chunk === 'string' || early.buffer !== chunk.buffer)) return false;
+    this.#earlyChunks.shift();
+    if (!this._isOwed) crossing.schedule();
+    return true;
   }
 
   /** While it connects, the bytes are in Rust already, but no kernel has them: the write is not done. */
@@ -357,8 +408,8 @@ class Lane extends SocketShape {
     let flags = this.#connected ? 0 : opFlag.EARLY;
     if (this.#firstWrite) {
       this.#firstWrite = false;
-      if (this.#message !== null && isReplayable(this.#agent.options, this.#message))
-        flags |= opFlag.REPLAYABLE;
+      const request = this.#early ?? this.#message;
+      if (request !== null && isReplayable(this.#agent.options, request)) flags |= opFlag.REPLAYABLE;
     }
     this._unrefTimer();
     return crossing.write(this.#slot, this.#epoch, flags, chunk, encoding, report);
@@ -442,10 +493,8 @@ class Lane extends SocketShape {
 
   get bytesWritten() {
     const buffered = this.destroyed ? [] : (this.writableBuffer ?? []);
-    return buffered.reduce(
-      (sum, { chunk, encoding }) => sum + Buffer.byteLength(chunk, encoding),
-      this.#output.bytesWritten + this.#output.waiting,
-    );
+    const early = this.#earlyChunks.map((chunk) => ({ chunk, encoding: 'latin1' }));
+    return this.#output.bytesWritten + this.#output.waiting + byteLength(buffered) - byteLength(early);
   }
 
   get _bytesDispatched() {
@@ -510,6 +559,10 @@ class Lane extends SocketShape {
 /** A limit as rows have it. */
 function toLimit(limit = Infinity) {
   return limit < MAX_LIMIT ? Math.ceil(limit) : LIMITLESS;
+}
+
+function byteLength(chunks) {
+  return chunks.reduce((sum, { chunk, encoding }) => sum + Buffer.byteLength(chunk, encoding), 0);
 }
 
 function pushChunk(chunk) {

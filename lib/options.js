@@ -48,6 +48,9 @@ function agentOptions(given) {
   if (options.retry != null && options.retry !== false && options.retry !== 'idempotent') {
     throw errors.invalidArgValue('options.retry', options.retry, "must be 'idempotent' or false");
   }
+  if (options.sendEarly != null && ![false, 'safe', 'all'].includes(options.sendEarly)) {
+    throw errors.invalidArgValue('options.sendEarly', options.sendEarly, "must be 'safe', 'all' or false");
+  }
   return options;
 }
 

@@ -25,7 +25,7 @@ const opFlag = {
   BLOB: 1,
   /** WRITE: the request may be sent twice. */
   REPLAYABLE: 2,
-  /** WRITE: for a connection that JavaScript does not know of yet; a CLOSE in the same tick takes it back. */
+  /** WRITE: a CLOSE in the same tick takes it back. */
   EARLY: 4,
   /** LEASE: for a ClientRequest. */
   HTTP: 1,

@@ -60,6 +60,7 @@ class WriteWindow {
 
   /** Hands one chunk over. */
   write(chunk, encoding) {
+    if (chunk.length === 0) return;
     // A string's length is close enough to decide by, but the report needs the number of its bytes.
     const due = this.#unreported + chunk.length >= REPORT_EVERY;
     let count;

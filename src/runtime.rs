@@ -64,14 +64,14 @@ fn change(change: Change) {
     wake();
 }
 
-/// How long the thread sleeps at most while JavaScript handles a batch. Within
-/// a batch JavaScript wakes it seldom ([`WAKE_INTERVAL`]): to hand over each
-/// request as it comes costs more than all the rest of a submission, on both
-/// threads. A handler that blocks must still not hold back what handlers
-/// before it have submitted.
+/// How long the thread sleeps at most while JavaScript handles a batch, or is
+/// in a tick that submits before its end. There it wakes the thread seldom
+/// ([`WAKE_INTERVAL`]): to hand over each request as it comes costs more than
+/// all the rest of a submission, on both threads. JavaScript that computes on
+/// must still not hold back what it has submitted before.
 const PATROL: Duration = Duration::from_millis(1);
 
-/// How soon JavaScript wakes the thread again within a batch.
+/// How soon JavaScript wakes the thread again within such a batch or tick.
 pub const WAKE_INTERVAL: Duration = Duration::from_micros(200);
 
 /// Says that there is something to be found, and wakes the thread if it
@@ -118,7 +118,7 @@ async fn dispatch() {
     loop {
         if !SHARED.work.swap(false, Ordering::SeqCst) {
             let woken = SHARED.notify.notified();
-            if !patrolled && environments.iter().any(|(link, _)| link.is_delivering()) {
+            if !patrolled && environments.iter().any(|(link, _)| link.is_hushed()) {
                 // What is submitted without a wake comes soon after one, so one look is enough.
                 patrolled = tokio::time::timeout(PATROL, woken).await.is_err();
                 if patrolled {
@@ -143,8 +143,9 @@ async fn dispatch() {
             }
         }
         for (link, pool) in &environments {
-            if link.take_submission(&mut submission) {
-                patrolled = false;
+            let taken = link.take_submission(&mut submission);
+            patrolled &= !taken.any && !taken.left;
+            if taken.any {
                 let applied = pool.borrow_mut().apply(&mut submission);
                 debug_assert!(applied.is_ok(), "the two halves disagree about the records");
                 submission.clear();

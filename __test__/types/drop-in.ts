@@ -48,6 +48,7 @@ const options: HttpAgentOptions = {
   proxyEnv: process.env,
   retry: 'idempotent',
   scheduling: 'fifo',
+  sendEarly: 'all',
   signal: AbortSignal.timeout(1000),
   socketActiveTTL: 60_000,
   timeout: '1m',
@@ -98,6 +99,8 @@ new HttpAgent({ maxSockets: 'eight' });
 new HttpAgent({ scheduling: 'random' });
 // @ts-expect-error 'always' is none of the retries
 new HttpAgent({ retry: 'always' });
+// @ts-expect-error 'early' is none of the ways to send
+new HttpAgent({ sendEarly: 'early' });
 // @ts-expect-error sizes are numbers of bytes
 new HttpAgent({ maxReadAheadBytes: '256k' });
 // @ts-expect-error a duration is a number or a string

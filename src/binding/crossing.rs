@@ -18,7 +18,7 @@ use napi_derive::napi;
 
 use super::link::{JavaScriptWaker, Link};
 use super::open::{OpenOptions, addresses};
-use super::records::{Batch, EVENT_WIDTH, LaneRef, OP_WIDTH, event};
+use super::records::{Batch, EVENT_WIDTH, LaneRef, OP_WIDTH, Submission, event};
 use crate::pool::Cold;
 use crate::runtime;
 
@@ -47,14 +47,14 @@ struct State {
 enum Bell {
     /// At once.
     Free,
-    /// JavaScript handles a batch: at once, and then once per interval.
-    Batch { last: Option<Instant>, due: bool },
+    /// In a batch, or a tick that submits many times: at once, and then once per interval.
+    Hushed { last: Option<Instant>, due: bool },
 }
 
 impl Bell {
     /// Notes a submission, and says whether to wake it.
     fn strike(&mut self) -> bool {
-        let Self::Batch { last, due } = self else { return true };
+        let Self::Hushed { last, due } = self else { return true };
         let now = Instant::now();
         *due = last.is_some_and(|last| now - last < runtime::WAKE_INTERVAL);
         if !*due {
@@ -121,7 +121,7 @@ impl Crossing {
         Ok(Self { link, state })
     }
 
-    /// The function `submit(rows, bytes, blobs)`: sends what stands in the out arrays.
+    /// The function `submit(rows, bytes, blobs?, settled?)`: sends what stands in the out arrays.
     #[napi]
     pub fn submit_function<'env>(&self, env: &'env Env) -> Result<Function<'env, (), ()>> {
         let name = c"submit";
@@ -155,6 +155,21 @@ impl Crossing {
         Ok(())
     }
 
+    /// What follows in this tick of JavaScript's is submitted without a wake
+    /// each, as within a batch.
+    #[napi]
+    pub fn open_tick(&self) {
+        // SAFETY: called by JavaScript, so the environment and with it the state are there.
+        unsafe { &*self.state }.hush();
+    }
+
+    /// The tick has ended.
+    #[napi]
+    pub fn close_tick(&self) {
+        // SAFETY: as above.
+        unsafe { &*self.state }.unhush();
+    }
+
     /// Whether something is in flight that the process has to wait for.
     #[napi]
     pub fn set_active(&self, env: Env, active: bool) {
@@ -166,6 +181,22 @@ impl Crossing {
             } else {
                 sys::napi_unref_threadsafe_function(env.raw(), waker);
             }
+        }
+    }
+}
+
+impl State {
+    /// JavaScript submits many times from here on: the runtime is woken seldom, and looks by itself.
+    fn hush(&self) {
+        self.link.set_hushed(true);
+        self.bell.set(Bell::Hushed { last: None, due: false });
+    }
+
+    /// Back to a wake for each submission, and one for what has had none.
+    fn unhush(&self) {
+        self.link.set_hushed(false);
+        if let Bell::Hushed { due: true, .. } = self.bell.replace(Bell::Free) {
+            runtime::wake();
         }
     }
 }
@@ -244,11 +275,12 @@ unsafe extern "C" fn end(data: *mut c_void) {
     runtime::detach(&state.link);
 }
 
-/// `submit(rows, bytes, blobs?)`.
+/// `submit(rows, bytes, blobs?, settled?)`. With the last the tick may take the rows back, until a call says that
+/// it has ended: one without it, or one in which it is true.
 unsafe extern "C" fn submit(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let mut args = [ptr::null_mut(); 3];
+    let mut args = [ptr::null_mut(); 4];
     let (mut argc, mut data) = (args.len(), ptr::null_mut());
-    // SAFETY: the places are valid for three arguments, and data is the state given at creation.
+    // SAFETY: the places are valid for four arguments, and data is the state given at creation.
     let (state, rows, bytes) = unsafe {
         sys::napi_get_cb_info(env, info, &raw mut argc, args.as_mut_ptr(), ptr::null_mut(), &raw mut data);
         let (mut rows, mut bytes) = (0, 0);
@@ -256,18 +288,29 @@ unsafe extern "C" fn submit(env: sys::napi_env, info: sys::napi_callback_info) -
         sys::napi_get_value_uint32(env, args[1], &raw mut bytes);
         (&*data.cast::<State>(), rows as usize, bytes as usize)
     };
-    let blobs = if argc > 2 { copy_blobs(env, args[2]) } else { Vec::new() };
+    let early = argc == args.len();
+    let mut settled = false;
+    if early {
+        // SAFETY: as above; N-API checks that it is a boolean.
+        unsafe { sys::napi_get_value_bool(env, args[3], &raw mut settled) };
+    }
+    let blobs = if argc == 3 { copy_blobs(env, args[2]) } else { Vec::new() };
     // SAFETY: on the JavaScript thread, which is in here.
     let (rows, bytes) = unsafe { (state.rows_out.get(rows * OP_WIDTH), state.bytes_out.get(bytes)) };
     if let (Some(rows), Some(bytes)) = (rows, bytes) {
         let mut bell = state.bell.get();
-        let wake = bell.strike();
+        let wake = !rows.is_empty() && bell.strike();
         state.bell.set(bell);
-        state.link.submit(wake, |submission| {
+        let add = |submission: &mut Submission<Cold>| {
             submission.rows.extend_from_slice(rows);
             submission.bytes.extend_from_slice(bytes);
             submission.blobs.extend(blobs);
-        });
+        };
+        if early {
+            state.link.submit_early(wake, settled, add);
+        } else {
+            state.link.submit(wake, add);
+        }
     }
     ptr::null_mut()
 }
@@ -312,8 +355,7 @@ unsafe extern "C" fn call_javascript(
     let state = unsafe { &*context.cast::<State>() };
     let mut batch = state.batch.take();
     state.link.take_batch(&mut batch);
-    state.link.set_delivering(true);
-    state.bell.set(Bell::Batch { last: None, due: false });
+    state.hush();
     let mut deliver = ptr::null_mut();
     // SAFETY: the reference was made in this environment.
     unsafe { sys::napi_get_reference_value(env, state.deliver, &raw mut deliver) };
@@ -326,10 +368,7 @@ unsafe extern "C" fn call_javascript(
         row += rows * EVENT_WIDTH;
         offset += bytes;
     }
-    state.link.set_delivering(false);
-    if let Bell::Batch { due: true, .. } = state.bell.replace(Bell::Free) {
-        runtime::wake();
-    }
+    state.unhush();
     batch.clear();
     state.batch.replace(batch);
 }

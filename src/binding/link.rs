@@ -5,23 +5,80 @@ use std::mem;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use napi::sys;
 
+use super::cpu_clock::CpuClock;
 use super::records::{Batch, LaneRef, Submission};
 use crate::pool::Cold;
 use crate::runtime;
 
 /// The link between one JavaScript environment and the runtime.
 pub struct Link {
-    to_runtime: Mutex<Submission<Cold>>,
+    to_runtime: Mutex<Outbox>,
     to_javascript: Mutex<Batch>,
     /// A wake is on its way to JavaScript, which will take all there is.
     wake_pending: AtomicBool,
-    delivering: AtomicBool,
+    hushed: AtomicBool,
+    /// Of the thread that JavaScript runs on.
+    javascript: CpuClock,
     /// None once the environment is going down. The lock is held during a
     /// call, so none can be under way after the end.
     waker: Mutex<Option<JavaScriptWaker>>,
+}
+
+/// What waits for the runtime. JavaScript may submit in the middle of a tick,
+/// and take back in the same tick what it has asked for (a request that is
+/// destroyed at once is not to be sent). So such rows wait until the tick has
+/// ended, unless JavaScript computes on.
+struct Outbox {
+    submission: Submission<Cold>,
+    early: Option<Early>,
+}
+
+/// The rows at the end that may be taken back.
+struct Early {
+    /// How much stands before them.
+    rows: usize,
+    bytes: usize,
+    /// When the runtime saw them first, and what JavaScript had computed by then.
+    seen: Option<(Instant, Option<Duration>)>,
+}
+
+/// JavaScript's thread has to have computed for so long in the tick, if it can be told: a
+/// thread that waits for a processor says nothing about the tick.
+const BUSY: Duration = Duration::from_millis(2);
+/// The least that rows wait for the end of the tick. Most ticks are shorter, and what is not
+/// is longer by far.
+const PATIENCE: Duration = Duration::from_millis(3);
+/// And the most: JavaScript may be blocked without computing.
+const MAX_PATIENCE: Duration = Duration::from_millis(15);
+
+impl Early {
+    /// Whether JavaScript has been in this tick for too long.
+    fn is_overdue(&mut self, javascript: CpuClock) -> bool {
+        let now = Instant::now();
+        let Some((since, computed)) = self.seen else {
+            self.seen = Some((now, javascript.now()));
+            return false;
+        };
+        let waited = now - since;
+        waited >= MAX_PATIENCE
+            || (waited >= PATIENCE
+                && match (computed, javascript.now()) {
+                    (Some(before), Some(after)) => after.saturating_sub(before) >= BUSY,
+                    _ => true,
+                })
+    }
+}
+
+/// What [`Link::take_submission`] has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    pub any: bool,
+    /// Something was left for the end of JavaScript's tick.
+    pub left: bool,
 }
 
 /// The threadsafe function that wakes JavaScript.
@@ -32,20 +89,43 @@ pub struct JavaScriptWaker(pub sys::napi_threadsafe_function);
 unsafe impl Send for JavaScriptWaker {}
 
 impl Link {
-    pub const fn new() -> Self {
+    /// On the thread of the environment.
+    pub fn new() -> Self {
         Self {
-            to_runtime: Mutex::new(Submission::new()),
+            to_runtime: Mutex::new(Outbox { submission: Submission::new(), early: None }),
             to_javascript: Mutex::new(Batch::new()),
             wake_pending: AtomicBool::new(false),
-            delivering: AtomicBool::new(false),
+            hushed: AtomicBool::new(false),
+            javascript: CpuClock::of_this_thread(),
             waker: Mutex::new(None),
         }
     }
 
-    /// From JavaScript: adds to what the runtime finds next. Without `wake`
-    /// it finds it on its next look.
+    /// From JavaScript: adds to what the runtime finds next, and says that
+    /// nothing of it will be taken back. Without `wake` it finds it on its next look.
     pub fn submit(&self, wake: bool, add: impl FnOnce(&mut Submission<Cold>)) {
-        add(&mut lock(&self.to_runtime));
+        let awaited = {
+            let mut outbox = lock(&self.to_runtime);
+            add(&mut outbox.submission);
+            outbox.early.take().is_some_and(|early| early.seen.is_some())
+        };
+        if wake || awaited {
+            runtime::wake();
+        }
+    }
+
+    /// As [`Link::submit`], in the middle of a tick that may take it back. `settled`: what an
+    /// earlier tick has submitted so will stay.
+    pub fn submit_early(&self, wake: bool, settled: bool, add: impl FnOnce(&mut Submission<Cold>)) {
+        {
+            let mut outbox = lock(&self.to_runtime);
+            if settled {
+                outbox.early = None;
+            }
+            let (rows, bytes) = (outbox.submission.rows.len(), outbox.submission.bytes.len());
+            outbox.early.get_or_insert(Early { rows, bytes, seen: None });
+            add(&mut outbox.submission);
+        }
         if wake {
             runtime::wake();
         }
@@ -55,24 +135,30 @@ impl Link {
         self.submit(true, |submission| submission.push_cold(lane.slot, lane.epoch, request));
     }
 
-    /// JavaScript handles a batch, and may submit without waking the runtime,
-    /// which then looks by itself (`PATROL` there).
-    pub fn set_delivering(&self, on: bool) {
-        self.delivering.store(on, Ordering::Release);
+    /// JavaScript may submit without waking the runtime, which then looks by
+    /// itself (`PATROL` there).
+    pub fn set_hushed(&self, on: bool) {
+        self.hushed.store(on, Ordering::Release);
     }
 
-    pub fn is_delivering(&self) -> bool {
-        self.delivering.load(Ordering::Acquire)
+    pub fn is_hushed(&self) -> bool {
+        self.hushed.load(Ordering::Acquire)
     }
 
-    /// To the runtime: exchanges what is there for an empty submission.
-    pub fn take_submission(&self, spare: &mut Submission<Cold>) -> bool {
-        let mut submission = lock(&self.to_runtime);
-        if submission.is_empty() {
-            return false;
+    /// To the runtime: moves what is there, and may be used, into an empty submission.
+    pub fn take_submission(&self, empty: &mut Submission<Cold>) -> Taken {
+        let mut outbox = lock(&self.to_runtime);
+        let Outbox { submission, early } = &mut *outbox;
+        if let Some(early) = early
+            && !early.is_overdue(self.javascript)
+        {
+            let any = early.rows > 0;
+            submission.move_front(mem::take(&mut early.rows), mem::take(&mut early.bytes), empty);
+            return Taken { any, left: true };
         }
-        mem::swap(&mut *submission, spare);
-        true
+        *early = None;
+        mem::swap(submission, empty);
+        Taken { any: !empty.is_empty(), left: false }
     }
 
     /// From the runtime: hands a batch over and wakes JavaScript if it has not

@@ -45,8 +45,7 @@ pub mod op_flag {
     pub const BLOB: i32 = 1;
     /// WRITE: the request may be sent again by rule R4.
     pub const REPLAYABLE: i32 = 2;
-    /// WRITE: JavaScript does not know of a connection yet. A CLOSE in the
-    /// same tick takes the bytes back.
+    /// A CLOSE in the same tick takes the bytes back.
     pub const EARLY: i32 = 4;
     /// LEASE: the lane belongs to a `ClientRequest`, so a connection that dies
     /// before the first byte can be exchanged for another one.
@@ -167,6 +166,15 @@ impl<C> Submission<C> {
         if self.bytes.capacity() > 1 << 20 {
             self.bytes.shrink_to(1 << 18);
         }
+    }
+
+    /// Moves the first `rows` integers and `bytes` bytes to the end of `other`, which is empty. Behind
+    /// them stands nothing but rows whose bytes are inline.
+    pub fn move_front(&mut self, rows: usize, bytes: usize, other: &mut Self) {
+        other.rows.extend(self.rows.drain(..rows));
+        other.bytes.extend(self.bytes.drain(..bytes));
+        other.blobs.append(&mut self.blobs);
+        other.cold.append(&mut self.cold);
     }
 
     /// Adds a cold request in its place among the rows.

@@ -74,7 +74,7 @@ impl Pool {
         }
     }
 
-    fn report_written(&mut self, id: ConnectionId, slot: u32) {
+    pub(super) fn report_written(&mut self, id: ConnectionId, slot: u32) {
         while let Some((epoch, bytes)) =
             self.connections.get_mut(id).and_then(|connection| connection.out.reached())
         {

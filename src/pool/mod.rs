@@ -30,7 +30,7 @@ pub use requests::{Cold, Open};
 
 use crate::binding::link::Link;
 use crate::binding::records::{Batch, LaneRef};
-use connection::Connections;
+use connection::{ConnectionId, Connections};
 use deadlines::Deadlines;
 use idle::IdleSet;
 use lane::Lane;
@@ -45,6 +45,8 @@ pub struct Pool {
     learned: Learned,
     deadlines: Deadlines,
     deadlines_waker: Option<Waker>,
+    /// Connections that are written to when the rows of the tick are applied.
+    early: Vec<ConnectionId>,
     batch: Batch,
     flush_waker: Option<Waker>,
     flush_due: bool,
@@ -66,6 +68,7 @@ impl Pool {
                 learned: Learned::default(),
                 deadlines: Deadlines::default(),
                 deadlines_waker: None,
+                early: Vec::new(),
                 batch: Batch::new(),
                 flush_waker: None,
                 flush_due: false,

@@ -79,7 +79,13 @@ impl Pool {
                     self.with_stream(slot, |connection| connection.stream.set_keep_alive(delay));
                 }
             }
-        })
+        })?;
+        let mut early = std::mem::take(&mut self.early);
+        for id in early.drain(..) {
+            self.write_out(id);
+        }
+        self.early = early;
+        Ok(())
     }
 
     fn open(&mut self, slot: u32, epoch: u32, open: Open) {
@@ -202,7 +208,10 @@ impl Pool {
         // After a failure too, bytes and marks are queued: if the first write
         // was refused whole (rule R3) they go to the next connection, and if
         // the request is sent again (R4) the marks are reported.
-        if !early && connection.out.is_empty() && connection.write_error.is_none() {
+        if early {
+            // A CLOSE among the rows that follow takes it back.
+            self.early.push(id);
+        } else if connection.out.is_empty() && connection.write_error.is_none() {
             match connection.stream.try_write(payload.as_slice()) {
                 Ok(count) => written = count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -219,7 +228,9 @@ impl Pool {
                 Payload::Inline(bytes) => connection.out.push(&bytes[written..]),
                 Payload::Blob(bytes) => connection.out.push_owned(bytes, written),
             }
-            connection.wake();
+            if !early {
+                connection.wake();
+            }
         }
         if notify > 0 {
             if whole && connection.out.is_empty() {
@@ -233,6 +244,31 @@ impl Pool {
         }
         if let Some(error) = failure {
             self.write_failed(id, error);
+        }
+    }
+
+    /// Writes what the kernel takes now; the connection's task does the rest.
+    fn write_out(&mut self, id: ConnectionId) {
+        while let Some(connection) = self.connections.get_mut(id) {
+            let Some(bytes) = connection.out.front().filter(|_| connection.write_error.is_none()) else {
+                return;
+            };
+            let slot = connection.lane;
+            match connection.stream.try_write(bytes) {
+                Ok(count) => {
+                    connection.out.advance(count);
+                    self.mark_sent(slot);
+                    self.report_written(id, slot);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    connection.wake();
+                    return;
+                }
+                Err(error) => {
+                    self.write_failed(id, error);
+                    return;
+                }
+            }
         }
     }
 

@@ -89,6 +89,74 @@ declare namespace HttpAgent {
    */
   export type Duration = number | string;
 
+  /**
+   * Why a connection was closed or a request failed: `reason` of the errors of requests, responses and
+   * sockets, and the keys of `closes` in the status. docs/errors.md says of each what happened, who closed,
+   * and what to change.
+   */
+  export type CloseReason =
+    | 'aborted'
+    | 'agent-destroyed'
+    | 'connect-failed'
+    | 'connect-timeout'
+    | 'dead-peer'
+    | 'idle-timeout'
+    | 'invalid-response'
+    | 'lookup-failed'
+    | 'network-error'
+    | 'not-kept'
+    | 'peer-closed-idle'
+    | 'peer-fin'
+    | 'peer-reset'
+    | 'queue-full'
+    | 'queue-timeout'
+    | 'request-timeout'
+    | 'socket-timeout'
+    | 'taken'
+    | 'tls-failed'
+    | 'ttl'
+    | 'unexpected-data';
+
+  /** What was known of a connection when a request on it failed. What is not known is missing. */
+  export interface ConnectionFacts {
+    /** As `reason` of the error, also where that is another's. */
+    reason: CloseReason;
+    /** Whose socket it was: `'raw'` for one of offloop's, `'node'` for one of Node's own. */
+    path: 'raw' | 'node';
+    /** Whether it had served another request before. */
+    reused: boolean;
+    /** Since the connect, in ms. */
+    age?: number;
+    /** How long it was idle before this request, in ms; for a reused one. */
+    idle?: number;
+    /** Requests before this one. */
+    served?: number;
+    /** Bytes of this request that the kernel took. */
+    bytesWritten?: number;
+    /** Bytes of this request that the server's kernel acknowledged (TCP_INFO, on Linux). */
+    bytesAcknowledged?: number;
+    /** Bytes of the response. */
+    bytesRead?: number;
+    /** The round trip that TCP has measured, in ms (on Linux). */
+    roundTrip?: number;
+    localAddress?: string;
+    localPort?: number;
+    remoteAddress?: string;
+    remotePort?: number;
+    /** Why the request was not sent again, in words; for a loss of the connection. */
+    retry?: string;
+  }
+
+  /** The errors of requests, responses and sockets: Node's, with these members. */
+  export interface ConnectionError extends NodeJS.ErrnoException {
+    /**
+     * Why it failed. A parse error and an error of TLS have a text of their own here or nothing, and so has an
+     * error that the program gave to `destroy()`; `connection.reason` has it in any case.
+     */
+    reason?: CloseReason | (string & {});
+    connection?: ConnectionFacts;
+  }
+
   /** What `http.Agent` does not have. */
   export interface PoolOptions<Time = Duration> {
     /**

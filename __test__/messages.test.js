@@ -8,6 +8,7 @@ const { once } = require('node:events');
 const http = require('node:http');
 const { test } = require('node:test');
 const {
+  describeError,
   failure,
   get,
   httpServer,
@@ -36,7 +37,9 @@ async function outcome(t, Agent, requestOptions, count = 2) {
       const { statusCode, statusMessage, httpVersion, rawHeaders, trailers, body, complete } = await response;
       log.push({ statusCode, statusMessage, httpVersion, rawHeaders, trailers, body, complete });
     } catch (error) {
-      log.push({ name: error.name, code: error.code, message: error.message, reason: error.reason });
+      // The reason of the parser; of other errors it is ours.
+      const { code, reason } = error;
+      log.push({ ...describeError(error), ...(code.startsWith('HPE_') && { reason }) });
     }
     log.push(request.reusedSocket);
     await closed;
@@ -344,8 +347,7 @@ test('a request that is answered by nothing but an end', options, async (t) => {
   const server = await rawServer(t, (socket) => socket.once('data', () => socket.end()));
   await sameAsNode(async (Agent) => {
     const request = http.get({ host: '127.0.0.1', port: server.port, agent: seeingAgent(t, Agent) });
-    const { name, message, code } = await failure(request);
-    return [name, message, code];
+    return describeError(await failure(request));
   });
 });
 

@@ -15,6 +15,7 @@ const { leaveEarly, mayLeaveEarly } = require('./early');
 const { warnNodeSocket } = require('./fallback');
 const { hintOf, idleLimit, nativeHint, nodeMargin } = require('./idle-limit');
 const Lane = require('./lane');
+const nodeSocket = require('./node-socket');
 const { agentOptions } = require('./options');
 const { reuseIdleLane } = require('./reuse');
 
@@ -22,8 +23,9 @@ const kId = Symbol('id');
 const kIdleLaneGone = Symbol('idleLaneGone');
 /** The lane that addRequest has given to its request. */
 const kGiven = Symbol('given');
-/** When a socket of Node's was opened (ms). */
-const kOpened = Symbol('opened');
+const kEnding = Symbol('ending');
+/** The socket for the request that is being added: null until it is there, undefined at other times. */
+const kChosen = Symbol('chosen');
 
 /** Node's channel for each new client socket. */
 const clientSockets = channel('net.client.socket');
@@ -45,6 +47,8 @@ function defineAgent(Base, name) {
       this[kId] = lastId = (lastId + 1) >>> 0;
       this[kIdleLaneGone] = false;
       this[kGiven] = undefined;
+      this[kEnding] = false;
+      this[kChosen] = undefined;
       return undefined;
     },
   }[name];
@@ -70,8 +74,13 @@ function pooling(Base) {
       if (this[kIdleLaneGone]) forgetDestroyed(this);
       request.attempts = 1;
       this[kGiven] = undefined;
+      this[kChosen] = null;
       if (options === null || typeof options !== 'object' || !reuseIdleLane(this, request, options))
         Base.prototype.addRequest.call(this, request, options, ...legacy);
+      const chosen = this[kChosen];
+      this[kChosen] = undefined;
+      if (chosen instanceof Lane) chosen._meanFor(request);
+      else if (chosen !== null) nodeSocket.watchRequest(request, chosen);
       if (this[kGiven] !== undefined && mayLeaveEarly(this, request)) {
         leaveEarly(request, this[kGiven]);
       }
@@ -79,6 +88,7 @@ function pooling(Base) {
     },
 
     reuseSocket(socket, request) {
+      choose(this, socket);
       Base.prototype.reuseSocket.call(this, socket, request);
       if (socket instanceof Lane && this.reuseSocket === methods.reuseSocket) this[kGiven] = socket;
     },
@@ -131,6 +141,21 @@ function pooling(Base) {
       Base.prototype.removeSocket.call(this, socket, options);
     },
 
+    destroy() {
+      this[kEnding] = true;
+      nodeSocket.ending(this);
+      try {
+        Base.prototype.destroy.call(this);
+      } finally {
+        this[kEnding] = false;
+      }
+    },
+
+    /** Whether it is destroy() that ends the sockets now. */
+    _isEnding() {
+      return this[kEnding];
+    },
+
     /** An idle lane was destroyed, and may still stand in the books for a moment. */
     _idleLaneGone() {
       this[kIdleLaneGone] = true;
@@ -181,7 +206,7 @@ function forgetDestroyed(agent) {
 }
 
 function timeToLive({ socketActiveTTL }, socket) {
-  return socketActiveTTL > 0 ? socketActiveTTL - (Date.now() - (socket[kOpened] ?? Date.now())) : Infinity;
+  return socketActiveTTL > 0 ? socketActiveTTL - nodeSocket.ageOf(socket) : Infinity;
 }
 
 /**
@@ -206,10 +231,18 @@ function captureNodesCallback() {
   return text;
 }
 
+/** A socket is made for a request that waits, too. Then nobody is adding one. */
+function choose(agent, socket) {
+  if (agent[kChosen] === null) agent[kChosen] = socket;
+}
+
 /** A connection by Node's own code. */
 function nodeConnection(Base, agent, args) {
   const socket = Base.prototype.createConnection.apply(agent, args);
-  if (socket) socket[kOpened] = Date.now();
+  if (socket) {
+    nodeSocket.opened(socket);
+    choose(agent, socket);
+  }
   return socket;
 }
 
@@ -226,6 +259,7 @@ define(HttpAgent.prototype, {
     }
     const plan = new Plan(this[kId], options, this.options);
     const lane = new Lane(this, plan, options);
+    choose(this, lane);
     if (callback !== null && !isNodesCallback(callback)) {
       plan.onConnect = callback;
       lane.once('connect', callback);

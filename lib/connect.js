@@ -238,7 +238,7 @@ class Plan {
   }
 
   /** Resolves the name in JavaScript, as net.connect() does, with its events and its errors. */
-  #resolve(lane, done, failed = (error) => process.nextTick(() => lane.destroy(error))) {
+  #resolve(lane, done, failed = (error) => process.nextTick(() => lane._refuse(error))) {
     if (this.native.path !== undefined) {
       done([]);
       return;

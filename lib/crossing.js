@@ -172,6 +172,23 @@ function resolved(slot, serial, addresses) {
   crossing.resolved(slot, serial, addresses);
 }
 
+/** What is known of a lane's connection, as text (see facts.js); nothing if it has none. */
+function facts(slot, epoch) {
+  if (rows > 0) flush();
+  return crossing.facts(slot, epoch) ?? '';
+}
+
+/**
+ * For how many ms nothing has gone either way on a lane's connection, if it has one. What came before is
+ * handed over by the time this returns, unless it is called from within a batch.
+ */
+function quiet(slot, epoch) {
+  if (rows > 0) flush();
+  const ms = crossing.quiet(slot, epoch);
+  crossing.drain();
+  return ms ?? undefined;
+}
+
 /** Adds to the number of lanes that keep the process alive. */
 function hold(count) {
   active += count;
@@ -293,4 +310,17 @@ function copyOut(from, length) {
   return chunk;
 }
 
-module.exports = { row, write, enter, leave, nextEpoch, open, resolved, hold, schedule, sendEarly };
+module.exports = {
+  row,
+  write,
+  enter,
+  leave,
+  nextEpoch,
+  open,
+  resolved,
+  facts,
+  quiet,
+  hold,
+  schedule,
+  sendEarly,
+};

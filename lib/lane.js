@@ -9,6 +9,7 @@ const { addAbortSignal } = require('stream');
 const { endpoint, failedAttempt, lookupResults, connectFailure } = require('./connect-reports');
 const crossing = require('./crossing');
 const errors = require('./errors');
+const { explain, explainLater, parse, reasonIn } = require('./facts');
 const { op, opFlag, event, eventFlag, rebound, closeReason } = require('./records');
 const { isReplayable } = require('./replayable');
 const SocketShape = require('./socket-shape');
@@ -33,6 +34,7 @@ class Lane extends SocketShape {
 
   /** The request that has the lane; null between requests. */
   #message = null;
+  #intended = null;
   #began = false;
   #parked = false;
   /** Idle limit in ms that keepSocketAlive has found for the next time the lane is parked. */
@@ -46,6 +48,15 @@ class Lane extends SocketShape {
   #resource;
   /** Why the guards refused another connection, if there is an error that says so. */
   #refusal;
+
+  /** Why the connection is gone, if that is known before it is closed, and what Rust said of its loss. */
+  #endReason;
+  /** Whether the program has destroyed the lane with an error of its own. */
+  #byProgram = false;
+  #loss = '';
+  /** The request whose errors are explained, and the timeout that it last ran into. */
+  #explained = null;
+  #timedOut = null;
 
   #refed = true;
   #noDelay;
@@ -124,10 +135,22 @@ class Lane extends SocketShape {
     return this.#earlyChunks.length > 0;
   }
 
+  /** A lookup in JavaScript has failed, or what it found is blocked. */
+  _refuse(error) {
+    const { CONNECT_FAILED, LOOKUP_FAILED } = closeReason;
+    this.#endReason = error.code === 'ERR_IP_BLOCKED' ? CONNECT_FAILED : LOOKUP_FAILED;
+    this.destroy(error);
+  }
+
   /** The limit for the next time the lane is parked, in ms; `hint`: what the server says (idle-limit.js). */
   _setIdleLimit(ms, hint) {
     this.#idleLimit = ms;
     this.#hint = hint;
+  }
+
+  /** The request that is about to get the lane; it may be destroyed before it does. */
+  _meanFor(request) {
+    this.#intended = request;
   }
 
   /** Runs in the async context of the request that has the lane, as net.Socket's handle does. */
@@ -146,6 +169,7 @@ class Lane extends SocketShape {
     const previous = this.#message;
     this.#message = message;
     if (message === previous) return;
+    if (message === null && previous.res === null && previous.destroyed) this.#explainUnsent(previous);
     if (message !== null) this.#begin(message);
     // An upgraded socket is let go of too, but the agent no longer listens to it then.
     else if (!this.destroyed && this.listenerCount('free') > 0) this.#park();
@@ -156,6 +180,7 @@ class Lane extends SocketShape {
     if (this.#early !== message && this._isOwed) this.destroy();
     else if (this.#early !== message) this.#lease();
     this.#early = null;
+    this.#intended = null;
     this.#capture();
   }
 
@@ -238,11 +263,15 @@ class Lane extends SocketShape {
   #handle(code, flags, argument, text) {
     switch (code) {
       case event.END:
+        this.#onLoss(text);
         this.#onEnd();
         break;
-      case event.ERROR:
-        this.destroy(errors.errnoException(argument, text));
+      case event.ERROR: {
+        const [syscall] = text.split('\n', 1);
+        this.#onLoss(text.slice(syscall.length + 1));
+        this.destroy(errors.errnoException(argument, syscall));
         break;
+      }
       case event.CONNECTED:
         this.#onConnected(flags, text);
         break;
@@ -303,7 +332,8 @@ class Lane extends SocketShape {
   }
 
   /** Another connection is under the lane; its users see other addresses, and nothing else. */
-  #onRebound(flags, why, addresses) {
+  #onRebound(flags, why, text) {
+    const [addresses] = text.split('\n', 1);
     // The lane's own connect failed for a request that was gone by then.
     if (!this.#connected) {
       this.#onConnected(flags, addresses);
@@ -352,23 +382,86 @@ class Lane extends SocketShape {
 
   #onConnectFailed(flags, errno, text) {
     if (errno !== 0) {
+      this.#endReason = closeReason.LOOKUP_FAILED;
       this.destroy(errors.lookupException(errno, this.#host));
       return;
     }
+    this.#endReason = closeReason.CONNECT_FAILED;
     if (text === '') {
       // Refused on this side. What the request met is the loss of the connection that it was given.
       if (this.#refusal) this.destroy(this.#refusal);
       else this.#onEnd();
       return;
     }
-    this.destroy(connectFailure(flags, text));
+    const error = connectFailure(flags, text);
+    if (error.code === 'ETIMEDOUT') this.#endReason = closeReason.CONNECT_TIMEOUT;
+    this.destroy(error);
   }
 
   /** The connection of the idle lane is gone. Nobody is to hear an error for that. */
   #loseParked(reason) {
     if (this.destroyed) return;
+    this.#endReason = reason;
     if (reason === closeReason.IDLE_TIMEOUT && this.timeout > 0) this.emit('timeout');
     this.destroy();
+  }
+
+  // ---- What errors say of the connection (facts.js).
+
+  #onLoss(facts) {
+    this.#loss = facts;
+    this.#endReason = reasonIn(facts);
+    if (this.#isUnfinished()) this.#explainErrors();
+  }
+
+  /** Whether a request is on the lane whose response has not come whole. */
+  #isUnfinished() {
+    const request = this.#message ?? this.#intended;
+    return request !== null && !request.res?.complete;
+  }
+
+  /** Why the lane is being destroyed: what is known of the connection's end, else what was done here. */
+  #whyDestroyed() {
+    if (this.#endReason !== undefined) return this.#endReason;
+    if (this.#agent._isEnding()) return closeReason.AGENT_DESTROYED;
+    if (!this.#isUnfinished()) return closeReason.NOT_KEPT;
+    if (this.#timedOut?.request === this.#message && this.#timedOut.mark === this.#mark())
+      return this.#timedOut.reason;
+    // Node gives the parser back before it destroys the socket of a response that it cannot read.
+    const refused = this.#message !== null && this.#received !== 0 && this.parser === null;
+    return refused ? closeReason.INVALID_RESPONSE : closeReason.ABORTED;
+  }
+
+  #explainErrors() {
+    const request = this.#message ?? this.#intended;
+    if (this.#explained === request) return;
+    this.#explained = request;
+    explainLater(request, (error) => this.#explain(error));
+  }
+
+  /** The request was destroyed before it was written; the lane goes back into the pool. */
+  #explainUnsent(request) {
+    const facts = { path: 'raw', reused: request.reusedSocket, bytesWritten: 0, bytesRead: 0 };
+    explainLater(request, (error) => {
+      explain(error, closeReason.ABORTED, facts, !isPrograms(error, closeReason.ABORTED));
+    });
+  }
+
+  #explain(error) {
+    explain(error, this.#endReason, this.#facts(), !this.#byProgram && !isPrograms(error, this.#endReason));
+  }
+
+  #facts() {
+    const { retry, ...facts } = parse(this.#loss);
+    const { localAddress, localPort, remoteAddress, remotePort } = this;
+    const reused = (this.#message ?? this.#intended)?.reusedSocket ?? false;
+    return {
+      path: 'raw',
+      reused,
+      ...facts,
+      ...(localAddress !== undefined && { localAddress, localPort, remoteAddress, remotePort }),
+      ...(retry !== undefined && { retry }),
+    };
   }
 
   // ---- Writing.
@@ -435,10 +528,18 @@ class Lane extends SocketShape {
   _destroy(error, callback) {
     this.connecting = false;
     this._clearTimer();
+    this.#byProgram = Boolean(error) && this.#endReason === undefined;
+    this.#endReason = this.#whyDestroyed();
+    const unfinished = this.#isUnfinished();
+    if (unfinished) {
+      if (this.#connected && this.#loss === '') this.#loss = crossing.facts(this.#slot, this.#epoch);
+      this.#explainErrors();
+    }
+    if (error) this.#explain(error);
     if (this.#slot !== -1) {
       if (this.#opened) {
         const flags = this.#resetOnDestroy ? opFlag.RESET : 0;
-        crossing.row(op.CLOSE | (flags << 8), this.#slot, this.#epoch, 0, 0);
+        crossing.row(op.CLOSE | (flags << 8), this.#slot, this.#epoch, this.#endReason, 0);
       }
       crossing.nextEpoch(this.#slot);
       crossing.leave(this.#slot);
@@ -482,7 +583,32 @@ class Lane extends SocketShape {
 
   _onTimeout() {
     // Of a parked lane it is Rust that knows the time: its clock starts with the last byte.
-    if (!this.#parked) this._inContext(this.emit, 'timeout');
+    if (this.#parked || this.#hasMoved()) return;
+    const request = this.#message;
+    const isRequests = request !== null && this.timeout !== (this.#agent.options.timeout || 0);
+    const reason = isRequests ? closeReason.REQUEST_TIMEOUT : closeReason.SOCKET_TIMEOUT;
+    this.#timedOut = { request, reason, mark: this.#mark() };
+    this._inContext(this.emit, 'timeout');
+  }
+
+  /**
+   * Whether bytes went either way while the loop was busy and the timer ran. It is asked for where they
+   * go, and what has come is handed over first.
+   */
+  #hasMoved() {
+    if (!this.#opened) return false;
+    const [epoch, mark] = [this.#epoch, this.#mark()];
+    const quiet = crossing.quiet(this.#slot, epoch);
+    if (this.destroyed || this.#parked || this.#epoch !== epoch || this.#mark() !== mark) return true;
+    // A large write goes on without a report for each piece.
+    if (quiet >= this.timeout) return false;
+    if (quiet !== undefined) this._unrefTimer();
+    return quiet !== undefined;
+  }
+
+  /** A number that is another one after each sign of life. */
+  #mark() {
+    return this.#bytesRead + this.#output.bytesLeft + Number(this.#connected);
   }
 
   // ---- The rest of net.Socket.
@@ -563,6 +689,11 @@ function toLimit(limit = Infinity) {
 
 function byteLength(chunks) {
   return chunks.reduce((sum, { chunk, encoding }) => sum + Buffer.byteLength(chunk, encoding), 0);
+}
+
+/** Whether an error that comes with the end of a request is the program's: Node has but one for that. */
+function isPrograms({ code }, reason) {
+  return reason === closeReason.ABORTED && code !== 'ECONNRESET';
 }
 
 function pushChunk(chunk) {

@@ -63,7 +63,10 @@ const eventFlag = {
 /** Why a lane got another connection: the argument of REBOUND. */
 const rebound = { IDLE: 0, FRESH: 1, RETRY: 2 };
 
-/** Why an idle connection was closed: the argument of CLOSED. */
+/**
+ * Why a connection was closed, or a request failed. In lower case, with dashes, these are the values of
+ * `err.reason` (docs/errors.md).
+ */
 const closeReason = {
   IDLE_TIMEOUT: 1,
   PEER_CLOSED_IDLE: 2,
@@ -71,7 +74,21 @@ const closeReason = {
   TAKEN: 4,
   TTL: 5,
   UNEXPECTED_DATA: 6,
+  ABORTED: 7,
+  AGENT_DESTROYED: 8,
+  CONNECT_FAILED: 9,
+  CONNECT_TIMEOUT: 10,
+  DEAD_PEER: 11,
+  INVALID_RESPONSE: 12,
+  LOOKUP_FAILED: 13,
+  NETWORK_ERROR: 14,
   NOT_KEPT: 15,
+  PEER_FIN: 16,
+  QUEUE_FULL: 17,
+  QUEUE_TIMEOUT: 18,
+  REQUEST_TIMEOUT: 19,
+  SOCKET_TIMEOUT: 20,
+  TLS_FAILED: 21,
 };
 
 module.exports = { ROW_WIDTH, op, opFlag, event, eventFlag, rebound, closeReason };

@@ -98,6 +98,11 @@ class WriteWindow {
     this.#pieces = [];
   }
 
+  /** Bytes known to have left for the kernel; those that nobody asked about count as gone. */
+  get bytesLeft() {
+    return this.bytesWritten - this.#outstanding;
+  }
+
   /** Bytes that wait for the window. */
   get waiting() {
     return this.#pieces.reduce((sum, { chunk, encoding }) => sum + Buffer.byteLength(chunk, encoding), 0);

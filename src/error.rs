@@ -2,15 +2,18 @@
 
 use std::io;
 
-/// Why an idle connection was closed. The numbers are those of `lib/records.js`.
+/// Why a connection was closed, or a request failed: a closed list, with one
+/// spelling each ([`CloseReason::name`]). `docs/errors.md` is its table for
+/// users; the numbers are those of `lib/records.js`, and a test holds the four
+/// lists against each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum CloseReason {
     /// The limit of an idle connection has passed.
     IdleTimeout = 1,
-    /// The server closed the idle connection.
+    /// The server closed the connection while it was idle.
     PeerClosedIdle = 2,
-    /// The server reset the idle connection.
+    /// The server reset the connection.
     PeerReset = 3,
     /// Another lane needed the connection.
     Taken = 4,
@@ -18,8 +21,94 @@ pub enum CloseReason {
     Ttl = 5,
     /// Bytes came that no request had asked for.
     UnexpectedData = 6,
+    /// The program gave the request up.
+    Aborted = 7,
+    /// `agent.destroy()`.
+    AgentDestroyed = 8,
+    /// No address could be connected to.
+    ConnectFailed = 9,
+    /// Connecting took longer than `connectTimeout`, or than the system allows.
+    ConnectTimeout = 10,
+    /// Bytes stayed unacknowledged, or probes unanswered, for too long.
+    DeadPeer = 11,
+    /// What the server sent is no HTTP.
+    InvalidResponse = 12,
+    /// The name could not be resolved.
+    LookupFailed = 13,
+    /// The system reported another failure of the network.
+    NetworkError = 14,
     /// This side closed it with no request on it: it was not to be kept.
     NotKept = 15,
+    /// The server closed the connection with a request on it.
+    PeerFin = 16,
+    /// `maxQueuedRequests` were waiting already.
+    QueueFull = 17,
+    /// The request waited longer than `queueTimeout` for a socket.
+    QueueTimeout = 18,
+    /// The request's own timeout passed, and the program gave it up then.
+    RequestTimeout = 19,
+    /// As above, for the timeout of the agent or of the socket.
+    SocketTimeout = 20,
+    /// The TLS handshake or a check of the certificate failed.
+    TlsFailed = 21,
+}
+
+impl CloseReason {
+    pub const ALL: [Self; 21] = [
+        Self::IdleTimeout,
+        Self::PeerClosedIdle,
+        Self::PeerReset,
+        Self::Taken,
+        Self::Ttl,
+        Self::UnexpectedData,
+        Self::Aborted,
+        Self::AgentDestroyed,
+        Self::ConnectFailed,
+        Self::ConnectTimeout,
+        Self::DeadPeer,
+        Self::InvalidResponse,
+        Self::LookupFailed,
+        Self::NetworkError,
+        Self::NotKept,
+        Self::PeerFin,
+        Self::QueueFull,
+        Self::QueueTimeout,
+        Self::RequestTimeout,
+        Self::SocketTimeout,
+        Self::TlsFailed,
+    ];
+
+    /// As it stands on errors, in logs and in the status.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Aborted => "aborted",
+            Self::AgentDestroyed => "agent-destroyed",
+            Self::ConnectFailed => "connect-failed",
+            Self::ConnectTimeout => "connect-timeout",
+            Self::DeadPeer => "dead-peer",
+            Self::IdleTimeout => "idle-timeout",
+            Self::InvalidResponse => "invalid-response",
+            Self::LookupFailed => "lookup-failed",
+            Self::NetworkError => "network-error",
+            Self::NotKept => "not-kept",
+            Self::PeerClosedIdle => "peer-closed-idle",
+            Self::PeerFin => "peer-fin",
+            Self::PeerReset => "peer-reset",
+            Self::QueueFull => "queue-full",
+            Self::QueueTimeout => "queue-timeout",
+            Self::RequestTimeout => "request-timeout",
+            Self::SocketTimeout => "socket-timeout",
+            Self::Taken => "taken",
+            Self::TlsFailed => "tls-failed",
+            Self::Ttl => "ttl",
+            Self::UnexpectedData => "unexpected-data",
+        }
+    }
+
+    /// The reason that JavaScript gives for closing a lane.
+    pub fn from_number(number: i32) -> Option<Self> {
+        Self::ALL.into_iter().find(|&reason| reason as i32 == number)
+    }
 }
 
 /// libuv's number for an error of the system: the negative errno on Unix.
@@ -69,6 +158,22 @@ pub fn timed_out() -> io::Error {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_names_of_reasons_are_those_of_the_variants() {
+        for reason in CloseReason::ALL {
+            let mut name = String::new();
+            for letter in format!("{reason:?}").chars() {
+                if letter.is_uppercase() && !name.is_empty() {
+                    name.push('-');
+                }
+                name.push(letter.to_ascii_lowercase());
+            }
+            assert_eq!(reason.name(), name);
+            assert_eq!(CloseReason::from_number(reason as i32), Some(reason));
+        }
+        assert_eq!(CloseReason::from_number(0), None);
+    }
 
     #[test]
     fn errors_have_libuvs_numbers() {

@@ -2,12 +2,14 @@
 //!
 //! `binding` is the crossing between JavaScript and this crate, `runtime` the
 //! thread, `pool` what it keeps, `connect` how a connection comes to be, and
-//! `exchange` the rules for one request on one connection.
+//! `exchange` the rules for one request on one connection. `error` has the
+//! closed list of reasons, `log` writes down what happens.
 
 mod binding;
 mod connect;
 mod error;
 mod exchange;
+mod log;
 mod pin;
 mod pool;
 mod runtime;

@@ -153,10 +153,11 @@ async function sameAsNode(script) {
   return actual;
 }
 
-/** What a program can tell errors apart by. */
+/** What a program can tell errors apart by, but for what only ours have (docs/errors.md). */
 function describeError(error) {
   if (!(error instanceof Error)) return error;
-  const { name, message, code, errno, syscall, hostname, address, port, localAddress, localPort } = error;
+  const name = error.name === 'PeerClosedError' ? 'Error' : error.name;
+  const { message, code, errno, syscall, hostname, address, port, localAddress, localPort } = error;
   const all = { name, message, code, errno, syscall, hostname, address, port, localAddress, localPort };
   const described = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
   described.prototype = Object.getPrototypeOf(error).constructor.name;

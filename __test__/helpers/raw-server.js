@@ -195,6 +195,10 @@ function perform(connection, request) {
     case 'part-body':
       socket.end(`HTTP/1.1 200 OK\r\n${headers}Content-Length: 100\r\n\r\npart`, () => closed(connection));
       break;
+    case 'part-hang':
+      note('answered', { id: request.id });
+      socket.write(`HTTP/1.1 200 OK\r\n${headers}Content-Length: 100\r\n\r\npart`);
+      break;
     case 'part-chunk':
       socket.end(`HTTP/1.1 200 OK\r\n${headers}Transfer-Encoding: chunked\r\n\r\n9\r\npart`, () =>
         closed(connection),

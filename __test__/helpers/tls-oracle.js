@@ -70,7 +70,9 @@ function describeError(error) {
   if (!/^ERR_(TLS|SSL|OSSL)/.test(error.code)) delete properties.reason;
   // OpenSSL's message has the number of the thread in it, and lines of its source; what it says is in `reason`.
   if (error.library === undefined) properties.message = error.message;
-  return { type: error.constructor.name, name: error.name, ...properties };
+  // The name of ours for an end by the server.
+  const name = error.name === 'PeerClosedError' ? 'Error' : error.name;
+  return { type: error.constructor.name, name, ...properties };
 }
 
 /** Makes a request; resolves with all that its program can see of the connection and of the answer. */

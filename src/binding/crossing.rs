@@ -9,8 +9,8 @@ use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::ptr;
 use std::slice;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
 use napi::bindgen_prelude::{Function, Object};
 use napi::{Env, JsValue, Result, check_status, sys};
@@ -19,7 +19,7 @@ use napi_derive::napi;
 use super::link::{JavaScriptWaker, Link};
 use super::open::{OpenOptions, addresses};
 use super::records::{Batch, EVENT_WIDTH, LaneRef, OP_WIDTH, Submission, event};
-use crate::pool::Cold;
+use crate::pool::{Ask, Cold, Question};
 use crate::runtime;
 
 /// Larger pieces get a buffer of their own, smaller ones go through the shared one.
@@ -40,6 +40,8 @@ struct State {
     /// Swapped with the link's, so that neither side allocates in steady state.
     batch: RefCell<Batch>,
     bell: Cell<Bell>,
+    /// A batch is being handled; another one then waits.
+    delivering: Cell<bool>,
 }
 
 /// When the runtime is woken for a submission.
@@ -107,6 +109,7 @@ impl Crossing {
             waker: ptr::null_mut(),
             batch: RefCell::new(Batch::new()),
             bell: Cell::new(Bell::Free),
+            delivering: Cell::new(false),
         }));
         let waker = threadsafe_function(raw, state)?;
         // SAFETY: state was made above and nobody else has it yet. The hook is added after the
@@ -170,6 +173,25 @@ impl Crossing {
         unsafe { &*self.state }.unhush();
     }
 
+    /// The facts of a lane's connection; nothing if there is none.
+    #[napi]
+    pub fn facts(&self, slot: u32, epoch: u32) -> Option<String> {
+        self.ask(LaneRef { slot, epoch }, Question::Facts)
+    }
+
+    /// For how many ms nothing has gone either way on a lane's connection.
+    #[napi]
+    pub fn quiet(&self, slot: u32, epoch: u32) -> Option<f64> {
+        self.ask(LaneRef { slot, epoch }, Question::Quiet)?.parse().ok()
+    }
+
+    /// Hands over now what waits to be handed over. Not from within a batch.
+    #[napi]
+    pub fn drain(&self, env: Env) {
+        // SAFETY: called by JavaScript, so the environment and with it the state is there.
+        deliver_pending(env.raw(), unsafe { &*self.state });
+    }
+
     /// Whether something is in flight that the process has to wait for.
     #[napi]
     pub fn set_active(&self, env: Env, active: bool) {
@@ -198,6 +220,17 @@ impl State {
         if let Bell::Hushed { due: true, .. } = self.bell.replace(Bell::Free) {
             runtime::wake();
         }
+    }
+}
+
+impl Crossing {
+    /// Asks the runtime and waits. It may be slow to get the processor, and
+    /// without an answer JavaScript says what it knows itself.
+    fn ask(&self, lane: LaneRef, question: Question) -> Option<String> {
+        const PATIENCE: Duration = Duration::from_millis(250);
+        let (reply, answer) = mpsc::sync_channel(1);
+        self.link.submit_cold(lane, Cold::Ask(Ask { question, reply }));
+        answer.recv_timeout(PATIENCE).ok().filter(|text| !text.is_empty())
     }
 }
 
@@ -352,7 +385,14 @@ unsafe extern "C" fn call_javascript(
         return;
     }
     // SAFETY: the environment is there, so its state is.
-    let state = unsafe { &*context.cast::<State>() };
+    deliver_pending(env, unsafe { &*context.cast::<State>() });
+}
+
+fn deliver_pending(env: sys::napi_env, state: &State) {
+    // A handler of a batch would be served the rest of it out of turn.
+    if state.delivering.replace(true) {
+        return;
+    }
     let mut batch = state.batch.take();
     state.link.take_batch(&mut batch);
     state.hush();
@@ -369,6 +409,7 @@ unsafe extern "C" fn call_javascript(
         offset += bytes;
     }
     state.unhush();
+    state.delivering.set(false);
     batch.clear();
     state.batch.replace(batch);
 }

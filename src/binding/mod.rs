@@ -10,6 +10,8 @@ pub mod records;
 
 use napi_derive::napi;
 
+use crate::log;
+
 /// The version of the crate, so that the loader can refuse a binary that
 /// belongs to another release of the JavaScript half.
 #[napi]
@@ -17,4 +19,11 @@ use napi_derive::napi;
 #[cfg_attr(test, allow(dead_code))]
 pub fn version() -> String {
     env!("CARGO_PKG_VERSION").to_owned()
+}
+
+/// Starts to log on stderr. What is wrong with the filter comes back as text.
+#[napi]
+#[cfg_attr(test, allow(dead_code))]
+pub fn start_log(filter: String) -> Option<String> {
+    log::start(&filter).err()
 }

@@ -6,6 +6,8 @@
 //! epoch goes up each time the slot gets a new request or a new lane, so a row
 //! that is late by the time it is read can be told and dropped.
 
+use crate::error::CloseReason;
+
 /// Integers in a row from JavaScript: `op | flags << 8, slot, epoch, arg, len`.
 pub const OP_WIDTH: usize = 5;
 
@@ -24,7 +26,7 @@ pub mod op {
     pub const SHUTDOWN: i32 = 3;
     /// The lane is idle; `arg` is its limit in ms (-1: none), `len` what JavaScript has read.
     pub const PARK: i32 = 4;
-    /// The lane is gone.
+    /// The lane is gone; `arg` is the [`crate::error::CloseReason`].
     pub const CLOSE: i32 = 5;
     /// JavaScript has consumed `arg` bytes.
     pub const CONSUMED: i32 = 6;
@@ -58,13 +60,14 @@ pub mod op_flag {
 pub mod event {
     /// Bytes of the peer.
     pub const DATA: i32 = 1;
-    /// The peer's FIN.
+    /// The peer's FIN; the text has the facts ([`crate::pool`]'s `facts`).
     pub const END: i32 = 2;
-    /// The connection failed; `arg` is the errno, the text its syscall.
+    /// The connection failed; `arg` is the errno. The text has its syscall, and the facts in further rows.
     pub const ERROR: i32 = 3;
     /// The lane's first connection stands; the text has the addresses.
     pub const CONNECTED: i32 = 4;
-    /// Another connection is under the lane; `arg` says why ([`super::rebound`]).
+    /// Another connection is under the lane; `arg` says why ([`super::rebound`]). The text has its
+    /// addresses, and the facts of the one before in further rows if a request was lost with it.
     pub const REBOUND: i32 = 5;
     /// The idle lane has lost its connection; `arg` is the [`crate::error::CloseReason`].
     pub const CLOSED: i32 = 6;
@@ -113,7 +116,7 @@ pub enum Op<'a> {
     Write { bytes: Payload<'a>, replayable: bool, early: bool, notify: u32 },
     Shutdown,
     Park { limit_ms: Option<u32>, received: u32 },
-    Close { reset: bool },
+    Close { reset: bool, reason: CloseReason },
     Consumed { bytes: u32 },
     Proceed { attempt: u32 },
     NoDelay(bool),
@@ -217,7 +220,10 @@ impl<C> Submission<C> {
                 }
                 op::SHUTDOWN => Op::Shutdown,
                 op::PARK => Op::Park { limit_ms: u32::try_from(arg).ok(), received: len.cast_unsigned() },
-                op::CLOSE => Op::Close { reset: flags & op_flag::RESET != 0 },
+                op::CLOSE => Op::Close {
+                    reset: flags & op_flag::RESET != 0,
+                    reason: CloseReason::from_number(arg).ok_or(Malformed)?,
+                },
                 op::CONSUMED => Op::Consumed { bytes: arg.cast_unsigned() },
                 op::PROCEED => Op::Proceed { attempt: arg.cast_unsigned() },
                 op::NO_DELAY => Op::NoDelay(arg != 0),
@@ -309,7 +315,7 @@ mod tests {
     #[test]
     fn rows_come_out_in_the_order_they_were_written() {
         let mut submission = Submission::new();
-        submission.rows.extend([op::CLOSE | op_flag::RESET << 8, 3, 7, 0, 0]);
+        submission.rows.extend([op::CLOSE | op_flag::RESET << 8, 3, 7, 7, 0]);
         submission.push_cold(3, 8, "open");
         submission.rows.extend([op::WRITE | op_flag::REPLAYABLE << 8, 3, 8, 5, 2]);
         submission.rows.extend([op::WRITE, 3, 8, 0, 3]);
@@ -320,7 +326,7 @@ mod tests {
         assert_eq!(
             rows(&mut submission),
             [
-                "3/7 Close { reset: true }",
+                "3/7 Close { reset: true, reason: Aborted }",
                 "3/8 cold open",
                 "3/8 Write { bytes: Inline([97, 98]), replayable: true, early: false, notify: 5 }",
                 "3/8 Write { bytes: Inline([99, 100, 101]), replayable: false, early: false, notify: 0 }",
@@ -337,6 +343,7 @@ mod tests {
             [op::WRITE, 1, 1, 0, -1],
             [op::WRITE | op_flag::BLOB << 8, 1, 1, 0, 1],
             [99, 1, 1, 0, 0],
+            [op::CLOSE, 1, 1, 0, 0],
         ] {
             let mut submission = Submission::<()>::new();
             submission.rows.extend(row);

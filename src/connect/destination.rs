@@ -1,5 +1,6 @@
 //! What a connection leads to, and how it was made: the pool key.
 
+use std::fmt;
 use std::net::IpAddr;
 #[cfg(unix)]
 use std::path::PathBuf;
@@ -25,6 +26,18 @@ pub enum Target {
     Tcp(TcpTarget),
     #[cfg(unix)]
     Unix(PathBuf),
+}
+
+/// The origin, for logs and the status.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(TcpTarget { host, port, .. }) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp(TcpTarget { host, port, .. }) => write!(f, "{host}:{port}"),
+            #[cfg(unix)]
+            Self::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

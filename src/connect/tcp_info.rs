@@ -16,6 +16,8 @@ pub struct RoundTrip {
 /// A look at one connection.
 #[derive(Clone, Copy, Debug)]
 pub struct TcpInfo {
+    /// Bytes of ours that the peer has acknowledged since the beginning, SYN and FIN included.
+    pub acked: u64,
     /// None before anything was measured.
     pub round_trip: Option<RoundTrip>,
 }
@@ -40,6 +42,7 @@ pub fn tcp_info(socket: &SockRef<'_>) -> Option<TcpInfo> {
     }
     let micros = |micros: u32| Duration::from_micros(micros.into());
     Some(TcpInfo {
+        acked: info.bytes_acked,
         round_trip: (info.rtt > 0)
             .then(|| RoundTrip { smoothed: micros(info.rtt), variance: micros(info.rttvar) }),
     })
@@ -59,6 +62,9 @@ struct RawInfo {
     _rto_to_rcv_ssthresh: [u32; 15],
     rtt: u32,
     rttvar: u32,
+    _snd_ssthresh_to_total_retrans: [u32; 7],
+    _pacing_rate_and_max: [u64; 2],
+    bytes_acked: u64,
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -72,20 +78,23 @@ mod tests {
     fn the_layout_is_the_kernels() {
         use std::mem::offset_of;
         assert_eq!(offset_of!(RawInfo, rtt), 68);
+        assert_eq!(offset_of!(RawInfo, bytes_acked), 120);
     }
 
     #[test]
-    fn a_connection_has_a_round_trip() {
+    fn a_connection_has_a_round_trip_and_acknowledged_bytes() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (mut server, _) = listener.accept().unwrap();
         let look = |client: &TcpStream| tcp_info(&SockRef::from(client)).unwrap();
 
+        let before = look(&client).acked;
         client.write_all(b"12345").unwrap();
         server.read_exact(&mut [0; 5]).unwrap();
         // The answer carries the acknowledgement.
         server.write_all(b"6").unwrap();
         client.read_exact(&mut [0; 1]).unwrap();
+        assert_eq!(look(&client).acked - before, 5);
         assert!(look(&client).round_trip.is_some_and(|trip| trip.smoothed < Duration::from_secs(1)));
     }
 }

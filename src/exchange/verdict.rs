@@ -44,6 +44,18 @@ pub enum Verdict {
     Report,
 }
 
+impl Verdict {
+    /// The rule that decided, as docs/architecture.md numbers them.
+    pub const fn rule(self) -> &'static str {
+        match self {
+            Self::Select => "R2",
+            Self::SendFresh => "R3",
+            Self::Retry => "R4",
+            Self::Report => "",
+        }
+    }
+}
+
 pub fn judge(facts: Facts) -> Verdict {
     // A connection that fails on its first request is no race with an idle
     // limit: the next one would fail alike (one failed connection, one error).
@@ -58,6 +70,27 @@ pub fn judge(facts: Facts) -> Verdict {
         };
     }
     if facts.replayable && facts.kept && !facts.retried { Verdict::Retry } else { Verdict::Report }
+}
+
+/// Why nothing is done for a request whose connection was a fresh one.
+pub const FRESH: &str = "not sent again: the connection was a fresh one";
+
+/// Why a request whose connection was lost is not sent again, for the error
+/// that its caller gets.
+pub const fn why_not(facts: Facts) -> &'static str {
+    if facts.answered {
+        "not sent again: the response had begun"
+    } else if facts.retried {
+        "not sent again: it had been already"
+    } else if !facts.reused {
+        FRESH
+    } else if !facts.sent {
+        "not sent again: another connection could not be had"
+    } else if !facts.replayable {
+        "not sent again: sent, and the caller does not allow to repeat it"
+    } else {
+        "not sent again: sent, and longer than maxReplayBytes"
+    }
 }
 
 #[cfg(test)]

@@ -6,10 +6,12 @@ use std::rc::Rc;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use tracing::debug;
 
 use super::Pool;
 use super::connection::{Connection, ConnectionId, Fin};
-use super::lane::{Cause, LossReport, State};
+use super::facts::Tally;
+use super::lane::{Cause, State};
 use super::out_queue::OutQueue;
 use crate::binding::records::{event, event_flag, rebound};
 use crate::connect::{self, ConnectError, Endpoint, Failure, Progress, Stream};
@@ -97,6 +99,7 @@ impl Pool {
             self.report(event::RESOLVE, self.lane_ref(slot), serial.cast_signed(), &[]);
             return;
         }
+        debug!(lane = slot, to = %destination.target, ?cause, "connecting");
         let Some(pool) = self.handle() else { return };
         let reporter = Reporter {
             pool,
@@ -165,6 +168,7 @@ impl Pool {
             last_read: now,
             requests_left: None,
             served: 0,
+            tally: Tally::new(now),
             out: OutQueue::default(),
             fin: Fin::None,
             write_error: None,
@@ -174,15 +178,21 @@ impl Pool {
             entry: None,
             waker: None,
         });
+        if let Some(connection) = self.connections.get(id) {
+            connection.log_open();
+        }
         self.set_state(slot, if gated { State::Gated(id) } else { State::Bound(id) });
-        let addresses = self.connections.get(id).map(Connection::address_text).unwrap_or_default();
+        let mut text = self.connections.get(id).map(Connection::address_text).unwrap_or_default();
+        if let Some(loss) = self.lane(slot).and_then(|lane| lane.loss.take()) {
+            text = format!("{text}\n{loss}");
+        }
         let (kind, why) = match cause {
             Cause::First => (event::CONNECTED, 0),
             Cause::Fresh => (event::REBOUND, rebound::FRESH),
             Cause::Retry(_) => (event::REBOUND, rebound::RETRY),
         };
         let flags = if gated { event_flag::GATED } else { 0 };
-        self.report(kind | flags << 8, self.lane_ref(slot), why, addresses.as_bytes());
+        self.report(kind | flags << 8, self.lane_ref(slot), why, text.as_bytes());
         if !gated {
             self.bind_pending(slot, id);
         }
@@ -205,14 +215,15 @@ impl Pool {
     }
 
     fn connect_failed(&mut self, slot: u32, cause: Cause, error: &ConnectError) {
+        debug!(lane = slot, ?error, "not connected");
         self.set_state(slot, State::Failed);
         let lane = self.lane_ref(slot);
         match (cause, error) {
             // What happened to the request is the loss; that another connection
             // could not be had either does not change it.
-            (Cause::Retry(LossReport::End), _) => self.report(event::END, lane, 0, &[]),
-            (Cause::Retry(LossReport::Error { errno, syscall }), _) => {
-                self.report(event::ERROR, lane, errno, syscall.as_bytes());
+            (Cause::Retry(report), _) => {
+                let facts = self.lane(slot).and_then(|lane| lane.loss.take()).unwrap_or_default();
+                self.tell_loss(slot, report, &facts);
             }
             (_, ConnectError::Lookup(errno)) => {
                 self.report(event::CONNECT_FAILED, lane, *errno, b"getaddrinfo");

@@ -1,6 +1,7 @@
 //! A connection: the stream, what is still to be written to it, and what is
 //! known of it.
 
+use std::fmt;
 use std::io;
 use std::rc::Rc;
 use std::task::Waker;
@@ -8,17 +9,26 @@ use std::time::Duration;
 
 use slab::Slab;
 use tokio::time::Instant;
+use tracing::debug;
 
 use super::clock;
 use super::deadlines;
+use super::facts::Tally;
 use super::idle_limit;
 use super::learned::Closes;
 use super::out_queue::OutQueue;
 use crate::connect::{Destination, RoundTrip, Stream};
+use crate::error::CloseReason;
 
 /// Names one connection for good: the index of its place and a generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionId(pub u64);
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0 as u32, self.0 >> 32)
+    }
+}
 
 pub struct Connection {
     pub id: ConnectionId,
@@ -38,6 +48,7 @@ pub struct Connection {
     pub requests_left: Option<u32>,
     /// Requests it has served before the present one.
     pub served: u32,
+    pub tally: Tally,
     pub out: OutQueue,
     /// Send FIN when `out` is empty.
     pub fin: Fin,
@@ -77,6 +88,14 @@ impl Connection {
                 || parked.wall_deadline.is_some_and(|deadline| clock::uptime() >= deadline)
         });
         aged || idle_too_long
+    }
+
+    /// Another request takes it.
+    pub fn begin_exchange(&mut self, now: Instant) {
+        self.tally.begin(self.out.len(), now - self.last_read);
+        self.served += 1;
+        self.received = 0;
+        debug!(connection = %self.id, served = self.served, idle = ?(now - self.last_read), "reused");
     }
 
     /// Whether another request may be written to it, by all that is known and
@@ -131,6 +150,21 @@ impl Connection {
         if let Some(waker) = &self.waker {
             waker.wake_by_ref();
         }
+    }
+
+    pub fn log_open(&self) {
+        let (local, peer) = self.stream.addresses().unzip();
+        debug!(connection = %self.id, to = %self.destination.target, ?local, ?peer, "connected");
+    }
+
+    pub fn log_close(&self, reason: CloseReason) {
+        debug!(
+            connection = %self.id,
+            reason = reason.name(),
+            age = ?self.opened.elapsed(),
+            served = self.served,
+            "closed"
+        );
     }
 
     /// `local address, port, peer address, port, family`, or nothing for a Unix socket.

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use tokio::io::ReadBuf;
 use tokio::time::Instant;
+use tracing::info;
 
 use super::Pool;
 use super::connection::{Connection, ConnectionId, Fin};
 use super::lane::{Cause, LossReport, State};
 use crate::binding::records::event;
-use crate::error::{CloseReason, uv_errno};
+use crate::error::CloseReason;
 use crate::exchange::{Loss, Verdict};
 
 /// The most that one read takes.
@@ -63,6 +64,7 @@ impl Pool {
                 Poll::Pending => return,
                 Poll::Ready(Ok(count)) => {
                     connection.out.advance(count);
+                    connection.tally.drained(count);
                     self.mark_sent(slot);
                     self.report_written(id, slot);
                 }
@@ -145,7 +147,7 @@ impl Pool {
         let Some(lane) = self.lane(slot) else { return false };
         if lane.http && reused && !lane.sent && drained {
             // An answer to a request of which nothing has been sent.
-            self.drop_connection(id);
+            self.drop_connection(id, CloseReason::UnexpectedData);
             self.set_state(slot, State::Lost);
             return false;
         }
@@ -157,7 +159,7 @@ impl Pool {
             && connection.reads_no_more()
             && let Some(error) = &connection.write_error
         {
-            let report = LossReport::Error { errno: uv_errno(error), syscall: "write" };
+            let report = LossReport::of(error, "write");
             self.report_loss(id, slot, report);
         }
         true
@@ -173,10 +175,7 @@ impl Pool {
         self.note_crossing(slot, connection);
         match self.verdict(slot, connection, Loss::Closed) {
             Verdict::Report => {
-                let error = connection
-                    .write_error
-                    .as_ref()
-                    .map(|error| LossReport::Error { errno: uv_errno(error), syscall: "write" });
+                let error = connection.write_error.as_ref().map(|error| LossReport::of(error, "write"));
                 self.report_loss(id, slot, error.unwrap_or(LossReport::End));
             }
             verdict => self.replace(id, slot, verdict, LossReport::End),
@@ -191,7 +190,7 @@ impl Pool {
         }
         let slot = connection.lane;
         self.note_crossing(slot, connection);
-        let report = LossReport::Error { errno: uv_errno(error), syscall };
+        let report = LossReport::of(error, syscall);
         match self.verdict(slot, connection, Loss::Closed) {
             Verdict::Report => self.report_loss(id, slot, report),
             verdict => self.replace(id, slot, verdict, report),
@@ -220,7 +219,7 @@ impl Pool {
     pub(super) fn write_failed(&mut self, id: ConnectionId, error: io::Error) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         let slot = connection.lane;
-        let report = LossReport::Error { errno: uv_errno(&error), syscall: "write" };
+        let report = LossReport::of(&error, "write");
         connection.write_error = Some(error);
         let Some(connection) = self.connections.get(id) else { return };
         if connection.parked.is_none()
@@ -236,12 +235,17 @@ impl Pool {
 
     /// The lane gets another connection, or none until it writes.
     fn replace(&mut self, id: ConnectionId, slot: u32, verdict: Verdict, report: LossReport) {
+        let loss = self.loss_facts(id, slot, report.reason());
+        let (rule, reason) = (verdict.rule(), report.reason().name());
+        info!(connection = %id, rule, reason, "the request goes to another connection");
         let Some(mut connection) = self.connections.remove(id) else { return };
+        connection.log_close(report.reason());
         connection.wake();
         self.deadlines.remove(connection.entry.take());
         let Some(lane) = self.lane(slot) else { return };
         let epoch = lane.epoch;
         lane.state = State::Lost;
+        lane.loss = matches!(verdict, Verdict::SendFresh | Verdict::Retry).then_some(loss);
         lane.fin_wanted |= connection.fin != Fin::None;
         match verdict {
             // Nothing was sent, and perhaps nothing was written yet.
@@ -276,12 +280,20 @@ impl Pool {
     /// JavaScript is told. After EOF the connection stays for what is still to
     /// be written; after an error it is of no use.
     pub(super) fn report_loss(&mut self, id: ConnectionId, slot: u32, report: LossReport) {
+        let facts = self.loss_facts(id, slot, report.reason());
+        if let LossReport::Error { reason, .. } = report {
+            self.drop_connection(id, reason);
+            self.set_state(slot, State::Failed);
+        }
+        self.tell_loss(slot, report, &facts);
+    }
+
+    pub(super) fn tell_loss(&mut self, slot: u32, report: LossReport, facts: &str) {
+        let lane = self.lane_ref(slot);
         match report {
-            LossReport::End => self.report(event::END, self.lane_ref(slot), 0, &[]),
-            LossReport::Error { errno, syscall } => {
-                self.drop_connection(id);
-                self.set_state(slot, State::Failed);
-                self.report(event::ERROR, self.lane_ref(slot), errno, syscall.as_bytes());
+            LossReport::End => self.report(event::END, lane, 0, facts.as_bytes()),
+            LossReport::Error { errno, syscall, .. } => {
+                self.report(event::ERROR, lane, errno, format!("{syscall}\n{facts}").as_bytes());
             }
         }
     }
@@ -292,7 +304,7 @@ impl Pool {
         if matches!(reason, CloseReason::PeerClosedIdle | CloseReason::PeerReset) {
             connection.note_close(Instant::now());
         }
-        self.drop_connection(id);
+        self.drop_connection(id, reason);
         self.set_state(slot, State::Lost);
         self.report(event::CLOSED, self.lane_ref(slot), reason as i32, &[]);
     }

@@ -1,6 +1,7 @@
 //! A lane, as far as Rust knows it: what JavaScript calls the socket, and the
 //! state of the request on it.
 
+use std::io;
 use std::rc::Rc;
 
 use tokio::sync::oneshot;
@@ -10,6 +11,7 @@ use tokio::time::Instant;
 use super::connection::ConnectionId;
 use super::out_queue::OutQueue;
 use crate::connect::Destination;
+use crate::error::{CloseReason, uv_errno};
 use crate::exchange::{Hint, Replay};
 
 pub struct Lane {
@@ -39,6 +41,8 @@ pub struct Lane {
     pub fin_wanted: bool,
     /// PARK came while there was no connection: the limit in ms.
     pub park_wanted: Option<Option<u32>>,
+    /// What is told of the connection whose loss led to a new one (rules R3, R4).
+    pub loss: Option<String>,
     /// An attempt that waits for JavaScript.
     pub proceed: Option<oneshot::Sender<()>>,
 }
@@ -94,7 +98,29 @@ pub enum Cause {
 #[derive(Clone, Copy, Debug)]
 pub enum LossReport {
     End,
-    Error { errno: i32, syscall: &'static str },
+    Error { errno: i32, syscall: &'static str, reason: CloseReason },
+}
+
+impl LossReport {
+    pub fn of(error: &io::Error, syscall: &'static str) -> Self {
+        let reason = match error.kind() {
+            // A write is refused with EPIPE once the RST has been seen.
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset => {
+                CloseReason::PeerReset
+            }
+            // The kernel gave up: retransmissions or probes were not answered.
+            io::ErrorKind::TimedOut => CloseReason::DeadPeer,
+            _ => CloseReason::NetworkError,
+        };
+        Self::Error { errno: uv_errno(error), syscall, reason }
+    }
+
+    pub const fn reason(self) -> CloseReason {
+        match self {
+            Self::End => CloseReason::PeerFin,
+            Self::Error { reason, .. } => reason,
+        }
+    }
 }
 
 impl Lane {
@@ -115,6 +141,7 @@ impl Lane {
             pending: OutQueue::default(),
             fin_wanted: false,
             park_wanted: None,
+            loss: None,
             proceed: None,
         }
     }
@@ -137,5 +164,20 @@ impl Lane {
             State::Bound(id) | State::Gated(id) => Some(id),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_system_says_who_ended_the_connection() {
+        let reason = |kind: io::ErrorKind| LossReport::of(&io::Error::from(kind), "read").reason();
+        assert_eq!(reason(io::ErrorKind::ConnectionReset), CloseReason::PeerReset);
+        assert_eq!(reason(io::ErrorKind::BrokenPipe), CloseReason::PeerReset);
+        assert_eq!(reason(io::ErrorKind::TimedOut), CloseReason::DeadPeer);
+        assert_eq!(reason(io::ErrorKind::HostUnreachable), CloseReason::NetworkError);
+        assert_eq!(LossReport::End.reason(), CloseReason::PeerFin);
     }
 }

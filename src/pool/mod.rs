@@ -5,11 +5,13 @@
 //! applies what JavaScript asks for, `connections` what the network does; both
 //! leave reports in a batch that goes to JavaScript at the end of the turn.
 
+mod ask;
 mod clock;
 mod connecting;
 mod connection;
 mod connections;
 mod deadlines;
+mod facts;
 mod idle;
 mod idle_limit;
 mod lane;
@@ -25,11 +27,13 @@ use std::task::{Poll, Waker};
 
 use tokio::task::AbortHandle;
 
+pub use ask::{Ask, Question};
 pub use lane::{Guards, Limits};
 pub use requests::{Cold, Open};
 
 use crate::binding::link::Link;
 use crate::binding::records::{Batch, LaneRef};
+use crate::error::CloseReason;
 use connection::{ConnectionId, Connections};
 use deadlines::Deadlines;
 use idle::IdleSet;
@@ -85,7 +89,7 @@ impl Pool {
     /// The environment is gone: everything ends at once.
     pub fn end(&mut self) {
         for slot in 0..self.lanes.len() as u32 {
-            self.close_lane(slot, false);
+            self.close_lane(slot, false, CloseReason::AgentDestroyed);
         }
         for task in self.tasks.drain(..) {
             task.abort();

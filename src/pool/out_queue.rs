@@ -27,6 +27,11 @@ impl OutQueue {
         self.chunks.is_empty()
     }
 
+    /// Bytes that wait.
+    pub fn len(&self) -> u64 {
+        self.pushed - self.flushed
+    }
+
     /// The next bytes to write.
     pub fn front(&self) -> Option<&[u8]> {
         self.chunks.front().map(|chunk| &chunk[self.head..])

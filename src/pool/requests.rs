@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Pool;
+use super::ask::Ask;
 use super::clock;
 use super::connection::{Connection, ConnectionId, Fin, Parked};
 use super::deadlines;
@@ -26,6 +27,7 @@ pub enum Cold {
         serial: u32,
         addresses: Option<Vec<IpAddr>>,
     },
+    Ask(Ask),
 }
 
 /// A new lane.
@@ -45,6 +47,7 @@ impl Pool {
                 match cold.get_mut(index).and_then(Option::take) {
                     Some(Cold::Open(open)) => self.open(slot, epoch, *open),
                     Some(Cold::Resolved { serial, addresses }) => self.resolved(slot, serial, addresses),
+                    Some(Cold::Ask(ask)) => self.answer(slot, epoch, ask),
                     None => {}
                 }
                 return;
@@ -70,7 +73,7 @@ impl Pool {
                     }
                 }
                 Op::Park { limit_ms, received } => self.park(slot, limit_ms, received),
-                Op::Close { reset } => self.close_lane(slot, reset),
+                Op::Close { reset, reason } => self.close_lane(slot, reset, reason),
                 Op::Consumed { bytes } => self.consumed(slot, bytes),
                 Op::Proceed { attempt } => self.proceed(slot, attempt),
                 Op::NoDelay(on) => self.with_stream(slot, |connection| connection.stream.set_no_delay(on)),
@@ -90,7 +93,7 @@ impl Pool {
 
     fn open(&mut self, slot: u32, epoch: u32, open: Open) {
         // A slot is only given away again after its CLOSE, so this finds nothing.
-        self.close_lane(slot, false);
+        self.close_lane(slot, false, CloseReason::NotKept);
         let at = slot as usize;
         if self.lanes.len() <= at {
             self.lanes.resize_with(at + 1, || None);
@@ -125,8 +128,7 @@ impl Pool {
             None
         };
         let was_parked = connection.parked.take().is_some();
-        connection.served += 1;
-        connection.received = 0;
+        connection.begin_exchange(now);
         let stalled = connection.window == 0;
         connection.window = read_ahead;
         if stalled {
@@ -139,8 +141,8 @@ impl Pool {
             let destination = Rc::clone(&connection.destination);
             self.idle.remove(&destination, id);
         }
-        if reason.is_some() {
-            self.drop_connection(id);
+        if let Some(reason) = reason {
+            self.drop_connection(id, reason);
             self.set_state(slot, State::Lost);
         } else if let Some(lane) = self.lane(slot) {
             lane.sent = sent;
@@ -188,7 +190,7 @@ impl Pool {
                     if !connection.is_expired(now) {
                         connection.note_close(now);
                     }
-                    self.drop_connection(id);
+                    self.drop_connection(id, CloseReason::PeerClosedIdle);
                     self.select(slot);
                 }
             }
@@ -213,7 +215,10 @@ impl Pool {
             self.early.push(id);
         } else if connection.out.is_empty() && connection.write_error.is_none() {
             match connection.stream.try_write(payload.as_slice()) {
-                Ok(count) => written = count,
+                Ok(count) => {
+                    connection.tally.wrote(count);
+                    written = count;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => failure = Some(error),
             }
@@ -257,6 +262,7 @@ impl Pool {
             match connection.stream.try_write(bytes) {
                 Ok(count) => {
                     connection.out.advance(count);
+                    connection.tally.wrote(count);
                     self.mark_sent(slot);
                     self.report_written(id, slot);
                 }
@@ -289,7 +295,7 @@ impl Pool {
             let from = self.lane_ref(owner);
             self.set_state(owner, State::Lost);
             if !usable {
-                self.drop_connection(id);
+                self.drop_connection(id, CloseReason::PeerClosedIdle);
                 self.report(event::CLOSED, from, CloseReason::PeerClosedIdle as i32, &[]);
                 continue;
             }
@@ -297,8 +303,7 @@ impl Pool {
             let Some(connection) = self.connections.get_mut(id) else { return };
             connection.lane = slot;
             connection.parked = None;
-            connection.served += 1;
-            connection.received = 0;
+            connection.begin_exchange(now);
             connection.window = read_ahead;
             connection.wake();
             let addresses = connection.address_text();
@@ -367,7 +372,7 @@ impl Pool {
             None
         };
         if let Some(reason) = reason {
-            self.drop_connection(id);
+            self.drop_connection(id, reason);
             self.set_state(slot, State::Lost);
             self.report(event::CLOSED, self.lane_ref(slot), reason as i32, &[]);
             return;
@@ -391,7 +396,7 @@ impl Pool {
         }
     }
 
-    pub(super) fn close_lane(&mut self, slot: u32, reset: bool) {
+    pub(super) fn close_lane(&mut self, slot: u32, reset: bool, reason: CloseReason) {
         let Some(lane) = self.lanes.get_mut(slot as usize).and_then(Option::take) else { return };
         match lane.state {
             State::Connecting { task, .. } => task.abort(),
@@ -399,7 +404,7 @@ impl Pool {
                 if reset && let Some(connection) = self.connections.get(id) {
                     connection.stream.reset_on_close();
                 }
-                self.drop_connection(id);
+                self.drop_connection(id, reason);
             }
             State::Resolving { .. } | State::Lost | State::Failed => {}
         }
@@ -449,8 +454,9 @@ impl Pool {
     }
 
     /// Closes a connection and takes it out of everything that knows of it.
-    pub(super) fn drop_connection(&mut self, id: ConnectionId) {
+    pub(super) fn drop_connection(&mut self, id: ConnectionId, reason: CloseReason) {
         let Some(connection) = self.connections.remove(id) else { return };
+        connection.log_close(reason);
         if connection.parked.is_some() {
             self.idle.remove(&connection.destination, id);
         }
@@ -460,13 +466,13 @@ impl Pool {
 
     /// The verdict on a lost connection that a request is on.
     pub(super) fn verdict(&self, slot: u32, connection: &Connection, loss: Loss) -> Verdict {
-        let Some(lane) = self.lanes.get(slot as usize).and_then(Option::as_ref) else {
-            return Verdict::Report;
-        };
-        if !lane.http {
-            return Verdict::Report;
-        }
-        judge(Facts {
+        self.verdict_facts(slot, connection, loss).map_or(Verdict::Report, judge)
+    }
+
+    /// None if the lane has no `ClientRequest`, of which a part could be repeated.
+    pub(super) fn verdict_facts(&self, slot: u32, connection: &Connection, loss: Loss) -> Option<Facts> {
+        let lane = self.lanes.get(slot as usize)?.as_ref().filter(|lane| lane.http)?;
+        Some(Facts {
             reused: connection.served > 0,
             sent: lane.sent,
             answered: connection.received > 0,

@@ -1,0 +1,131 @@
+'use strict';
+
+// A timer that has run out while JavaScript was busy is no sign that the server was silent: what has come
+// meanwhile counts first.
+
+const assert = require('node:assert');
+const { spawn } = require('node:child_process');
+const { once } = require('node:events');
+const path = require('node:path');
+const { test } = require('node:test');
+const { blockUntil, block, send, startServer, warm } = require('./helpers/blocked');
+const { ourAgent } = require('./helpers/request');
+
+const patience = { timeout: 20_000 };
+/** ms; the loop is blocked for longer. */
+const TIMEOUT = 150;
+
+/** Sends a request that is answered during a block, and returns the timeouts that were told of. */
+async function timeoutsOf(t, { options, reused, prepare, ...request }) {
+  const server = await startServer(t);
+  const agent = ourAgent(t, options);
+  if (reused) await warm(agent, server);
+  const sent = send(agent, server, { id: 'x', act: 'ok/30', ...request });
+  const seen = [];
+  sent.request.on('timeout', () => seen.push('request'));
+  sent.request.on('socket', (socket) => {
+    socket.on('timeout', () => seen.push('socket'));
+    prepare?.(sent.request, socket);
+  });
+  // On its way: the timer runs from now on.
+  await once(sent.request, 'finish');
+  await new Promise(setImmediate);
+  const start = performance.now();
+  assert.ok(blockUntil(() => server.events('answered', 'x').length > 0));
+  block(start + 2 * TIMEOUT - performance.now());
+  const { status, error } = await sent;
+  assert.deepStrictEqual([status, error], [200, undefined]);
+  return seen;
+}
+
+for (const reused of [false, true]) {
+  const on = reused ? 'a reused connection' : 'a fresh connection';
+  test(`the timeout of a request, on ${on}`, patience, async (t) => {
+    assert.deepStrictEqual(await timeoutsOf(t, { timeout: TIMEOUT, reused }), []);
+  });
+
+  test(`request.setTimeout(), on ${on}`, patience, async (t) => {
+    const prepare = (request) => request.setTimeout(TIMEOUT);
+    assert.deepStrictEqual(await timeoutsOf(t, { prepare, reused }), []);
+  });
+
+  test(`socket.setTimeout(), on ${on}`, patience, async (t) => {
+    const prepare = (request, socket) => socket.setTimeout(TIMEOUT);
+    assert.deepStrictEqual(await timeoutsOf(t, { prepare, reused }), []);
+  });
+
+  test(`the agent’s timeout, on ${on}`, patience, async (t) => {
+    assert.deepStrictEqual(await timeoutsOf(t, { options: { timeout: TIMEOUT }, reused }), []);
+  });
+}
+
+test('many at once', patience, async (t) => {
+  const server = await startServer(t);
+  const agent = ourAgent(t);
+  let timeouts = 0;
+  const sent = Array.from({ length: 40 }, (_, i) => {
+    const one = send(agent, server, { id: `x${i}`, act: 'ok/30', timeout: TIMEOUT });
+    one.request.on('timeout', () => timeouts++);
+    return one;
+  });
+  await Promise.all(sent.map(({ request }) => once(request, 'finish')));
+  const start = performance.now();
+  assert.ok(blockUntil(() => server.events('answered').length === sent.length));
+  block(start + 2 * TIMEOUT - performance.now());
+  for (const { status } of await Promise.all(sent)) assert.strictEqual(status, 200);
+  assert.strictEqual(timeouts, 0);
+});
+
+test('a server that was silent is told of, also after a block', patience, async (t) => {
+  const server = await startServer(t);
+  const request = send(ourAgent(t), server, { id: 'x', act: 'hang', timeout: TIMEOUT }).request;
+  let timeouts = 0;
+  request.on('timeout', () => timeouts++);
+  await once(request, 'finish');
+  block(2 * TIMEOUT);
+  if (timeouts === 0) await once(request, 'timeout');
+  assert.strictEqual(timeouts, 1);
+  request.destroy();
+});
+
+test('the timer runs again after bytes that came during a block', patience, async (t) => {
+  const server = await startServer(t);
+  // The beginning of a response comes during the block, and nothing after it.
+  const sent = send(ourAgent(t), server, { id: 'x', act: 'part-hang/30', timeout: TIMEOUT });
+  const order = [];
+  for (const name of ['response', 'timeout']) sent.request.on(name, () => order.push(name));
+  await once(sent.request, 'finish');
+  assert.ok(blockUntil(() => server.events('answered', 'x').length > 0));
+  block(2 * TIMEOUT);
+  await once(sent.request, 'timeout');
+  assert.deepStrictEqual(order, ['response', 'timeout']);
+  sent.request.destroy();
+});
+
+test('a handler that throws while the timer asks costs the others nothing', patience, async (t) => {
+  const server = await startServer(t);
+  const script = `
+    const { block, blockUntil, send } = require('./__test__/helpers/blocked');
+    const { HttpAgent } = require('.');
+    const agent = new HttpAgent();
+    process.on('uncaughtException', (error) => console.log(error.message));
+    let sent = 0;
+    for (const id of ['x', 'y', 'z']) {
+      const result = send(agent, { port: ${server.port} }, { id, act: 'ok/30', timeout: ${TIMEOUT} });
+      result.request.on('response', () => {
+        if (id === 'y') throw new Error('thrown by a handler');
+      });
+      result.request.on('timeout', () => console.log('timeout'));
+      result.then(({ status }) => console.log(id, status));
+      result.request.on('finish', () => ++sent === 3 && setImmediate(block, ${4 * TIMEOUT}));
+    }`;
+  const env = { ...process.env };
+  delete env.NODE_TEST_CONTEXT;
+  const child = spawn(process.execPath, ['-e', script], { cwd: path.join(__dirname, '..'), env });
+  let output = '';
+  child.stdout.on('data', (text) => (output += text));
+  child.stderr.on('data', (text) => (output += text));
+  t.after(() => child.kill());
+  while (!/x 200[^]*z 200|z 200[^]*x 200/.test(output)) await once(child.stdout, 'data');
+  assert.deepStrictEqual(output.trim().split('\n').toSorted(), ['thrown by a handler', 'x 200', 'z 200']);
+});

@@ -1,0 +1,68 @@
+'use strict';
+
+// What an error says beyond Node's own members: `reason`, one of a closed list, and `connection`, what is
+// known of the connection then (docs/errors.md).
+
+const { errorMonitor } = require('events');
+
+const { closeReason } = require('./records');
+
+/** The spelling of each reason, by its number. */
+const NAMES = new Map(
+  Object.entries(closeReason).map(([name, number]) => [number, name.toLowerCase().replaceAll('_', '-')]),
+);
+
+/** Rows of a name and a value, as the native side gives them, as an object; without the reason. */
+function parse(text) {
+  const facts = {};
+  if (text === '') return facts;
+  for (const row of text.split('\n')) {
+    const [name, value] = row.split('\t');
+    if (name !== 'reason') facts[name] = toValue(value);
+  }
+  return facts;
+}
+
+function toValue(text) {
+  if (text === 'true' || text === 'false') return text === 'true';
+  const number = Number(text);
+  return Number.isNaN(number) ? text : number;
+}
+
+/** The number of the reason in the facts of a loss; undefined if they have none. */
+function reasonIn(text) {
+  const [, number] = /^reason\t(\d+)/.exec(text) ?? [];
+  return number && Number(number);
+}
+
+/**
+ * Puts `reason` and `connection` on an error, enumerable so that they are printed. The program's own errors
+ * (`isOurs` is false) and those of TLS and of the parser, which have a `reason` of another meaning, get it
+ * within `connection` alone.
+ */
+function explain(error, reason, facts, isOurs) {
+  if (!(error instanceof Error) || !Object.isExtensible(error) || 'connection' in error) return;
+  const name = NAMES.get(reason);
+  if (isOurs && !OTHERS.has(reason) && !('reason' in error)) error.reason = name;
+  error.connection = { reason: name, ...facts };
+  if (PEER_CLOSED.has(reason) && error.code === 'ECONNRESET' && error.syscall === undefined) {
+    // "socket hang up" is Node's word for an end by either side. Where only the first line is printed,
+    // that of the server must not look like that of whoever destroys a request when its time is up.
+    Object.defineProperty(error, 'name', { value: 'PeerClosedError', configurable: true, writable: true });
+  }
+}
+
+const OTHERS = new Set([closeReason.INVALID_RESPONSE, closeReason.TLS_FAILED]);
+const PEER_CLOSED = new Set([closeReason.PEER_CLOSED_IDLE, closeReason.PEER_FIN]);
+
+/**
+ * Has the errors explained that Node makes of a loss by itself: 'socket hang up' on the request, 'aborted'
+ * on its response. Listeners to errorMonitor hear an error first, and are no listeners to 'error'.
+ */
+function explainLater(request, tell) {
+  const listener = (error) => tell(error);
+  request.once(errorMonitor, listener);
+  request.res?.once(errorMonitor, listener);
+}
+
+module.exports = { NAMES, explain, explainLater, parse, reasonIn };

@@ -1,0 +1,64 @@
+//! What JavaScript asks and waits for. The runtime never waits for anything
+//! but its sockets, so an answer is there within microseconds; who asks still
+//! bounds its patience.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::mpsc::SyncSender;
+
+use tokio::time::Instant;
+
+use super::Pool;
+
+pub struct Ask {
+    pub question: Question,
+    /// The channel has room for the one answer.
+    pub reply: SyncSender<String>,
+}
+
+pub enum Question {
+    /// The facts of a lane's connection, for a request that JavaScript is about to end.
+    Facts,
+    /// For how many ms nothing has gone either way on a lane's connection.
+    /// What has come is in the batch that JavaScript can take by then.
+    Quiet,
+}
+
+impl Pool {
+    pub(super) fn answer(&mut self, slot: u32, epoch: u32, ask: Ask) {
+        // An epoch that has passed means another request, of which nobody asks.
+        let lane = self.lane(slot).filter(|lane| lane.epoch == epoch);
+        let id = lane.and_then(|lane| lane.connection());
+        match ask.question {
+            Question::Facts => {
+                let connection = id.and_then(|id| self.connections.get(id));
+                reply(&ask.reply, connection.map(|connection| connection.facts(Instant::now())));
+            }
+            Question::Quiet => {
+                let Some(pool) = self.handle() else { return };
+                tokio::task::spawn_local(Self::answer_quiet(pool, id, ask.reply));
+            }
+        }
+    }
+
+    async fn answer_quiet(
+        pool: Rc<RefCell<Self>>,
+        id: Option<super::connection::ConnectionId>,
+        sender: SyncSender<String>,
+    ) {
+        // Connections whose bytes the kernel has already have their turn first.
+        for _ in 0..2 {
+            tokio::task::yield_now().await;
+        }
+        let mut pool = pool.borrow_mut();
+        pool.flush();
+        let now = Instant::now();
+        let quiet = id.and_then(|id| pool.connections.get(id)).map(|connection| connection.quiet(now));
+        reply(&sender, quiet.map(|quiet| quiet.as_millis().to_string()));
+    }
+}
+
+fn reply(sender: &SyncSender<String>, text: Option<String>) {
+    // Whoever asked may have lost patience.
+    let _ = sender.try_send(text.unwrap_or_default());
+}

@@ -1,0 +1,134 @@
+//! What is told of a connection with the loss of a request: `err.reason` and
+//! `err.connection`.
+
+use std::fmt::{Display, Write};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Pool;
+use super::connection::{Connection, ConnectionId};
+use crate::error::CloseReason;
+use crate::exchange::{FRESH, Loss, why_not};
+
+/// What is counted of a connection while it works.
+#[derive(Clone, Copy, Debug)]
+pub struct Tally {
+    /// Bytes that the kernel has taken.
+    written: u64,
+    /// Those of them that belong to earlier exchanges.
+    written_before: u64,
+    /// How long it was idle before the present exchange.
+    idle_before: Option<Duration>,
+    /// When the kernel last took bytes that had to wait for it.
+    progress: Instant,
+}
+
+impl Tally {
+    pub fn new(now: Instant) -> Self {
+        Self { written: 0, written_before: 0, idle_before: None, progress: now }
+    }
+
+    /// Another request begins, while `queued` bytes of the one before still wait.
+    pub fn begin(&mut self, queued: u64, idle: Duration) {
+        self.written_before = self.written + queued;
+        self.idle_before = Some(idle);
+    }
+
+    pub fn wrote(&mut self, count: usize) {
+        self.written += count as u64;
+    }
+
+    /// As [`Tally::wrote`], of bytes that had to wait.
+    pub fn drained(&mut self, count: usize) {
+        self.wrote(count);
+        self.progress = Instant::now();
+    }
+
+    fn of_exchange(&self, bytes: u64) -> u64 {
+        bytes.saturating_sub(self.written_before)
+    }
+}
+
+impl Pool {
+    /// The facts of a loss that JavaScript is told of.
+    pub(super) fn loss_facts(&self, id: ConnectionId, slot: u32, reason: CloseReason) -> String {
+        let Some(connection) = self.connections.get(id) else { return String::new() };
+        // A lane's first request is not told of as such, and has a fresh connection.
+        let retry = self.verdict_facts(slot, connection, Loss::Closed).map_or(FRESH, why_not);
+        let mut text = format!("reason\t{}\n", connection.who_closed(reason) as i32);
+        text.push_str(&connection.facts(Instant::now()));
+        let _ = write!(text, "\nretry\t{retry}");
+        text
+    }
+}
+
+impl Connection {
+    /// How long nothing has gone either way.
+    pub fn quiet(&self, now: Instant) -> Duration {
+        now - self.last_read.max(self.tally.progress)
+    }
+
+    /// Bytes of the present request that the peer's kernel has acknowledged,
+    /// where the system tells.
+    fn acknowledged(&self) -> Option<u64> {
+        Some(self.acknowledged_of(self.stream.tcp_info()?.acked))
+    }
+
+    fn acknowledged_of(&self, acked: u64) -> u64 {
+        // The SYN counts as a byte, and so does our FIN.
+        self.tally.of_exchange(acked.saturating_sub(1).min(self.tally.written))
+    }
+
+    /// The server's FIN acknowledges all that it had received before. If that
+    /// is nothing of the request, it had decided to close before the request came.
+    fn who_closed(&self, reason: CloseReason) -> CloseReason {
+        let crossed = reason == CloseReason::PeerFin && self.served > 0 && self.received == 0;
+        if crossed && self.acknowledged() == Some(0) { CloseReason::PeerClosedIdle } else { reason }
+    }
+
+    /// Rows of a name and a value; the names are those of `ConnectionFacts` in
+    /// index.d.ts, and times are in ms.
+    pub fn facts(&self, now: Instant) -> String {
+        let mut text = String::new();
+        let mut row = |name: &str, value: &dyn Display| {
+            let separator = if text.is_empty() { "" } else { "\n" };
+            // Writing to a string does not fail.
+            let _ = write!(text, "{separator}{name}\t{value}");
+        };
+        row("reused", &(self.served > 0));
+        row("age", &(now - self.opened).as_millis());
+        if let Some(idle) = self.tally.idle_before {
+            row("idle", &idle.as_millis());
+        }
+        row("served", &self.served);
+        row("bytesWritten", &self.tally.of_exchange(self.tally.written));
+        row("bytesRead", &self.received);
+        if let Some(info) = self.stream.tcp_info() {
+            row("bytesAcknowledged", &self.acknowledged_of(info.acked));
+            if let Some(round_trip) = info.round_trip {
+                row("roundTrip", &format_args!("{:.3}", round_trip.smoothed.as_secs_f64() * 1000.0));
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tally_counts_the_present_exchange() {
+        let mut tally = Tally::new(Instant::now());
+        tally.wrote(10);
+        assert_eq!(tally.of_exchange(tally.written), 10);
+        tally.begin(3, Duration::from_secs(1));
+        assert_eq!(tally.of_exchange(tally.written), 0);
+        // The rest of the request before, then this one.
+        tally.drained(3);
+        assert_eq!(tally.of_exchange(tally.written), 0);
+        tally.wrote(5);
+        assert_eq!(tally.of_exchange(tally.written), 5);
+    }
+}

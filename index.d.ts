@@ -14,6 +14,10 @@ declare module 'http' {
      */
     attempts?: number;
   }
+  interface RequestOptions {
+    /** What may be sent again of this request; wins over the agent's option. Only agents of offloop know it. */
+    retry?: 'idempotent' | false | HttpAgent.RetryOptions | undefined;
+  }
 }
 
 /**
@@ -157,6 +161,23 @@ declare namespace HttpAgent {
     connection?: ConnectionFacts;
   }
 
+  /** What may be sent again, in detail. The object is read once; change it by giving another. */
+  export interface RetryOptions {
+    /** Methods that may be repeated. Default: GET, HEAD, OPTIONS, TRACE, PUT, DELETE. */
+    methods?: readonly string[] | undefined;
+    /** Headers by which a request of any other method may be, too. Default: Idempotency-Key, X-Idempotency-Key. */
+    headers?: readonly string[] | undefined;
+    /** As the agent's option `maxReplayBytes`, in bytes. Default: that. */
+    maxReplayBytes?: number | undefined;
+    /**
+     * Also send again a request of any method of which the server has not got a byte: its end of the connection came
+     * first, nothing of the request was acknowledged, and a reset followed. Evidence of that is there on Linux
+     * only; elsewhere the option has no effect. It is not proof in one case: a server that half-closes, goes on
+     * reading, acts on a request, and resets before it has acknowledged it. Default: `false`.
+     */
+    unacknowledged?: boolean | undefined;
+  }
+
   /** What `http.Agent` does not have. */
   export interface PoolOptions<Time = Duration> {
     /**
@@ -178,10 +199,18 @@ declare namespace HttpAgent {
     /** @deprecated agentkeepalive's oldest name of `freeSocketTimeout`, which wins over it. In ms. */
     keepAliveTimeout?: Duration | undefined;
     /**
-     * The age at which a connection takes no further request. It never cuts one that is under way.
-     * 0: no limit. Default: no limit, in ms.
+     * The age at which a connection takes no further request, so that a changed answer of the DNS is followed.
+     * It never cuts one that is under way. Each connection has an age of its own, up to a tenth below this, so
+     * that those opened together are not all opened anew together. 0 or Infinity: no limit.
+     * Default: 600000 ms (10 minutes).
      */
     socketActiveTTL?: Time | undefined;
+    /**
+     * How long addresses that a `lookup` function gave serve other connects to the same name, which then do
+     * not wait for JavaScript: retries go out while it is blocked. Not where a listener, a `blockList` or the permission model
+     * has a say each time. 0: they are asked for each time. Default: 0, in ms.
+     */
+    dnsCacheTtl?: Time | undefined;
     /**
      * How long connecting may take: the system's lookup and all attempts at all addresses together. A
      * `lookup` function's time does not count. After it the request fails with `ETIMEDOUT`. 0: as long as the system takes.
@@ -200,12 +229,12 @@ declare namespace HttpAgent {
     maxReplayBytes?: number | undefined;
     /**
      * Whether a request is sent again, at most once and on a fresh connection, when a reused connection
-     * was closed before the first byte of the response. `'idempotent'`: those with a method that RFC 9110,
+     * was lost before the first byte of the response. `'idempotent'`: those with a method that RFC 9110,
      * section 9.2.2 calls idempotent, and those with an `Idempotency-Key` or `X-Idempotency-Key` header.
-     * `false`: none. A connection that is found dead before anything was sent is replaced either way.
-     * Default: `'idempotent'`.
+     * `false`: none. An object says it in detail. A connection that is found dead before anything was sent is
+     * replaced in any case. A request's own option `retry` wins over the agent's. Default: `'idempotent'`.
      */
-    retry?: 'idempotent' | false | undefined;
+    retry?: 'idempotent' | false | RetryOptions | undefined;
     /**
      * Which requests leave although JavaScript computes on after `end()`. Node gives a request its socket a
      * tick later, so `http.get(url); compute()` sends nothing before the computation has ended. `'safe'`:
@@ -216,6 +245,14 @@ declare namespace HttpAgent {
      * `createConnection` or `reuseSocket`, keep Node's way. Default: `'safe'`.
      */
     sendEarly?: 'safe' | 'all' | false | undefined;
+    /**
+     * How long bytes may stay unacknowledged, or keep-alive probes unanswered, before the peer counts as dead
+     * and its connection is reset; in ms. What may be repeated is then sent again (see `retry`), the rest fails
+     * with `ETIMEDOUT`. Where other connections to the same host work meanwhile it is noticed within a second.
+     * The kernel's part of it (TCP_USER_TIMEOUT, TCP_INFO) is there on Linux only; elsewhere only probes find dead peers,
+     * as in Node. A peer that acknowledges but does not read is not dead. 0: no limit. Default: 20000 ms.
+     */
+    deadPeerTimeout?: Time | undefined;
   }
 
   /** Node's own options of an agent, all of them with the units and defaults that hold here. */

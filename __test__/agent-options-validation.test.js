@@ -72,7 +72,9 @@ test('the options that were given are left as they are', () => {
 const DURATIONS = [
   'freeSocketTimeout',
   'maxFreeSocketTimeout',
+  'deadPeerTimeout',
   'socketActiveTTL',
+  'dnsCacheTtl',
   'connectTimeout',
   'timeout',
 ];
@@ -149,15 +151,50 @@ test('sendEarly is safe, all or false', () => {
     });
 });
 
-test('retry is idempotent or false', () => {
-  for (const retry of ['idempotent', false, undefined, null])
-    assert.doesNotThrow(() => new HttpAgent({ retry }));
-  for (const retry of ['always', true, 0, '']) {
-    assert.throws(() => new HttpAgent({ retry }), {
+test('retry is idempotent, false or an object', () => {
+  const given = (retry) => () => new HttpAgent({ retry });
+  for (const retry of [
+    'idempotent',
+    false,
+    undefined,
+    null,
+    {},
+    { methods: [], headers: [] },
+    { methods: ['get', 'M-SEARCH'], headers: ['x.y|z'], maxReplayBytes: 0, unacknowledged: true },
+    Object.freeze({ unacknowledged: false, unknown: 1 }),
+  ]) {
+    assert.doesNotThrow(given(retry));
+  }
+  for (const retry of ['always', true, 0, '', [], () => {}]) {
+    assert.throws(given(retry), {
       code: 'ERR_INVALID_ARG_VALUE',
-      message: /'options\.retry'.*'idempotent' or false/,
+      message: /'options\.retry'.*'idempotent', false/,
     });
   }
+  for (const [retry, code, name] of [
+    [{ methods: 'GET' }, 'ERR_INVALID_ARG_TYPE', 'options.retry.methods'],
+    [{ methods: [1] }, 'ERR_INVALID_ARG_TYPE', 'options.retry.methods[0]'],
+    [{ methods: ['GET', 'A B'] }, 'ERR_INVALID_ARG_VALUE', 'options.retry.methods[1]'],
+    [{ headers: null }, 'ERR_INVALID_ARG_TYPE', 'options.retry.headers'],
+    [{ headers: [''] }, 'ERR_INVALID_ARG_VALUE', 'options.retry.headers[0]'],
+    [{ headers: ['a:'] }, 'ERR_INVALID_ARG_VALUE', 'options.retry.headers[0]'],
+    [{ maxReplayBytes: '1' }, 'ERR_INVALID_ARG_TYPE', 'options.retry.maxReplayBytes'],
+    [{ maxReplayBytes: -1 }, 'ERR_OUT_OF_RANGE', 'options.retry.maxReplayBytes'],
+    [{ maxReplayBytes: 1.5 }, 'ERR_OUT_OF_RANGE', 'options.retry.maxReplayBytes'],
+    [{ maxReplayBytes: 2 ** 32 }, 'ERR_OUT_OF_RANGE', 'options.retry.maxReplayBytes'],
+    [{ unacknowledged: 1 }, 'ERR_INVALID_ARG_TYPE', 'options.retry.unacknowledged'],
+  ]) {
+    assert.throws(given(retry), (error) => error.code === code && error.message.includes(name), name);
+  }
+});
+
+test('a request’s own retry is checked when it is made', (t) => {
+  const agent = new HttpAgent();
+  t.after(() => agent.destroy());
+  for (const retry of ['always', { methods: 1 }]) {
+    assert.throws(() => http.request({ agent, port: 1, retry }), { code: /^ERR_INVALID_ARG_/ });
+  }
+  assert.deepStrictEqual(agent.sockets, Object.create(null));
 });
 
 test('agentKeepAliveTimeoutBuffer is a number that is not negative', () => {
@@ -175,7 +212,10 @@ test('the defaults', () => {
     assert.strictEqual(agent.options.freeSocketTimeout, 4000);
     assert.strictEqual(agent.options.maxReadAheadBytes, 256 * 1024);
     assert.strictEqual(agent.options.maxReplayBytes, 64 * 1024);
-    for (const name of ['timeout', 'connectTimeout', 'socketActiveTTL', 'retry']) {
+    assert.strictEqual(agent.options.maxFreeSocketTimeout, 60_000);
+    assert.strictEqual(agent.options.deadPeerTimeout, 20_000);
+    assert.strictEqual(agent.options.socketActiveTTL, 600_000);
+    for (const name of ['timeout', 'connectTimeout', 'dnsCacheTtl', 'retry']) {
       assert.strictEqual(agent.options[name], undefined, name);
     }
   }

@@ -99,7 +99,7 @@ test(
       [0, 5000, 5000],
       [0, 0, 0],
     ]) {
-      const agent = new HttpsAgent({ ca: cert, timeout, freeSocketTimeout });
+      const agent = new HttpsAgent({ ca: cert, timeout, freeSocketTimeout, socketActiveTTL: 0 });
       t.after(() => agent.destroy());
       const { socket } = await exchangeAndIdle({ ...server.at, agent }, undefined, https.request);
       assert.strictEqual(socket.timeout, expected);

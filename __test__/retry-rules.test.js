@@ -167,6 +167,51 @@ test('retry: false turns off the repetition', { timeout }, async (t) => {
   }
 });
 
+test('methods and headers of the option are what may be repeated', { timeout }, async (t) => {
+  const retry = { methods: ['report', 'get'], headers: ['X-Once', 'a|b'] };
+  for (const [options, again] of [
+    [{ method: 'GET' }, true],
+    [{ method: 'REPORT' }, true],
+    [{ method: 'PUT', body: 'body' }, false],
+    [{ method: 'POST', body: 'body', headers: { 'x-once': '1' } }, true],
+    [{ method: 'POST', body: 'body', headers: { 'a|b': '1' } }, true],
+    [{ method: 'POST', body: 'body', headers: { a: '1' } }, false],
+    [{ method: 'POST', body: 'body', headers: { 'Idempotency-Key': '1' } }, false],
+  ]) {
+    const { attempts, came } = await onReused(t, { ...options, act: 'close,ok' }, { retry });
+    assert.deepEqual([attempts, came], again ? [2, 2] : [1, 1], JSON.stringify(options));
+  }
+});
+
+test('a request’s own retry wins over the agent’s', { timeout }, async (t) => {
+  for (const [agentOption, own, again] of [
+    ['idempotent', false, false],
+    [false, 'idempotent', true],
+    [false, { methods: ['GET'] }, true],
+    [{ methods: [] }, undefined, false],
+    [false, null, false],
+  ]) {
+    const { attempts, came } = await onReused(t, { act: 'close,ok', retry: own }, { retry: agentOption });
+    assert.deepEqual([attempts, came], again ? [2, 2] : [1, 1], `${agentOption} ${own}`);
+  }
+});
+
+test('maxReplayBytes of retry wins over the agent’s, in both directions', { timeout }, async (t) => {
+  const body = crypto.randomBytes(10_000);
+  for (const [agentBytes, ownBytes, again] of [
+    [100, 20_000, true],
+    [20_000, 100, false],
+  ]) {
+    const retry = { maxReplayBytes: ownBytes };
+    const { attempts } = await onReused(
+      t,
+      { method: 'PUT', body, act: 'close,ok', retry },
+      { maxReplayBytes: agentBytes },
+    );
+    assert.equal(attempts, again ? 2 : 1);
+  }
+});
+
 test(
   'a body within maxReplayBytes is sent again byte for byte, a larger one is not',
   { timeout },

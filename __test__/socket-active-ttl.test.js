@@ -18,7 +18,8 @@ test('an idle connection is closed at its maximum age', { timeout: 20_000 }, asy
   const { socket } = await exchangeAndIdle({ ...server.at, agent });
   await closed(socket);
   const age = Date.now() - started;
-  assert.ok(age >= 145, `closed after ${age} ms`);
+  // Each connection has an age of its own, up to a tenth below.
+  assert.ok(age >= 130, `closed after ${age} ms`);
   assert.deepStrictEqual(books(agent), EMPTY);
   const next = await exchange({ ...server.at, agent });
   assert.strictEqual(next.request.reusedSocket, false);

@@ -17,9 +17,12 @@ const { hintOf, idleLimit, nativeHint, nodeMargin } = require('./idle-limit');
 const Lane = require('./lane');
 const nodeSocket = require('./node-socket');
 const { agentOptions } = require('./options');
+const { setPolicy } = require('./retry-policy');
 const { reuseIdleLane } = require('./reuse');
 
 const kId = Symbol('id');
+/** Busy lanes that are no longer in the books. */
+const kPlaceless = Symbol('placeless');
 const kIdleLaneGone = Symbol('idleLaneGone');
 /** The lane that addRequest has given to its request. */
 const kGiven = Symbol('given');
@@ -49,6 +52,7 @@ function defineAgent(Base, name) {
       this[kGiven] = undefined;
       this[kEnding] = false;
       this[kChosen] = undefined;
+      this[kPlaceless] = new Set();
       return undefined;
     },
   }[name];
@@ -73,6 +77,7 @@ function pooling(Base) {
       if (options?.agent === false && request.agent === this) serveOnce(this, request);
       if (this[kIdleLaneGone]) forgetDestroyed(this);
       request.attempts = 1;
+      setPolicy(request, options?.retry ?? this.options.retry);
       this[kGiven] = undefined;
       this[kChosen] = null;
       if (options === null || typeof options !== 'object' || !reuseIdleLane(this, request, options))
@@ -141,10 +146,24 @@ function pooling(Base) {
       Base.prototype.removeSocket.call(this, socket, options);
     },
 
+    /**
+     * The connection under a busy lane is dead, and its request can go nowhere else. It may wait for the peer,
+     * but not in a place that another request could use: it leaves the books as an upgraded socket does.
+     */
+    _giveAway(lane) {
+      const request = lane._httpMessage;
+      // From here on nobody would take it back.
+      if (request !== null) request.shouldKeepAlive = false;
+      this[kPlaceless].add(lane);
+      lane.once('close', () => this[kPlaceless].delete(lane));
+      lane.emit('agentRemove');
+    },
+
     destroy() {
       this[kEnding] = true;
       nodeSocket.ending(this);
       try {
+        for (const lane of this[kPlaceless]) lane.destroy();
         Base.prototype.destroy.call(this);
       } finally {
         this[kEnding] = false;

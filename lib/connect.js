@@ -122,6 +122,8 @@ function isReplaced(lookup) {
 }
 
 class Plan {
+  #dnsCacheTtl;
+
   /** `defaults`: the agent's options, for what net.connect() does not know. */
   constructor(agentId, options, defaults) {
     const isPath = options.path != null && options.path !== '';
@@ -150,6 +152,7 @@ class Plan {
     this.onConnect = null;
 
     const delay = options.autoSelectFamilyAttemptTimeout ?? net.getDefaultAutoSelectFamilyAttemptTimeout();
+    this.#dnsCacheTtl = toLimit(options.dnsCacheTtl ?? defaults.dnsCacheTtl, 'dnsCacheTtl');
     this.native = {
       agent: agentId,
       path: isPath ? options.path : undefined,
@@ -165,6 +168,7 @@ class Plan {
       noDelay: this.noDelay,
       keepAlive: this.keepAlive,
       connectTimeout: toLimit(options.connectTimeout ?? defaults.connectTimeout, 'connectTimeout'),
+      deadPeer: toLimit(options.deadPeerTimeout ?? defaults.deadPeerTimeout, 'deadPeerTimeout'),
       ttl: toLimit(options.socketActiveTTL ?? defaults.socketActiveTTL, 'socketActiveTTL'),
       readAhead: options.maxReadAheadBytes ?? defaults.maxReadAheadBytes,
       maxReplay: options.maxReplayBytes ?? defaults.maxReplayBytes,
@@ -210,7 +214,14 @@ class Plan {
         connect: this.guards.includes('connect'),
       },
       addresses,
+      this.#isAskedOnce() ? this.#dnsCacheTtl : undefined,
     );
+  }
+
+  /** Whether what a lookup function said may serve other connects: nobody else wants to be asked each time. */
+  #isAskedOnce() {
+    const permission = GUARDS_NETWORK && process.permission !== undefined;
+    return this.lookup !== undefined && !this.blockList && !permission && this.guards.length === 0;
   }
 
   /** The number of what has a say. Listeners and combinations belong to one lane alone. */

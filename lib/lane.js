@@ -11,7 +11,7 @@ const crossing = require('./crossing');
 const errors = require('./errors');
 const { explain, explainLater, parse, reasonIn } = require('./facts');
 const { op, opFlag, event, eventFlag, rebound, closeReason } = require('./records');
-const { isReplayable } = require('./replayable');
+const { policyOf } = require('./retry-policy');
 const SocketShape = require('./socket-shape');
 const WriteWindow = require('./write-window');
 
@@ -88,8 +88,11 @@ class Lane extends SocketShape {
 
   // ---- What the agent and connect.js do with a lane.
 
-  /** Hands the plan to Rust. `guards`: where a listener has a say; `addresses`: if JavaScript resolved. */
-  _open(guards, addresses) {
+  /**
+   * Hands the plan to Rust. `guards`: where a listener has a say; `addresses`: if JavaScript resolved;
+   * `dnsCacheTtl`: how long these serve other connects, in ms.
+   */
+  _open(guards, addresses, dnsCacheTtl) {
     if (this.destroyed) return;
     this.#opened = true;
     if (addresses?.length > 1) this.autoSelectFamilyAttemptedAddresses = [];
@@ -101,6 +104,7 @@ class Lane extends SocketShape {
       guardAttempt: guards.attempt,
       guardConnect: guards.connect,
       addresses,
+      dnsCacheTtl,
     });
     // The request may have been given up before there was anything to park.
     if (this.#parked) this.#park();
@@ -118,7 +122,7 @@ class Lane extends SocketShape {
     crossing.sendEarly(() => {
       if (this.#early !== request && this.#message !== request) {
         this.#early = request;
-        this.#lease();
+        this.#lease(request);
       }
       const chunks = this.#earlyChunks;
       while (chunks.length < output.length) {
@@ -178,13 +182,13 @@ class Lane extends SocketShape {
   #begin(message) {
     // The answer to a request that is gone is nobody's.
     if (this.#early !== message && this._isOwed) this.destroy();
-    else if (this.#early !== message) this.#lease();
+    else if (this.#early !== message) this.#lease(message);
     this.#early = null;
     this.#intended = null;
     this.#capture();
   }
 
-  #lease() {
+  #lease(request) {
     this.#firstWrite = true;
     if (this.destroyed) return;
     if (!this.#began) {
@@ -196,7 +200,8 @@ class Lane extends SocketShape {
     // While the first connection is made nothing of a request before can be late, and what is reported of
     // the connect must not seem to be: it is this request's too.
     if (!this.connecting) this.#epoch = crossing.nextEpoch(this.#slot);
-    crossing.row(op.LEASE | (opFlag.HTTP << 8), this.#slot, this.#epoch, this.#received, 0);
+    const { maxReplayBytes = this.#plan.native.maxReplay } = policyOf(request);
+    crossing.row(op.LEASE | (opFlag.HTTP << 8), this.#slot, this.#epoch, this.#received, maxReplayBytes);
     this.#received = 0;
     this.#unconsumed = 0;
     this.#output.reset();
@@ -303,6 +308,9 @@ class Lane extends SocketShape {
         break;
       case event.CONNECT_FAILED:
         this.#onConnectFailed(flags, argument, text);
+        break;
+      case event.DEAD:
+        this.#agent._giveAway(this);
         break;
       case event.RESOLVE:
         this.#plan.resolveAgain(this, (addresses, refusal) => {
@@ -502,10 +510,17 @@ class Lane extends SocketShape {
     if (this.#firstWrite) {
       this.#firstWrite = false;
       const request = this.#early ?? this.#message;
-      if (request !== null && isReplayable(this.#agent.options, request)) flags |= opFlag.REPLAYABLE;
+      if (request !== null) flags |= this.#leave(request);
     }
     this._unrefTimer();
     return crossing.write(this.#slot, this.#epoch, flags, chunk, encoding, report);
+  }
+
+  /** Which retries are allowed for a request, as flags. */
+  #leave(request) {
+    const policy = policyOf(request);
+    const replayable = policy.allows(request) ? opFlag.REPLAYABLE : 0;
+    return policy.unacknowledged ? replayable | opFlag.UNACKNOWLEDGED : replayable;
   }
 
   _final(callback) {

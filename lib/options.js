@@ -5,11 +5,16 @@
 
 const errors = require('./errors');
 const { toDuration } = require('./durations');
+const { toPolicy } = require('./retry-policy');
 
 /** ms. Below the 5 s after which Node's own server closes an idle connection. */
 const FREE_SOCKET_TIMEOUT = 4000;
 /** ms. Well below the idle limits of what may stand between: balancers and firewalls begin at a minute. */
 const MAX_FREE_SOCKET_TIMEOUT = 60_000;
+/** ms. After it a changed DNS answer has been followed. */
+const SOCKET_ACTIVE_TTL = 600_000;
+/** ms. Longer than a network takes to find another way, or a machine to move to another host. */
+const DEAD_PEER_TIMEOUT = 20_000;
 /** Bytes of a response that are read before JavaScript has taken them. */
 const MAX_READ_AHEAD = 256 * 1024;
 /** Bytes of a request that are kept to send it again. */
@@ -30,41 +35,34 @@ function agentOptions(given) {
   // A limit that the program has chosen is not raised by a server, unless the program says so.
   options.maxFreeSocketTimeout ??= options.freeSocketTimeout ?? MAX_FREE_SOCKET_TIMEOUT;
   options.freeSocketTimeout ??= FREE_SOCKET_TIMEOUT;
+  // null is agentkeepalive's word for none.
+  if (options.socketActiveTTL === undefined) options.socketActiveTTL = SOCKET_ACTIVE_TTL;
+  options.deadPeerTimeout ??= DEAD_PEER_TIMEOUT;
   options.maxReadAheadBytes ??= MAX_READ_AHEAD;
   options.maxReplayBytes ??= MAX_REPLAY;
 
-  for (const name of ['freeSocketTimeout', 'maxFreeSocketTimeout']) {
+  for (const name of ['freeSocketTimeout', 'maxFreeSocketTimeout', 'deadPeerTimeout']) {
     options[name] = toDuration(options[name], `options.${name}`);
   }
-  for (const name of ['socketActiveTTL', 'connectTimeout']) {
+  for (const name of ['socketActiveTTL', 'connectTimeout', 'dnsCacheTtl']) {
     if (options[name] != null) options[name] = toDuration(options[name], `options.${name}`);
   }
   if (options.timeout != null) options.timeout = toDuration(options.timeout, 'options.timeout');
   if (options.agentKeepAliveTimeoutBuffer != null) {
-    checkNumber(options.agentKeepAliveTimeoutBuffer, 'options.agentKeepAliveTimeoutBuffer', 0, Infinity);
-  }
-  checkInteger(options.maxReadAheadBytes, 'options.maxReadAheadBytes', 1, MAX_WINDOW);
-  checkInteger(options.maxReplayBytes, 'options.maxReplayBytes', 0, MAX_UINT);
-  if (options.retry != null && options.retry !== false && options.retry !== 'idempotent') {
-    throw errors.invalidArgValue('options.retry', options.retry, "must be 'idempotent' or false");
+    errors.checkNumber(
+      options.agentKeepAliveTimeoutBuffer,
+      'options.agentKeepAliveTimeoutBuffer',
+      0,
+      Infinity,
+    );
   }
   if (options.sendEarly != null && ![false, 'safe', 'all'].includes(options.sendEarly)) {
     throw errors.invalidArgValue('options.sendEarly', options.sendEarly, "must be 'safe', 'all' or false");
   }
+  errors.checkInteger(options.maxReadAheadBytes, 'options.maxReadAheadBytes', 1, MAX_WINDOW);
+  errors.checkInteger(options.maxReplayBytes, 'options.maxReplayBytes', 0, MAX_UINT);
+  toPolicy(options.retry, 'options.retry');
   return options;
-}
-
-function checkNumber(value, name, min, max) {
-  if (typeof value !== 'number') throw errors.invalidArgType(name, 'of type number', value);
-  if (!(value >= min && value <= max)) {
-    throw errors.outOfRange(name, max === Infinity ? `>= ${min}` : `>= ${min} && <= ${max}`, value);
-  }
-}
-
-function checkInteger(value, name, min, max) {
-  if (typeof value === 'number' && !Number.isInteger(value))
-    throw errors.outOfRange(name, 'an integer', value);
-  checkNumber(value, name, min, max);
 }
 
 module.exports = { agentOptions };

@@ -27,6 +27,8 @@ const opFlag = {
   REPLAYABLE: 2,
   /** WRITE: a CLOSE in the same tick takes it back. */
   EARLY: 4,
+  /** WRITE: the request may be sent twice if the server has not got a byte of it. */
+  UNACKNOWLEDGED: 8,
   /** LEASE: for a ClientRequest. */
   HTTP: 1,
   /** CLOSE: with RST. */
@@ -49,6 +51,7 @@ const event = {
   ATTEMPT_TIMEOUT: 12,
   CONNECT_FAILED: 13,
   RESOLVE: 14,
+  DEAD: 15,
 };
 
 const eventFlag = {

@@ -4,7 +4,7 @@
 // and looks, while it is blocked, at what the server and the kernel have seen. Over TCP, or over TLS for a
 // test file that is loaded by overTls().
 
-const { fork } = require('node:child_process');
+const { spawn } = require('node:child_process');
 const { once } = require('node:events');
 const fs = require('node:fs');
 const http = require('node:http');
@@ -25,8 +25,11 @@ class RawServer {
   #seen = [];
   #offset = 0;
 
-  /** `tls`: the options of helpers/secure-end.js, for a server that speaks TLS. */
-  static async start(tls) {
+  /**
+   * `tls`: the options of helpers/secure-end.js, for a server that speaks TLS; `prefix`: the command that
+   * runs it elsewhere; `host`: the address that it listens on.
+   */
+  static async start(tls, { prefix = [], host = '127.0.0.1' } = {}) {
     const server = new RawServer();
     server.isSecure = tls !== undefined;
     server.#folder = fs.mkdtempSync(path.join(os.tmpdir(), 'raw-server-'));
@@ -34,15 +37,9 @@ class RawServer {
     fs.writeFileSync(server.#file, '');
     const env = { ...process.env };
     delete env.NODE_TEST_CONTEXT;
-    server.#child = fork(
-      path.join(__dirname, 'raw-server.js'),
-      [server.#file, ...(tls ? [JSON.stringify(tls)] : [])],
-      {
-        env,
-        execArgv: [],
-        stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-      },
-    );
+    const [command, ...args] = [...prefix, process.execPath, path.join(__dirname, 'raw-server.js')];
+    args.push(server.#file, host, ...(tls ? [JSON.stringify(tls)] : []));
+    server.#child = spawn(command, args, { env, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
     const [{ port }] = await once(server.#child, 'message');
     server.port = port;
     // The channel must not keep a test alive that forgot nothing else.
@@ -219,15 +216,19 @@ const STATES = {
   '08': 'CLOSE_WAIT',
 };
 
-/** The states of the client's sockets that lead to a port, from the kernel's table (Linux). */
-function socketStates(port) {
+/** The rows of the kernel's table for the client's sockets that lead to a port (Linux). */
+function socketRows(port) {
   const remote = port.toString(16).toUpperCase().padStart(4, '0');
   return fs
     .readFileSync(`/proc/${process.pid}/net/tcp`, 'utf8')
     .split('\n')
     .map((line) => line.trim().split(/\s+/))
-    .filter(([, , address]) => address?.endsWith(`:${remote}`))
-    .map(([, , , state]) => STATES[state] ?? state);
+    .filter(([, , address]) => address?.endsWith(`:${remote}`));
+}
+
+/** The states of the client's sockets that lead to a port (Linux). */
+function socketStates(port) {
+  return socketRows(port).map(([, , , state]) => STATES[state] ?? state);
 }
 
 /** Sockets that this process has open (Linux). */
@@ -249,6 +250,7 @@ module.exports = {
   openSockets,
   overTls,
   send,
+  socketRows,
   socketStates,
   startServer,
   transport,

@@ -22,7 +22,7 @@ const arrivals = new Map();
 const connections = new Set();
 let lastNumber = 0;
 let greeting = '';
-const secure = process.argv[3] && secureEnds(JSON.parse(process.argv[3]), note);
+const secure = process.argv[4] && secureEnds(JSON.parse(process.argv[4]), note);
 
 function note(type, details) {
   // Monotonic, and the same clock in all processes.
@@ -272,6 +272,11 @@ function end(connection, action) {
       // FIN, but what still comes is read.
       socket.end(() => closed(connection));
       break;
+    case 'half-reset':
+      // As 'half', and what was read meanwhile is not answered.
+      socket.end();
+      setTimeout(() => end(connection, 'reset'), 5);
+      break;
     case 'timeout':
       socket.end('HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n', () =>
         closed(connection),
@@ -304,4 +309,4 @@ process.on('message', (message) => {
   process.send({ done: message.number });
 });
 process.on('disconnect', () => process.exit());
-server.listen(0, '127.0.0.1', () => process.send({ port: server.address().port }));
+server.listen(0, process.argv[3], () => process.send({ port: server.address().port }));

@@ -54,6 +54,10 @@ const options: HttpAgentOptions = {
   timeout: '1m',
 };
 const agent = new HttpAgent(options);
+const retry = { methods: ['GET'], headers: ['X-Once'], maxReplayBytes: 1024, unacknowledged: true } as const;
+new HttpAgent({ retry, deadPeerTimeout: '20s', maxFreeSocketTimeout: 60_000 });
+http.request({ agent, retry: { ...retry, methods: undefined } });
+http.request({ agent, retry: false });
 const secureOptions: HttpsAgentOptions = { ...options, retry: false, minVersion: 'TLSv1.3' };
 HttpsAgent(secureOptions);
 new HttpAgent(null);
@@ -101,6 +105,8 @@ new HttpAgent({ scheduling: 'random' });
 new HttpAgent({ retry: 'always' });
 // @ts-expect-error 'early' is none of the ways to send
 new HttpAgent({ sendEarly: 'early' });
+// @ts-expect-error evidence is wanted or not
+new HttpAgent({ retry: { unacknowledged: 'yes' } });
 // @ts-expect-error sizes are numbers of bytes
 new HttpAgent({ maxReadAheadBytes: '256k' });
 // @ts-expect-error a duration is a number or a string

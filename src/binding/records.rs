@@ -18,7 +18,8 @@ pub const EVENT_WIDTH: usize = 5;
 pub mod op {
     /// A cold request that came by its own call; `arg` is its index.
     pub const COLD: i32 = 0;
-    /// A request begins on the lane; `arg` is what JavaScript has read so far.
+    /// A request begins on the lane; `arg` is what JavaScript has read so far, `len` how much of the request
+    /// is kept at most.
     pub const LEASE: i32 = 1;
     /// Bytes to send; `arg` asks for [`super::event::WRITTEN`] when not 0.
     pub const WRITE: i32 = 2;
@@ -45,10 +46,12 @@ pub mod op {
 pub mod op_flag {
     /// WRITE: the bytes are the next blob, not in the byte buffer.
     pub const BLOB: i32 = 1;
-    /// WRITE: the request may be sent again by rule R4.
+    /// WRITE: the request may be sent again by rules R4 and R6.
     pub const REPLAYABLE: i32 = 2;
     /// A CLOSE in the same tick takes the bytes back.
     pub const EARLY: i32 = 4;
+    /// WRITE: the request may be sent again by rule R5.
+    pub const UNACKNOWLEDGED: i32 = 8;
     /// LEASE: the lane belongs to a `ClientRequest`, so a connection that dies
     /// before the first byte can be exchanged for another one.
     pub const HTTP: i32 = 1;
@@ -87,6 +90,8 @@ pub mod event {
     pub const CONNECT_FAILED: i32 = 13;
     /// JavaScript has to resolve the name for another connection of this lane.
     pub const RESOLVE: i32 = 14;
+    /// The connection is dead, and its request can go nowhere else: its place may be given away.
+    pub const DEAD: i32 = 15;
 }
 
 /// Flags of events.
@@ -112,8 +117,8 @@ pub mod rebound {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Op<'a> {
     Cold { index: usize },
-    Lease { http: bool, received: u32 },
-    Write { bytes: Payload<'a>, replayable: bool, early: bool, notify: u32 },
+    Lease { http: bool, received: u32, max_replay: u32 },
+    Write { bytes: Payload<'a>, leave: Leave, early: bool, notify: u32 },
     Shutdown,
     Park { limit_ms: Option<u32>, received: u32 },
     Close { reset: bool, reason: CloseReason },
@@ -122,6 +127,15 @@ pub enum Op<'a> {
     NoDelay(bool),
     KeepAlive(Option<u32>),
     Hint { timeout_ms: Option<u32>, max: Option<u32> },
+}
+
+/// When the caller allows a request to be sent twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leave {
+    /// Rules R4 and R6.
+    pub replayable: bool,
+    /// Rule R5.
+    pub unacknowledged: bool,
 }
 
 /// Where the bytes of a write are.
@@ -201,7 +215,11 @@ impl<C> Submission<C> {
             let (arg, len) = (row[3], row[4]);
             let request = match code {
                 op::COLD => Op::Cold { index: arg as usize },
-                op::LEASE => Op::Lease { http: flags & op_flag::HTTP != 0, received: arg.cast_unsigned() },
+                op::LEASE => Op::Lease {
+                    http: flags & op_flag::HTTP != 0,
+                    received: arg.cast_unsigned(),
+                    max_replay: len.cast_unsigned(),
+                },
                 op::WRITE => {
                     let bytes = if flags & op_flag::BLOB != 0 {
                         Payload::Blob(blobs.next().ok_or(Malformed)?)
@@ -213,7 +231,10 @@ impl<C> Submission<C> {
                     };
                     Op::Write {
                         bytes,
-                        replayable: flags & op_flag::REPLAYABLE != 0,
+                        leave: Leave {
+                            replayable: flags & op_flag::REPLAYABLE != 0,
+                            unacknowledged: flags & op_flag::UNACKNOWLEDGED != 0,
+                        },
                         early: flags & op_flag::EARLY != 0,
                         notify: arg.cast_unsigned(),
                     }
@@ -317,7 +338,13 @@ mod tests {
         let mut submission = Submission::new();
         submission.rows.extend([op::CLOSE | op_flag::RESET << 8, 3, 7, 7, 0]);
         submission.push_cold(3, 8, "open");
-        submission.rows.extend([op::WRITE | op_flag::REPLAYABLE << 8, 3, 8, 5, 2]);
+        submission.rows.extend([
+            op::WRITE | (op_flag::REPLAYABLE | op_flag::UNACKNOWLEDGED) << 8,
+            3,
+            8,
+            5,
+            2,
+        ]);
         submission.rows.extend([op::WRITE, 3, 8, 0, 3]);
         submission.rows.extend([op::WRITE | op_flag::BLOB << 8, 3, 8, 0, 4]);
         submission.rows.extend([op::PARK, 3, 8, -1, 9]);
@@ -328,9 +355,9 @@ mod tests {
             [
                 "3/7 Close { reset: true, reason: Aborted }",
                 "3/8 cold open",
-                "3/8 Write { bytes: Inline([97, 98]), replayable: true, early: false, notify: 5 }",
-                "3/8 Write { bytes: Inline([99, 100, 101]), replayable: false, early: false, notify: 0 }",
-                "3/8 Write { bytes: Blob([98, 108, 111, 98]), replayable: false, early: false, notify: 0 }",
+                "3/8 Write { bytes: Inline([97, 98]), leave: Leave { replayable: true, unacknowledged: true }, early: false, notify: 5 }",
+                "3/8 Write { bytes: Inline([99, 100, 101]), leave: Leave { replayable: false, unacknowledged: false }, early: false, notify: 0 }",
+                "3/8 Write { bytes: Blob([98, 108, 111, 98]), leave: Leave { replayable: false, unacknowledged: false }, early: false, notify: 0 }",
                 "3/8 Park { limit_ms: None, received: 9 }",
             ]
         );
@@ -355,11 +382,11 @@ mod tests {
     #[test]
     fn counters_keep_all_their_bits() {
         let mut submission = Submission::<()>::new();
-        submission.rows.extend([op::LEASE | op_flag::HTTP << 8, -1, -2, u32::MAX.cast_signed(), 0]);
+        submission.rows.extend([op::LEASE | op_flag::HTTP << 8, -1, -2, u32::MAX.cast_signed(), -1]);
         submission
             .drain(|slot, epoch, request, _| {
                 assert_eq!((slot, epoch), (u32::MAX, u32::MAX - 1));
-                assert_eq!(request, Op::Lease { http: true, received: u32::MAX });
+                assert_eq!(request, Op::Lease { http: true, received: u32::MAX, max_replay: u32::MAX });
             })
             .unwrap();
     }

@@ -17,7 +17,9 @@ pub struct Destination {
     /// this destination; 0 for none.
     pub resolver: u32,
     pub connect_timeout: Option<Duration>,
-    /// The age at which a connection is no longer used.
+    /// How long bytes may stay unacknowledged before the connection is given up.
+    pub dead_peer: Option<Duration>,
+    /// The age at which a connection is no longer used, at most.
     pub ttl: Option<Duration>,
 }
 
@@ -77,6 +79,7 @@ impl Destination {
             target: Target::Tcp(TcpTarget::for_test("127.0.0.1", 80)),
             resolver: 0,
             connect_timeout: None,
+            dead_peer: None,
             ttl: None,
         }
     }

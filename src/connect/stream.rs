@@ -87,6 +87,18 @@ impl Stream {
         }
     }
 
+    /// Lets the kernel end the connection when bytes stay unacknowledged for so long (TCP_USER_TIMEOUT,
+    /// Linux). Keep-alive probes that are not answered for so long end it too.
+    pub fn set_user_timeout(&self, limit: Option<Duration>) {
+        #[cfg(target_os = "linux")]
+        if let Self::Tcp(_) = self {
+            // It fails on a socket that is closed only.
+            let _ = self.socket().set_tcp_user_timeout(limit);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = limit;
+    }
+
     /// Local and peer address; none for a Unix socket.
     pub fn addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
         match self {

@@ -16,8 +16,20 @@ pub struct RoundTrip {
 /// A look at one connection.
 #[derive(Clone, Copy, Debug)]
 pub struct TcpInfo {
+    /// The connection is closed, by a reset of the peer or by giving up on it.
+    pub closed: bool,
     /// Bytes of ours that the peer has acknowledged since the beginning, SYN and FIN included.
     pub acked: u64,
+    /// Something that was sent, or that waits for being sent, is not acknowledged.
+    pub outstanding: bool,
+    /// The peer takes nothing more at present: bytes wait, and none is on its way.
+    pub window_closed: bool,
+    /// How often it has been asked since its last answer whether it takes something now.
+    pub probes: u8,
+    /// Since the last segment of the peer that acknowledged anything, if only what it had before.
+    pub last_ack: Duration,
+    /// Segments that were sent again, since the beginning.
+    pub retransmitted: u32,
     /// None before anything was measured.
     pub round_trip: Option<RoundTrip>,
 }
@@ -26,6 +38,9 @@ pub struct TcpInfo {
 pub fn tcp_info(socket: &SockRef<'_>) -> Option<TcpInfo> {
     use std::mem::{MaybeUninit, size_of};
     use std::os::fd::AsRawFd;
+
+    /// TCP_CLOSE of the kernel's `net/tcp_states.h`.
+    const CLOSE: u8 = 7;
 
     let mut info = MaybeUninit::<RawInfo>::zeroed();
     let mut length = size_of::<RawInfo>() as libc::socklen_t;
@@ -42,7 +57,13 @@ pub fn tcp_info(socket: &SockRef<'_>) -> Option<TcpInfo> {
     }
     let micros = |micros: u32| Duration::from_micros(micros.into());
     Some(TcpInfo {
+        closed: info.state == CLOSE,
         acked: info.bytes_acked,
+        outstanding: info.unacked > 0 || info.notsent_bytes > 0,
+        probes: info.probes,
+        window_closed: info.unacked == 0 && info.notsent_bytes > 0,
+        last_ack: Duration::from_millis(info.last_ack_recv.into()),
+        retransmitted: info.total_retrans,
         round_trip: (info.rtt > 0)
             .then(|| RoundTrip { smoothed: micros(info.rtt), variance: micros(info.rttvar) }),
     })
@@ -58,13 +79,25 @@ pub fn tcp_info(_socket: &SockRef<'_>) -> Option<TcpInfo> {
 #[cfg(target_os = "linux")]
 #[repr(C)]
 struct RawInfo {
-    _state_to_app_limited: [u8; 8],
-    _rto_to_rcv_ssthresh: [u32; 15],
+    state: u8,
+    _ca_state_and_retransmits: [u8; 2],
+    probes: u8,
+    _backoff_to_app_limited: [u8; 4],
+    _rto_to_rcv_mss: [u32; 4],
+    unacked: u32,
+    _sacked_to_last_data_recv: [u32; 7],
+    last_ack_recv: u32,
+    _pmtu_and_rcv_ssthresh: [u32; 2],
     rtt: u32,
     rttvar: u32,
-    _snd_ssthresh_to_total_retrans: [u32; 7],
+    _snd_ssthresh_to_rcv_space: [u32; 6],
+    total_retrans: u32,
     _pacing_rate_and_max: [u64; 2],
     bytes_acked: u64,
+    _bytes_received: u64,
+    _segs_out_and_in: [u32; 2],
+    notsent_bytes: u32,
+    _min_rtt: u32,
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -77,24 +110,39 @@ mod tests {
     #[test]
     fn the_layout_is_the_kernels() {
         use std::mem::offset_of;
+        assert_eq!(offset_of!(RawInfo, probes), 3);
+        assert_eq!(offset_of!(RawInfo, unacked), 24);
+        assert_eq!(offset_of!(RawInfo, last_ack_recv), 56);
         assert_eq!(offset_of!(RawInfo, rtt), 68);
+        assert_eq!(offset_of!(RawInfo, total_retrans), 100);
         assert_eq!(offset_of!(RawInfo, bytes_acked), 120);
+        assert_eq!(offset_of!(RawInfo, notsent_bytes), 144);
     }
 
     #[test]
-    fn a_connection_has_a_round_trip_and_acknowledged_bytes() {
+    fn bytes_are_acknowledged_and_a_reset_closes() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (mut server, _) = listener.accept().unwrap();
         let look = |client: &TcpStream| tcp_info(&SockRef::from(client)).unwrap();
 
-        let before = look(&client).acked;
+        let before = look(&client);
+        // The SYN.
+        assert_eq!(before.acked, 1);
         client.write_all(b"12345").unwrap();
         server.read_exact(&mut [0; 5]).unwrap();
         // The answer carries the acknowledgement.
         server.write_all(b"6").unwrap();
         client.read_exact(&mut [0; 1]).unwrap();
-        assert_eq!(look(&client).acked - before, 5);
-        assert!(look(&client).round_trip.is_some_and(|trip| trip.smoothed < Duration::from_secs(1)));
+        let after = look(&client);
+        assert_eq!(after.acked - before.acked, 5);
+        assert!(!after.outstanding && !after.closed);
+        assert_eq!(after.retransmitted, 0);
+        assert!(after.round_trip.is_some_and(|trip| trip.smoothed < Duration::from_secs(1)));
+
+        SockRef::from(&server).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(server);
+        assert!(client.read(&mut [0; 1]).is_err());
+        assert!(look(&client).closed);
     }
 }

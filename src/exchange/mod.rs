@@ -7,4 +7,4 @@ mod verdict;
 
 pub use keep_alive_hint::Hint;
 pub use replay::Replay;
-pub use verdict::{FRESH, Facts, Loss, Verdict, judge, why_not};
+pub use verdict::{Evidence, FRESH, Facts, Loss, Rule, Verdict, judge, why_not};

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -10,11 +11,12 @@ use tracing::debug;
 
 use super::Pool;
 use super::connection::{Connection, ConnectionId, Fin};
+use super::deadlines::jittered;
 use super::facts::Tally;
 use super::lane::{Cause, State};
 use super::out_queue::OutQueue;
 use crate::binding::records::{event, event_flag, rebound};
-use crate::connect::{self, ConnectError, Endpoint, Failure, Progress, Stream};
+use crate::connect::{self, ConnectError, Endpoint, Failure, Progress, Stream, Target};
 
 /// Reports the progress of a connect to the lane that waits for it.
 struct Reporter {
@@ -93,6 +95,16 @@ impl Pool {
         let Some(lane) = self.lane(slot) else { return };
         let destination = Rc::clone(&lane.destination);
         let guards = lane.guards;
+        let answers = lane.limits.answers;
+        let addresses = match (addresses, answers) {
+            (Some(addresses), Some(ttl)) => {
+                self.answers.keep(&destination, ttl, &addresses, Instant::now());
+                Some(addresses)
+            }
+            (None, Some(_)) => self.answers.get(&destination, Instant::now()),
+            (addresses, None) => addresses,
+        };
+        let Some(lane) = self.lane(slot) else { return };
         // JavaScript has a say in where this leads: it is asked each time.
         if destination.resolver != 0 && addresses.is_none() {
             lane.state = State::Resolving { serial, cause };
@@ -100,6 +112,7 @@ impl Pool {
             return;
         }
         debug!(lane = slot, to = %destination.target, ?cause, "connecting");
+        let retry_limit = destination.dead_peer.filter(|_| matches!(cause, Cause::Retry(_)));
         let Some(pool) = self.handle() else { return };
         let reporter = Reporter {
             pool,
@@ -109,7 +122,14 @@ impl Pool {
             gated: guards.attempt,
         };
         let task = tokio::task::spawn_local(async move {
-            let result = connect::connect(&destination, addresses, &reporter).await;
+            let work = connect::connect(&destination, addresses, &reporter);
+            let result = match retry_limit {
+                // Nobody knows whether there is anything left to connect to.
+                Some(limit) => tokio::time::timeout(limit, work)
+                    .await
+                    .unwrap_or_else(|_| Err(ConnectError::Attempts { failures: vec![], aggregate: false })),
+                None => work.await,
+            };
             reporter.pool.borrow_mut().connect_ended(slot, serial, result);
         });
         self.set_state(slot, State::Connecting { serial, cause, task: task.abort_handle() });
@@ -156,20 +176,35 @@ impl Pool {
         let gated = lane.guards.connect;
         let now = Instant::now();
         let closes = self.learned.of(&destination);
+        let ttl = destination.ttl.map(jittered);
+        let peer = stream.addresses().map(|(_, peer)| peer);
+        if let Some(limit) = destination.dead_peer {
+            stream.set_user_timeout(Some(limit));
+            // A peer that dies while its answer is waited for shows by keep-alive probes only.
+            if matches!(&destination.target, Target::Tcp(target) if target.keep_alive.is_none()) {
+                stream.set_keep_alive(Some((limit / 2).max(Duration::from_secs(1))));
+            }
+        }
         let id = self.connections.insert(|id| Connection {
             id,
             stream,
             destination,
             lane: slot,
             closes,
+            peer,
+            watch: None,
+            window_closed: false,
+            doubted: false,
             round_trip: None,
             parked: None,
             opened: now,
+            ttl,
             last_read: now,
             requests_left: None,
             served: 0,
             tally: Tally::new(now),
             out: OutQueue::default(),
+            awaiting_reset: false,
             fin: Fin::None,
             write_error: None,
             ended: false,

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use super::deadlines;
 use super::facts::Tally;
 use super::idle_limit;
 use super::learned::Closes;
+use super::liveness::Watch;
 use super::out_queue::OutQueue;
 use crate::connect::{Destination, RoundTrip, Stream};
 use crate::error::CloseReason;
@@ -36,6 +38,14 @@ pub struct Connection {
     pub destination: Rc<Destination>,
     /// The slot of the lane that has it; a connection always has one.
     pub lane: u32,
+    /// The address of the peer; none for a Unix socket.
+    pub peer: Option<SocketAddr>,
+    /// Whether bytes on their way are acknowledged.
+    pub watch: Option<Watch>,
+    /// The peer does not read, and the kernel has been told to bear with it.
+    pub window_closed: bool,
+    /// It is idle, and another connection to its address is suspect.
+    pub doubted: bool,
     /// What is known of the idle limit of its server.
     pub closes: Rc<Closes>,
     /// The round trip, and when it was asked for.
@@ -43,6 +53,8 @@ pub struct Connection {
     /// Set while it is idle: by when it has to be closed.
     pub parked: Option<Parked>,
     pub opened: Instant,
+    /// The age at which it takes no further request.
+    pub ttl: Option<Duration>,
     pub last_read: Instant,
     /// Requests that the server takes on it after the present one, by its own word.
     pub requests_left: Option<u32>,
@@ -50,6 +62,8 @@ pub struct Connection {
     pub served: u32,
     pub tally: Tally,
     pub out: OutQueue,
+    /// EOF came, and the verdict waits for whether a reset follows.
+    pub awaiting_reset: bool,
     /// Send FIN when `out` is empty.
     pub fin: Fin,
     /// The write side is broken; what the peer has sent before is still read.
@@ -82,7 +96,7 @@ pub enum Fin {
 
 impl Connection {
     pub fn is_expired(&self, now: Instant) -> bool {
-        let aged = self.destination.ttl.is_some_and(|ttl| now >= self.opened + ttl);
+        let aged = self.ttl.is_some_and(|ttl| now >= self.opened + ttl);
         let idle_too_long = self.parked.as_ref().is_some_and(|parked| {
             parked.deadline.is_some_and(|deadline| now >= deadline)
                 || parked.wall_deadline.is_some_and(|deadline| clock::uptime() >= deadline)
@@ -104,6 +118,7 @@ impl Connection {
         !self.ended
             && self.write_error.is_none()
             && self.fin == Fin::None
+            && !self.is_doubtful()
             && !self.is_expired(now)
             && self.stream.is_quiet()
     }
@@ -133,10 +148,29 @@ impl Connection {
         }
     }
 
+    /// Whether the peer may be dead, by this connection's own bytes or by those of others.
+    pub fn is_doubtful(&self) -> bool {
+        self.doubted || self.watch.is_some_and(|watch| watch.is_suspect())
+    }
+
     /// The server closed it before it got a byte of a request, as far as can be said: how long it was idle then.
     pub fn note_close(&self, now: Instant) {
-        if self.served > 0 || self.parked.is_some() {
+        let ours = self.is_doubtful() || self.is_expired(now);
+        if !ours && (self.served > 0 || self.parked.is_some()) {
             self.closes.note(now - self.last_read, now);
+        }
+    }
+
+    /// Why it is not, after [`Connection::is_usable`] has said so.
+    pub fn why_unusable(&self, now: Instant) -> CloseReason {
+        if self.is_doubtful() {
+            CloseReason::DeadPeer
+        } else if self.ttl.is_some_and(|ttl| now >= self.opened + ttl) {
+            CloseReason::Ttl
+        } else if self.is_expired(now) {
+            CloseReason::IdleTimeout
+        } else {
+            CloseReason::PeerClosedIdle
         }
     }
 
@@ -198,6 +232,14 @@ impl Connections {
 
     pub fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
         self.slab.get_mut(id.0 as u32 as usize).filter(|connection| connection.id == id)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Connection> {
+        self.slab.iter().map(|(_, connection)| connection)
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Connection> {
+        self.slab.iter_mut().map(|(_, connection)| connection)
     }
 
     pub fn remove(&mut self, id: ConnectionId) -> Option<Connection> {

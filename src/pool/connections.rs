@@ -65,7 +65,7 @@ impl Pool {
                 Poll::Ready(Ok(count)) => {
                     connection.out.advance(count);
                     connection.tally.drained(count);
-                    self.mark_sent(slot);
+                    self.wrote(id);
                     self.report_written(id, slot);
                 }
                 Poll::Ready(Err(error)) => {
@@ -140,6 +140,7 @@ impl Pool {
             return false;
         }
         connection.last_read = Instant::now();
+        connection.doubted = false;
         connection.received = connection.received.wrapping_add(count as u32);
         connection.window = connection.window.saturating_sub(count as u32);
         let reused = connection.served > 0;
@@ -173,7 +174,8 @@ impl Pool {
         }
         let slot = connection.lane;
         self.note_crossing(slot, connection);
-        match self.verdict(slot, connection, Loss::Closed) {
+        match self.verdict(slot, connection, Loss::Ended) {
+            Verdict::Await => self.await_reset(id),
             Verdict::Report => {
                 let error = connection.write_error.as_ref().map(|error| LossReport::of(error, "write"));
                 self.report_loss(id, slot, error.unwrap_or(LossReport::End));
@@ -184,6 +186,20 @@ impl Pool {
 
     fn connection_failed(&mut self, id: ConnectionId, error: &io::Error, syscall: &'static str) {
         let Some(connection) = self.connections.get(id) else { return };
+        let dead = error.kind() == io::ErrorKind::TimedOut;
+        if dead {
+            // The kernel has given it up; others that have been silent for as long are not better.
+            let limit = connection.destination.dead_peer.unwrap_or_default();
+            let (peer, parked) = (connection.peer, connection.parked.is_some());
+            if let Some(since) = Instant::now().checked_sub(limit) {
+                self.doubt(peer, since);
+            }
+            if parked {
+                self.lose_parked(id, CloseReason::DeadPeer);
+            }
+            self.close_doubted(peer);
+        }
+        let Some(connection) = self.connections.get(id) else { return };
         if connection.parked.is_some() {
             self.lose_parked(id, CloseReason::PeerReset);
             return;
@@ -191,7 +207,8 @@ impl Pool {
         let slot = connection.lane;
         self.note_crossing(slot, connection);
         let report = LossReport::of(error, syscall);
-        match self.verdict(slot, connection, Loss::Closed) {
+        let loss = if dead { Loss::DeadPeer } else { Loss::Reset };
+        match self.verdict(slot, connection, loss) {
             Verdict::Report => self.report_loss(id, slot, report),
             verdict => self.replace(id, slot, verdict, report),
         }
@@ -226,6 +243,8 @@ impl Pool {
             && self.verdict(slot, connection, Loss::WriteRefused) == Verdict::SendFresh
         {
             self.replace(id, slot, Verdict::SendFresh, report);
+        } else if connection.awaiting_reset {
+            // That is how a reset shows here; the verdict is about to be spoken.
         } else if connection.reads_no_more() {
             self.report_loss(id, slot, report);
         } else {
@@ -233,8 +252,46 @@ impl Pool {
         }
     }
 
+    /// Rule R5: an end came before a byte of the request was acknowledged. A
+    /// server that is gone refuses the bytes that reach it after that; one that
+    /// only half-closed takes them. The kernel shows which it was, but wakes
+    /// nobody: after the end there is nothing to read. So it is asked, for as
+    /// long as the bytes may need if they have to be sent again.
+    fn await_reset(&mut self, id: ConnectionId) {
+        const PATIENCE: Duration = Duration::from_secs(2);
+        const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.awaiting_reset = true;
+        }
+        let pool = Weak::clone(&self.me);
+        tokio::task::spawn_local(async move {
+            let (start, mut pause) = (Instant::now(), Duration::from_millis(1));
+            loop {
+                tokio::time::sleep(pause).await;
+                let Some(pool) = pool.upgrade() else { return };
+                if pool.borrow_mut().look_for_reset(id, start.elapsed() >= PATIENCE) {
+                    return;
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        });
+    }
+
+    /// Whether the question is settled; `enough`: if need be, without a reset.
+    fn look_for_reset(&mut self, id: ConnectionId, enough: bool) -> bool {
+        let Some(connection) = self.connections.get(id) else { return true };
+        let slot = connection.lane;
+        let reset = connection.stream.tcp_info().is_some_and(|info| info.closed);
+        match self.verdict(slot, connection, if reset { Loss::EndedThenReset } else { Loss::Ended }) {
+            Verdict::Await if !enough => return false,
+            verdict @ Verdict::Retry(_) => self.replace(id, slot, verdict, LossReport::End),
+            _ => self.report_loss(id, slot, LossReport::End),
+        }
+        true
+    }
+
     /// The lane gets another connection, or none until it writes.
-    fn replace(&mut self, id: ConnectionId, slot: u32, verdict: Verdict, report: LossReport) {
+    pub(super) fn replace(&mut self, id: ConnectionId, slot: u32, verdict: Verdict, report: LossReport) {
         let loss = self.loss_facts(id, slot, report.reason());
         let (rule, reason) = (verdict.rule(), report.reason().name());
         info!(connection = %id, rule, reason, "the request goes to another connection");
@@ -245,7 +302,7 @@ impl Pool {
         let Some(lane) = self.lane(slot) else { return };
         let epoch = lane.epoch;
         lane.state = State::Lost;
-        lane.loss = matches!(verdict, Verdict::SendFresh | Verdict::Retry).then_some(loss);
+        lane.loss = matches!(verdict, Verdict::SendFresh | Verdict::Retry(_)).then_some(loss);
         lane.fin_wanted |= connection.fin != Fin::None;
         match verdict {
             // Nothing was sent, and perhaps nothing was written yet.
@@ -258,7 +315,7 @@ impl Pool {
                 lane.pending = std::mem::take(&mut connection.out);
                 self.start_connect(slot, Cause::Fresh, None);
             }
-            Verdict::Retry => {
+            Verdict::Retry(_) => {
                 lane.retried = true;
                 lane.sent = false;
                 lane.sent_at = None;
@@ -273,7 +330,7 @@ impl Pool {
                 }
                 self.start_connect(slot, Cause::Retry(report), None);
             }
-            Verdict::Report => {}
+            Verdict::Await | Verdict::Report => {}
         }
     }
 
@@ -298,7 +355,7 @@ impl Pool {
         }
     }
 
-    fn lose_parked(&mut self, id: ConnectionId, reason: CloseReason) {
+    pub(super) fn lose_parked(&mut self, id: ConnectionId, reason: CloseReason) {
         let Some(connection) = self.connections.get(id) else { return };
         let slot = connection.lane;
         if matches!(reason, CloseReason::PeerClosedIdle | CloseReason::PeerReset) {

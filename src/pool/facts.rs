@@ -9,7 +9,10 @@ use tokio::time::Instant;
 use super::Pool;
 use super::connection::{Connection, ConnectionId};
 use crate::error::CloseReason;
-use crate::exchange::{FRESH, Loss, why_not};
+use crate::exchange::{Evidence, FRESH, Loss, why_not};
+
+/// It counts as a byte that is acknowledged.
+const SYN: u64 = 1;
 
 /// What is counted of a connection while it works.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +58,12 @@ impl Pool {
     pub(super) fn loss_facts(&self, id: ConnectionId, slot: u32, reason: CloseReason) -> String {
         let Some(connection) = self.connections.get(id) else { return String::new() };
         // A lane's first request is not told of as such, and has a fresh connection.
-        let retry = self.verdict_facts(slot, connection, Loss::Closed).map_or(FRESH, why_not);
+        let loss = match reason {
+            CloseReason::DeadPeer => Loss::DeadPeer,
+            CloseReason::PeerFin => Loss::Ended,
+            _ => Loss::Reset,
+        };
+        let retry = self.verdict_facts(slot, connection, loss).map_or(FRESH, why_not);
         let mut text = format!("reason\t{}\n", connection.who_closed(reason) as i32);
         text.push_str(&connection.facts(Instant::now()));
         let _ = write!(text, "\nretry\t{retry}");
@@ -69,6 +77,16 @@ impl Connection {
         now - self.last_read.max(self.tally.progress)
     }
 
+    /// Whether the peer's kernel has got a byte of the present request. Nothing is known as long as it has
+    /// not acknowledged what was written before.
+    pub fn evidence(&self) -> Evidence {
+        match self.stream.tcp_info().map(|info| info.acked.saturating_sub(SYN)) {
+            Some(acked) if acked > self.tally.written_before => Evidence::Acknowledged,
+            Some(acked) if acked == self.tally.written_before => Evidence::Unacknowledged,
+            _ => Evidence::Unknown,
+        }
+    }
+
     /// Bytes of the present request that the peer's kernel has acknowledged,
     /// where the system tells.
     fn acknowledged(&self) -> Option<u64> {
@@ -76,8 +94,8 @@ impl Connection {
     }
 
     fn acknowledged_of(&self, acked: u64) -> u64 {
-        // The SYN counts as a byte, and so does our FIN.
-        self.tally.of_exchange(acked.saturating_sub(1).min(self.tally.written))
+        // Our FIN counts as a byte, too.
+        self.tally.of_exchange(acked.saturating_sub(SYN).min(self.tally.written))
     }
 
     /// The server's FIN acknowledges all that it had received before. If that

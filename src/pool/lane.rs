@@ -3,6 +3,7 @@
 
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
@@ -32,6 +33,10 @@ pub struct Lane {
     pub hint: Hint,
     /// The caller allows the request to be sent twice.
     pub replayable: bool,
+    /// The caller allows it where the server has not got a byte of it.
+    pub unacknowledged: bool,
+    /// Bytes of the present request that are kept, at most.
+    pub max_replay: usize,
     /// The request was sent again already.
     pub retried: bool,
     pub replay: Replay,
@@ -52,6 +57,8 @@ pub struct Limits {
     /// Bytes that may be read before JavaScript has consumed them.
     pub read_ahead: u32,
     pub max_replay: usize,
+    /// How long the addresses that JavaScript gave serve other connects.
+    pub answers: Option<Duration>,
 }
 
 /// Where JavaScript has a say before a connection is used.
@@ -136,6 +143,8 @@ impl Lane {
             sent_at: None,
             hint: Hint::default(),
             replayable: false,
+            unacknowledged: false,
+            max_replay: limits.max_replay,
             retried: false,
             replay: Replay::new(),
             pending: OutQueue::default(),
@@ -147,13 +156,15 @@ impl Lane {
     }
 
     /// A new request begins.
-    pub fn begin(&mut self, epoch: u32, http: bool) {
+    pub fn begin(&mut self, epoch: u32, http: bool, max_replay: usize) {
         self.epoch = epoch;
         self.http = http;
         self.sent = false;
         self.sent_at = None;
         self.hint = Hint::default();
         self.replayable = false;
+        self.unacknowledged = false;
+        self.max_replay = max_replay;
         self.retried = false;
         self.replay.forget();
         self.park_wanted = None;

@@ -5,6 +5,7 @@
 //! applies what JavaScript asks for, `connections` what the network does; both
 //! leave reports in a batch that goes to JavaScript at the end of the turn.
 
+mod answers;
 mod ask;
 mod clock;
 mod connecting;
@@ -16,16 +17,20 @@ mod idle;
 mod idle_limit;
 mod lane;
 mod learned;
+mod liveness;
 mod out_queue;
 mod requests;
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 pub use ask::{Ask, Question};
 pub use lane::{Guards, Limits};
@@ -33,7 +38,9 @@ pub use requests::{Cold, Open};
 
 use crate::binding::link::Link;
 use crate::binding::records::{Batch, LaneRef};
+use crate::connect::Destination;
 use crate::error::CloseReason;
+use answers::Answers;
 use connection::{ConnectionId, Connections};
 use deadlines::Deadlines;
 use idle::IdleSet;
@@ -47,6 +54,12 @@ pub struct Pool {
     connections: Connections,
     idle: IdleSet,
     learned: Learned,
+    answers: Answers,
+    /// Connections with bytes on their way, and what wakes the task that looks at them.
+    watched: Vec<ConnectionId>,
+    watch_begins: Rc<Notify>,
+    /// Destinations of suspects: when a probe has connected, if it has.
+    heard_by_probe: HashMap<Rc<Destination>, Option<Instant>>,
     deadlines: Deadlines,
     deadlines_waker: Option<Waker>,
     /// Connections that are written to when the rows of the tick are applied.
@@ -70,6 +83,10 @@ impl Pool {
                 connections: Connections::default(),
                 idle: IdleSet::default(),
                 learned: Learned::default(),
+                answers: Answers::default(),
+                watched: Vec::new(),
+                watch_begins: Rc::new(Notify::new()),
+                heard_by_probe: HashMap::new(),
                 deadlines: Deadlines::default(),
                 deadlines_waker: None,
                 early: Vec::new(),
@@ -82,7 +99,8 @@ impl Pool {
         });
         let flusher = tokio::task::spawn_local(Self::flusher(Rc::clone(&pool)));
         let watch = tokio::task::spawn_local(Self::deadline_watch(Rc::clone(&pool)));
-        pool.borrow_mut().tasks = vec![flusher.abort_handle(), watch.abort_handle()];
+        let liveness = tokio::task::spawn_local(Self::liveness_watch(Rc::clone(&pool)));
+        pool.borrow_mut().tasks = vec![flusher.abort_handle(), watch.abort_handle(), liveness.abort_handle()];
         pool
     }
 

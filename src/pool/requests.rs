@@ -13,10 +13,10 @@ use super::clock;
 use super::connection::{Connection, ConnectionId, Fin, Parked};
 use super::deadlines;
 use super::lane::{Cause, Guards, Lane, Limits, State};
-use crate::binding::records::{Malformed, Op, Payload, Submission, event, rebound};
+use crate::binding::records::{Leave, Malformed, Op, Payload, Submission, event, rebound};
 use crate::connect::Destination;
 use crate::error::CloseReason;
-use crate::exchange::{Facts, Hint, Loss, Verdict, judge};
+use crate::exchange::{Evidence, Facts, Hint, Loss, Verdict, judge};
 
 /// Requests that are too rare for a row.
 pub enum Cold {
@@ -52,8 +52,8 @@ impl Pool {
                 }
                 return;
             }
-            if let Op::Lease { http, received } = request {
-                self.lease(slot, epoch, http, received);
+            if let Op::Lease { http, received, max_replay } = request {
+                self.lease(slot, epoch, http, received, max_replay);
                 return;
             }
             // Anything else speaks of the request that the lane has now.
@@ -62,9 +62,7 @@ impl Pool {
             }
             match request {
                 Op::Cold { .. } | Op::Lease { .. } => {}
-                Op::Write { bytes, replayable, early, notify } => {
-                    self.write(slot, bytes, replayable, early, notify)
-                }
+                Op::Write { bytes, leave, early, notify } => self.write(slot, bytes, leave, early, notify),
                 Op::Shutdown => self.shutdown(slot),
                 Op::Hint { timeout_ms, max } => {
                     if let Some(lane) = self.lane(slot) {
@@ -105,9 +103,9 @@ impl Pool {
 
     /// A new request begins on the lane: on its connection if that is alive,
     /// else the first write chooses another one.
-    fn lease(&mut self, slot: u32, epoch: u32, http: bool, received: u32) {
+    fn lease(&mut self, slot: u32, epoch: u32, http: bool, received: u32, max_replay: u32) {
         let Some(lane) = self.lane(slot) else { return };
-        lane.begin(epoch, http);
+        lane.begin(epoch, http, max_replay as usize);
         let read_ahead = lane.limits.read_ahead;
         if let State::Failed = lane.state {
             // The report of the failure will find another request on the lane, and be dropped.
@@ -122,6 +120,8 @@ impl Pool {
             Some(CloseReason::UnexpectedData)
         } else if connection.ended || connection.write_error.is_some() {
             Some(CloseReason::PeerClosedIdle)
+        } else if connection.is_doubtful() {
+            Some(CloseReason::DeadPeer)
         } else if connection.is_expired(now) {
             Some(CloseReason::IdleTimeout)
         } else {
@@ -149,10 +149,10 @@ impl Pool {
         }
     }
 
-    fn write(&mut self, slot: u32, payload: Payload<'_>, replayable: bool, early: bool, notify: u32) {
-        self.before_first_write(slot, replayable);
+    fn write(&mut self, slot: u32, payload: Payload<'_>, leave: Leave, early: bool, notify: u32) {
+        self.before_first_write(slot, leave);
         let Some(lane) = self.lane(slot) else { return };
-        let (epoch, limit) = (lane.epoch, lane.limits.max_replay);
+        let (epoch, limit) = (lane.epoch, lane.max_replay);
         lane.replay.push(payload.as_slice(), limit);
         match lane.state {
             State::Bound(id) => self.write_to(slot, id, payload, early, notify),
@@ -171,14 +171,15 @@ impl Pool {
 
     /// Rule R2: before the first byte of a request, a connection that was used
     /// before gets a last look, and another one takes its place if need be.
-    fn before_first_write(&mut self, slot: u32, replayable: bool) {
+    fn before_first_write(&mut self, slot: u32, leave: Leave) {
         let Some(lane) = self.lane(slot) else { return };
         if lane.sent || !lane.pending.is_empty() {
             return;
         }
         let http = lane.http;
         // Only the first write says so, and a second one may come before any of it has left.
-        lane.replayable |= replayable;
+        lane.replayable |= leave.replayable;
+        lane.unacknowledged |= leave.unacknowledged;
         match lane.state {
             State::Bound(id) => {
                 let Some(connection) = self.connections.get(id) else { return };
@@ -187,10 +188,9 @@ impl Pool {
                 }
                 let now = Instant::now();
                 if !connection.is_usable(now) {
-                    if !connection.is_expired(now) {
-                        connection.note_close(now);
-                    }
-                    self.drop_connection(id, CloseReason::PeerClosedIdle);
+                    connection.note_close(now);
+                    let reason = connection.why_unusable(now);
+                    self.drop_connection(id, reason);
                     self.select(slot);
                 }
             }
@@ -198,7 +198,7 @@ impl Pool {
             _ => return,
         }
         let Some(lane) = self.lane(slot) else { return };
-        if replayable {
+        if leave.replayable || leave.unacknowledged {
             lane.replay.start();
         }
     }
@@ -224,7 +224,7 @@ impl Pool {
             }
         }
         if written > 0 {
-            self.mark_sent(slot);
+            self.wrote(id);
         }
         let whole = written == payload.as_slice().len();
         let Some(connection) = self.connections.get_mut(id) else { return };
@@ -263,7 +263,7 @@ impl Pool {
                 Ok(count) => {
                     connection.out.advance(count);
                     connection.tally.wrote(count);
-                    self.mark_sent(slot);
+                    self.wrote(id);
                     self.report_written(id, slot);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -288,15 +288,16 @@ impl Pool {
         while let Some(id) = self.idle.take(&destination) {
             let Some(connection) = self.connections.get_mut(id) else { continue };
             let usable = connection.out.is_empty() && connection.is_usable(now);
-            if !usable && !connection.is_expired(now) {
+            let unusable = (!usable).then(|| connection.why_unusable(now));
+            if !usable {
                 connection.note_close(now);
             }
             let owner = connection.lane;
             let from = self.lane_ref(owner);
             self.set_state(owner, State::Lost);
-            if !usable {
-                self.drop_connection(id, CloseReason::PeerClosedIdle);
-                self.report(event::CLOSED, from, CloseReason::PeerClosedIdle as i32, &[]);
+            if let Some(reason) = unusable {
+                self.drop_connection(id, reason);
+                self.report(event::CLOSED, from, reason as i32, &[]);
                 continue;
             }
             self.report(event::CLOSED, from, CloseReason::Taken as i32, &[]);
@@ -358,7 +359,7 @@ impl Pool {
             connection.requests_left = [left, hint.max].into_iter().flatten().min();
         }
         let idle_deadline = deadlines::deadline(connection.last_read, limit, connection.opened, None);
-        let deadline = deadlines::deadline(connection.last_read, limit, connection.opened, destination.ttl);
+        let deadline = deadlines::deadline(connection.last_read, limit, connection.opened, connection.ttl);
         let by_age = deadline != idle_deadline;
         let reason = if connection.received != received {
             Some(CloseReason::UnexpectedData)
@@ -456,6 +457,10 @@ impl Pool {
     /// Closes a connection and takes it out of everything that knows of it.
     pub(super) fn drop_connection(&mut self, id: ConnectionId, reason: CloseReason) {
         let Some(connection) = self.connections.remove(id) else { return };
+        if connection.is_doubtful() {
+            // A FIN would wait in the kernel for an acknowledgement that does not come.
+            connection.stream.reset_on_close();
+        }
         connection.log_close(reason);
         if connection.parked.is_some() {
             self.idle.remove(&connection.destination, id);
@@ -472,14 +477,20 @@ impl Pool {
     /// None if the lane has no `ClientRequest`, of which a part could be repeated.
     pub(super) fn verdict_facts(&self, slot: u32, connection: &Connection, loss: Loss) -> Option<Facts> {
         let lane = self.lanes.get(slot as usize)?.as_ref().filter(|lane| lane.http)?;
-        Some(Facts {
+        let mut facts = Facts {
             reused: connection.served > 0,
             sent: lane.sent,
             answered: connection.received > 0,
             replayable: lane.replayable,
+            unacknowledged: lane.unacknowledged,
             kept: lane.replay.whole().is_some(),
             retried: lane.retried,
             loss,
-        })
+            evidence: Evidence::Unknown,
+        };
+        if lane.unacknowledged || loss == Loss::DeadPeer {
+            facts.evidence = connection.evidence();
+        }
+        Some(facts)
     }
 }

@@ -1,0 +1,161 @@
+'use strict';
+
+// A peer that is gone without a word: no FIN, no RST, nothing is acknowledged.
+
+const assert = require('node:assert');
+const { once } = require('node:events');
+const http = require('node:http');
+const net = require('node:net');
+const { test } = require('node:test');
+const { until } = require('./helpers/blocked');
+const { Network } = require('./helpers/network');
+const { ourAgent } = require('./helpers/request');
+
+const timeout = 60_000;
+
+/** Idle connections, as many; their local ports. */
+async function warm(network, count) {
+  const requests = [];
+  for (let i = 0; i < count; i++) requests.push(network.send({ id: `warm-${i}`, act: 'ok/30' }));
+  for (const { status } of await Promise.all(requests)) assert.strictEqual(status, 200);
+  const { idle } = await network.call('ports');
+  assert.strictEqual(idle.length, count);
+  return idle;
+}
+
+test(
+  'flows that die: a GET moves, a POST does not, and neither stands in the way',
+  { timeout },
+  async (t) => {
+    const network = await Network.make(t);
+    if (network === undefined) return;
+    await network.call('agent', { maxSockets: 2, deadPeerTimeout: 4000 });
+    const ports = await warm(network, 2);
+    network.loseRequests(...ports);
+    const get = network.send({ id: 'get' });
+    const post = network.send({ id: 'post', method: 'POST', body: 'x' });
+    const waiting = await network.send({ id: 'waiting' });
+    // Both places were taken by what has no peer any more.
+    assert.strictEqual(waiting.status, 200);
+    assert.ok(waiting.ms < 3500, `served after ${waiting.ms} ms`);
+    const moved = await get;
+    assert.deepStrictEqual([moved.status, moved.attempts, moved.reused], [200, 2, false]);
+    assert.ok(!ports.includes(moved.port));
+    const failed = await post;
+    assert.deepStrictEqual([failed.code, failed.reason, failed.attempts], ['ETIMEDOUT', 'dead-peer', 1]);
+    assert.ok(failed.ms >= 3900, `failed after ${failed.ms} ms`);
+    assert.strictEqual(network.server.arrivals('get'), 1);
+    assert.strictEqual(network.server.arrivals('post'), 0);
+  },
+);
+
+test('idle connections to the address of a dead one are not used', { timeout }, async (t) => {
+  const network = await Network.make(t);
+  if (network === undefined) return;
+  await network.call('agent', { freeSocketTimeout: 0 });
+  const ports = await warm(network, 4);
+  network.loseRequests(...ports);
+  assert.deepStrictEqual((await network.send({ id: 'first' })).status, 200);
+  // It was dead for sure by the time the request had moved, and so were the others.
+  const { idle } = await network.call('ports');
+  assert.ok(!idle.some((port) => ports.includes(port)), `${ports} ${idle}`);
+  const next = await network.send({ id: 'next' });
+  assert.deepStrictEqual([next.status, next.attempts], [200, 1]);
+});
+
+test('an outage that passes costs nothing, and nothing is sent twice', { timeout }, async (t) => {
+  const network = await Network.make(t);
+  if (network === undefined) return;
+  await network.call('agent', {});
+  await warm(network, 2);
+  network.loseRequests();
+  const requests = [
+    network.send({ id: 'post', method: 'POST', body: 'x' }),
+    network.send({ id: 'get' }),
+    network.send({ id: 'fresh', method: 'POST', body: 'x' }),
+  ];
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  network.heal();
+  const results = await Promise.all(requests);
+  assert.deepStrictEqual(
+    results.map(({ status }) => status),
+    [200, 200, 200],
+  );
+  for (const id of ['post', 'get', 'fresh']) assert.strictEqual(network.server.arrivals(id), 1, id);
+  assert.deepStrictEqual([results[0].attempts, results[2].attempts], [1, 1]);
+});
+
+test('with no other way there is one error, after deadPeerTimeout', { timeout }, async (t) => {
+  const network = await Network.make(t);
+  if (network === undefined) return;
+  await network.call('agent', { deadPeerTimeout: 1000 });
+  await warm(network, 2);
+  network.loseRequests();
+  const [get, post] = await Promise.all([
+    network.send({ id: 'get' }),
+    network.send({ id: 'post', method: 'POST', body: 'x' }),
+  ]);
+  for (const { code, message, reason, ms } of [get, post]) {
+    assert.deepStrictEqual([code, message, reason], ['ETIMEDOUT', 'read ETIMEDOUT', 'dead-peer']);
+    assert.ok(ms >= 950, `failed after ${ms} ms`);
+  }
+  network.heal();
+  assert.strictEqual((await network.send({ id: 'after' })).status, 200);
+  assert.deepStrictEqual([network.server.arrivals('get'), network.server.arrivals('post')], [0, 0]);
+});
+
+test('a peer that dies while its answer is waited for is noticed, too', { timeout }, async (t) => {
+  const network = await Network.make(t);
+  if (network === undefined) return;
+  for (const keepAlive of [true, false]) {
+    await network.call('agent', { keepAlive, deadPeerTimeout: 2000 });
+    const id = `hang-${keepAlive}`;
+    const pending = network.send({ id, act: 'hang' });
+    await until(() => network.server.arrivals(id) === 1);
+    network.loseRequests();
+    const { code, reason, attempts } = await pending;
+    assert.deepStrictEqual(
+      [code, reason, attempts],
+      ['ETIMEDOUT', 'dead-peer', 1],
+      `keepAlive: ${keepAlive}`,
+    );
+    network.heal();
+  }
+});
+
+test('destroy() ends a request whose place was given away', { timeout }, async (t) => {
+  const network = await Network.make(t);
+  if (network === undefined) return;
+  await network.call('agent', { maxSockets: 1, deadPeerTimeout: 30_000 });
+  const ports = await warm(network, 1);
+  network.loseRequests(...ports);
+  const post = network.send({ id: 'post', method: 'POST', body: 'x' });
+  assert.strictEqual((await network.send({ id: 'waiting' })).status, 200);
+  assert.ok(!(await network.call('ports')).busy.includes(ports[0]));
+  await network.call('destroy');
+  assert.strictEqual((await post).code, 'ECONNRESET');
+});
+
+test('a peer that does not read is not dead', { timeout }, async (t) => {
+  const server = net.createServer((socket) => {
+    socket.pause();
+    // Longer than the limit, by the clock that counts.
+    setTimeout(() => socket.resume(), 2500);
+    let count = 0;
+    socket.on('error', () => {});
+    socket.on('data', (bytes) => {
+      count += bytes.length;
+      if (count > SIZE) socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+    });
+  });
+  const SIZE = 16 * 1024 * 1024;
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  t.after(() => server.close());
+  const agent = ourAgent(t, { deadPeerTimeout: 500 });
+  const request = http.request({ host: '127.0.0.1', port: server.address().port, agent, method: 'POST' });
+  request.end(Buffer.alloc(SIZE));
+  const [response] = await once(request, 'response');
+  assert.strictEqual(response.statusCode, 200);
+  response.resume();
+  await once(response, 'end');
+});

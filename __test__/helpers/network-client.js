@@ -1,0 +1,67 @@
+'use strict';
+
+// The client of helpers/network.js, in a namespace of its own.
+
+const { HttpAgent } = require('../..');
+const { send, socketRows } = require('./blocked');
+
+let agent;
+
+const portsOf = (lists) => Object.values(lists).flatMap((list) => list.map((socket) => socket.localPort));
+
+const functions = {
+  /** A new agent. */
+  agent(options) {
+    agent?.destroy();
+    agent = new HttpAgent(options);
+  },
+
+  /** The local ports of the idle sockets, and of those in use. */
+  ports() {
+    return { idle: portsOf(agent.freeSockets), busy: portsOf(agent.sockets) };
+  },
+
+  /** Whether bytes are on their way to a port of the server. */
+  sending(port) {
+    return socketRows(port).some(([, , , , queues]) => !queues.startsWith('00000000:'));
+  },
+
+  /** Whether the end of a connection to it, from a port of ours, has come. */
+  ended(port, from) {
+    const local = `:${from.toString(16).toUpperCase().padStart(4, '0')}`;
+    const ESTABLISHED = '01';
+    return !socketRows(port).some(([, own, , state]) => own.endsWith(local) && state === ESTABLISHED);
+  },
+
+  destroy() {
+    agent.destroy();
+  },
+
+  async send({ host, port, ...options }) {
+    const started = performance.now();
+    const { status, error, request } = await send(agent, { port }, { host, ...options });
+    // A socket goes back into the pool a tick after its response has ended.
+    await new Promise((resolve) => setImmediate(resolve));
+    return {
+      ms: performance.now() - started,
+      status,
+      code: error?.code,
+      message: error?.message,
+      reason: error?.reason,
+      retry: error?.connection?.retry,
+      attempts: request.attempts,
+      reused: request.reusedSocket,
+      port: request.socket?.localPort,
+    };
+  },
+};
+
+process.on('message', async ({ number, name, args }) => {
+  try {
+    process.send({ number, result: await functions[name](...args) });
+  } catch (error) {
+    process.send({ number, error: error.stack });
+  }
+});
+process.on('disconnect', () => process.exit());
+process.send({ ready: true });

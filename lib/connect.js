@@ -170,6 +170,7 @@ class Plan {
       connectTimeout: toLimit(options.connectTimeout ?? defaults.connectTimeout, 'connectTimeout'),
       deadPeer: toLimit(options.deadPeerTimeout ?? defaults.deadPeerTimeout, 'deadPeerTimeout'),
       ttl: toLimit(options.socketActiveTTL ?? defaults.socketActiveTTL, 'socketActiveTTL'),
+      parse: process.env.OFFLOOP_PATH !== 'raw',
       readAhead: options.maxReadAheadBytes ?? defaults.maxReadAheadBytes,
       maxReplay: options.maxReplayBytes ?? defaults.maxReplayBytes,
     };

@@ -87,9 +87,7 @@ function flush() {
     schedule();
     return;
   }
-  // In a batch the next submission tells it.
-  if (rows === 0 && delivering) settled = revocable;
-  else send();
+  send();
   if (tickOpen) {
     tickOpen = false;
     crossing.closeTick();
@@ -119,6 +117,12 @@ function sendEarly(write) {
   sendRevocable();
 }
 
+/** What was sent early stays, and what has been gathered goes, when this tick has ended. */
+function endWithTick() {
+  // In a batch `deliver` sees the end of each tick.
+  if (!delivering) schedule();
+}
+
 function schedule() {
   if (!flushScheduled && !isEarly) {
     flushScheduled = true;
@@ -128,6 +132,17 @@ function schedule() {
 }
 
 function row(head, slot, epoch, argument, length) {
+  append(head, slot, epoch, argument, length);
+  schedule();
+}
+
+/** A row that may wait for the others of this tick. */
+function patientRow(head, slot, epoch, argument, length) {
+  append(head, slot, epoch, argument, length);
+  endWithTick();
+}
+
+function append(head, slot, epoch, argument, length) {
   if (rows === ROWS_OUT) send();
   const at = rows++ * ROW_WIDTH;
   rowsOut[at] = head;
@@ -135,7 +150,6 @@ function row(head, slot, epoch, argument, length) {
   rowsOut[at + 2] = epoch;
   rowsOut[at + 3] = argument;
   rowsOut[at + 4] = length;
-  schedule();
 }
 
 /** Bytes and their row go together: neither may be left behind by a submission between them. */
@@ -274,7 +288,7 @@ function deliver(count, list) {
     buffers = list;
     nextBuffer = 0;
   } else {
-    runTicks();
+    endTick();
   }
   while (nextRow < lastRow) {
     const at = nextRow++ * ROW_WIDTH;
@@ -292,15 +306,24 @@ function deliver(count, list) {
     if (lane === undefined || epochs[slot] !== rowsIn[at + 2]) continue;
     if (code === event.DATA) {
       lane._received(own ? buffer : copyOut(from, length));
+    } else if (code === event.RESPONSE) {
+      lane._responded(bytesIn, from, rowsIn[at + 3], length);
     } else {
       const text = length > 0 ? bytesIn.toString('utf8', from, nextByte) : '';
       lane._reported(code, flags, rowsIn[at + 3], text);
     }
-    runTicks();
+    endTick();
   }
   buffers = undefined;
   delivering = false;
-  if (settled) send();
+  send();
+}
+
+function endTick() {
+  runTicks();
+  if (rows > 0) send();
+  // The next submission tells it.
+  else settled = revocable;
 }
 
 /** A chunk of its own: the shared buffer is overwritten by the next batch. */
@@ -311,6 +334,7 @@ function copyOut(from, length) {
 }
 
 module.exports = {
+  copyOut,
   row,
   write,
   enter,
@@ -321,6 +345,7 @@ module.exports = {
   facts,
   quiet,
   hold,
-  schedule,
+  patientRow,
+  endWithTick,
   sendEarly,
 };

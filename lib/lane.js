@@ -12,6 +12,7 @@ const errors = require('./errors');
 const { explain, explainLater, parse, reasonIn } = require('./facts');
 const { op, opFlag, event, eventFlag, rebound, closeReason } = require('./records');
 const { policyOf } = require('./retry-policy');
+const plainResponse = require('./plain-response');
 const SocketShape = require('./socket-shape');
 const WriteWindow = require('./write-window');
 
@@ -224,9 +225,9 @@ class Lane extends SocketShape {
     if (this.#hint !== undefined) {
       const { timeout, max } = this.#hint;
       this.#hint = undefined;
-      crossing.row(op.HINT, this.#slot, this.#epoch, toLimit(timeout), toLimit(max));
+      crossing.patientRow(op.HINT, this.#slot, this.#epoch, toLimit(timeout), toLimit(max));
     }
-    crossing.row(op.PARK, this.#slot, this.#epoch, toLimit(limit), this.#received);
+    crossing.patientRow(op.PARK, this.#slot, this.#epoch, toLimit(limit), this.#received);
   }
 
   #capture() {
@@ -241,11 +242,26 @@ class Lane extends SocketShape {
       this.#loseParked(closeReason.UNEXPECTED_DATA);
       return;
     }
-    this.#received = (this.#received + chunk.length) | 0;
-    this.#unconsumed += chunk.length;
-    this.#bytesRead += chunk.length;
-    this._unrefTimer();
+    this.#count(chunk.length);
     this.#resource.runInAsyncScope(pushChunk, this, chunk);
+  }
+
+  /** A whole response of `length` bytes stands in `bytes`, and its parts behind it, `size` bytes in all. */
+  _responded(bytes, from, length, size) {
+    if (this.#parked || !plainResponse.isReady(this, this.#message)) {
+      this._received(crossing.copyOut(from, length));
+      return;
+    }
+    this.#count(length);
+    const response = plainResponse.parse(bytes, from, length, size);
+    this.#resource.runInAsyncScope(takeResponse, this, response);
+  }
+
+  #count(length) {
+    this.#received = (this.#received + length) | 0;
+    this.#unconsumed += length;
+    this.#bytesRead += length;
+    this._unrefTimer();
   }
 
   _acknowledge(more) {
@@ -496,7 +512,7 @@ class Lane extends SocketShape {
     if (early === undefined || early.length !== chunk.length) return false;
     if (early !== chunk && (typeof chunk === 'string' || early.buffer !== chunk.buffer)) return false;
     this.#earlyChunks.shift();
-    if (!this._isOwed) crossing.schedule();
+    if (!this._isOwed) crossing.endWithTick();
     return true;
   }
 
@@ -718,6 +734,14 @@ function pushChunk(chunk) {
   } finally {
     // A handler that throws must not stop the reading.
     this._acknowledge(more);
+  }
+}
+
+function takeResponse(response) {
+  try {
+    plainResponse.handOver(this, response);
+  } finally {
+    this._acknowledge(true);
   }
 }
 

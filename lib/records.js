@@ -52,6 +52,7 @@ const event = {
   CONNECT_FAILED: 13,
   RESOLVE: 14,
   DEAD: 15,
+  RESPONSE: 16,
 };
 
 const eventFlag = {

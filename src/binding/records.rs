@@ -92,6 +92,9 @@ pub mod event {
     pub const RESOLVE: i32 = 14;
     /// The connection is dead, and its request can go nowhere else: its place may be given away.
     pub const DEAD: i32 = 15;
+    /// `arg` bytes of the peer that are a whole plain response, and behind them where its
+    /// parts are ([`crate::exchange::Plain`]).
+    pub const RESPONSE: i32 = 16;
 }
 
 /// Flags of events.

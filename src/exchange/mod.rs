@@ -1,10 +1,12 @@
-//! One request on one connection: what is kept of it so that it can be sent
+//! One request on one connection: how its response is read, what is kept of it so that it can be sent
 //! again, when it may be, and what the server says of its connection.
 
 mod keep_alive_hint;
+mod plain;
 mod replay;
 mod verdict;
 
 pub use keep_alive_hint::Hint;
+pub use plain::Plain;
 pub use replay::Replay;
 pub use verdict::{Evidence, FRESH, Facts, Loss, Rule, Verdict, judge, why_not};

@@ -16,7 +16,7 @@ use super::connection::{Connection, ConnectionId, Fin};
 use super::lane::{Cause, LossReport, State};
 use crate::binding::records::event;
 use crate::error::CloseReason;
-use crate::exchange::{Loss, Verdict};
+use crate::exchange::{Loss, Plain, Verdict};
 
 /// The most that one read takes.
 const READ_SIZE: usize = 64 * 1024;
@@ -141,6 +141,7 @@ impl Pool {
         }
         connection.last_read = Instant::now();
         connection.doubted = false;
+        let is_first = connection.received == 0;
         connection.received = connection.received.wrapping_add(count as u32);
         connection.window = connection.window.saturating_sub(count as u32);
         let reused = connection.served > 0;
@@ -154,7 +155,16 @@ impl Pool {
         }
         // What has been answered will not be sent again.
         lane.replay.forget();
-        self.batch.push_row(event::DATA, self.lane_ref(slot), 0, count);
+        let may_parse = is_first && lane.limits.parse;
+        let from = self.batch.bytes.len() - count;
+        let plain = may_parse.then(|| Plain::read(&self.batch.bytes[from..])).flatten();
+        match plain {
+            Some(plain) => {
+                let parts = plain.write(&mut self.batch.bytes);
+                self.batch.push_row(event::RESPONSE, self.lane_ref(slot), count as i32, count + parts);
+            }
+            None => self.batch.push_row(event::DATA, self.lane_ref(slot), 0, count),
+        }
         self.flush_soon();
         if let Some(connection) = self.connections.get(id)
             && connection.reads_no_more()

@@ -59,6 +59,8 @@ pub struct Limits {
     pub max_replay: usize,
     /// How long the addresses that JavaScript gave serve other connects.
     pub answers: Option<Duration>,
+    /// Whether plain responses are taken apart here, and not by Node's parser.
+    pub parse: bool,
 }
 
 /// Where JavaScript has a say before a connection is used.

@@ -14,14 +14,14 @@ const { Recorder } = require('./recorder');
 const RAMP = 100; // ms
 const GRACE = 10_000; // ms, for requests that are under way when the window closes
 
-const name = process.argv[2];
+const [name, before] = process.argv.slice(2);
 let candidate;
 let current;
 
 answer({
   prepare() {
     try {
-      candidate = AGENTS[name].load();
+      candidate = AGENTS[name].load(before);
     } catch (cause) {
       throw new Error(`${name} could not be loaded (--agents can leave it out): ${cause.message}`, { cause });
     }

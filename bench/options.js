@@ -1,38 +1,59 @@
 'use strict';
 
+const fs = require('node:fs');
+const path = require('node:path');
 const { parseArgs } = require('node:util');
 
-const { AGENTS } = require('./agents');
+const { AGENTS, BEFORE } = require('./agents');
 const { CASES } = require('./cases');
+const { CANDIDATES } = require('./failures/agents');
+const { ROWS } = require('./failures/rows');
 const { KINDS } = require('./server/kinds');
 
 // Many short slices rather than few long ones: on a busy machine a median needs turns more than it needs time.
 const QUICK = { turns: 9, slice: 500 };
 const FULL = { turns: 15, slice: 2000 };
 
+// Here what counts is the number of requests, and every row has to be waited for.
+const QUICK_FAILURES = { turns: 2, slice: 350 };
+const FULL_FAILURES = { turns: 9, slice: 700 };
+
 const USAGE = `node bench/run.js [options]
 
+What a request costs:
   --quick            ${QUICK.turns} turns of ${QUICK.slice} ms instead of ${FULL.turns} of ${FULL.slice} ms, and quick cases only
   --only <regexp>    cases whose id matches: ${CASES.map((one) => one.id).join(', ')}
   --agents <a,b>     of ${Object.keys(AGENTS).join(', ')}
+  --before <folder>  compare with another checkout of offloop, built; with nothing else unless --agents says so
   --turns <n>        measured slices of each agent and case
   --slice <ms>       length of a slice
   --server <kind>    of ${KINDS.join(', ')}; otherwise the first of them that starts
   --json <file>      write every slice's figures as well
-  --help`;
+
+--failures           how many requests fail instead: at the server's idle limit, and after stalls of the loop
+  --quick            ${QUICK_FAILURES.turns} turns of ${QUICK_FAILURES.slice} ms instead of ${FULL_FAILURES.turns} of ${FULL_FAILURES.slice} ms
+  --only <regexp>    rows whose id matches: get-limit-http.request, …, post-stall-jayson
+  --agents <a,b>     of ${Object.keys(CANDIDATES).join(', ')}
+  --before, --turns, --slice, --json as above
+
+--help`;
 
 class UsageError extends Error {}
 
 /** Slices are in ms. Throws a UsageError. */
 function readOptions(args) {
   const { values } = parse(args);
-  const preset = values.quick ? QUICK : FULL;
+  const { failures = false, quick = false } = values;
+  const preset = failures ? (quick ? QUICK_FAILURES : FULL_FAILURES) : quick ? QUICK : FULL;
+  if (failures && values.server !== undefined) throw new UsageError('--failures has a server of its own');
   return {
     help: values.help ?? false,
+    failures,
     turns: readPositive('turns', values.turns) ?? preset.turns,
     slice: readPositive('slice', values.slice) ?? preset.slice,
-    cases: readCases(values),
-    agents: readAgents(values.agents),
+    cases: readCases(values.only, failures ? ROWS : CASES.filter((one) => one.quick || !quick)),
+    agents: readAgents(values, Object.keys(failures ? CANDIDATES : AGENTS)),
+    before: readBefore(values),
     servers: readServers(values.server),
     json: values.json,
   };
@@ -42,10 +63,12 @@ function parse(args) {
   const text = { type: 'string' };
   const flag = { type: 'boolean' };
   const options = {
+    failures: flag,
     quick: flag,
     help: flag,
     only: text,
     agents: text,
+    before: text,
     turns: text,
     slice: text,
     server: text,
@@ -64,24 +87,48 @@ function readPositive(name, text) {
   return Number(text);
 }
 
-function readCases({ only, quick }) {
+function readCases(only, all) {
   let pattern;
   try {
     pattern = new RegExp(only ?? '');
   } catch (error) {
     throw new UsageError(`--only: ${error.message}`);
   }
-  const cases = CASES.filter((one) => (one.quick || !quick) && pattern.test(one.id));
+  const cases = all.filter((one) => pattern.test(one.id));
   if (cases.length === 0) throw new UsageError(`--only ${only} matches no case`);
   return cases;
 }
 
-function readAgents(list) {
-  const names = list === undefined ? Object.keys(AGENTS) : [...new Set(list.split(','))];
+function readAgents({ agents, before, failures }, known) {
+  if (agents === undefined) {
+    if (before === undefined) return known.filter((name) => name !== BEFORE);
+    // The fewer take turns, the closer in time are the two that are compared. Failures are counted, not timed.
+    return failures ? known : [BEFORE, 'offloop'];
+  }
+  const names = [...new Set(agents.split(','))];
   for (const name of names) {
-    if (!Object.hasOwn(AGENTS, name)) throw new UsageError(`--agents: there is no ${JSON.stringify(name)}`);
+    if (!known.includes(name)) throw new UsageError(`--agents: there is no ${JSON.stringify(name)}`);
+  }
+  if (names.includes(BEFORE) !== (before !== undefined)) {
+    throw new UsageError(`--before <folder> and ${JSON.stringify(BEFORE)} among --agents need each other`);
   }
   return names;
+}
+
+/** The absolute path of the other build. */
+function readBefore({ before }) {
+  if (before === undefined) return undefined;
+  // It names one binary, for whichever folder: both sides would be the same build.
+  if (process.env.OFFLOOP_BINARY) throw new UsageError('--before cannot be used with OFFLOOP_BINARY');
+  const folder = path.resolve(before);
+  let name;
+  try {
+    ({ name } = JSON.parse(fs.readFileSync(path.join(folder, 'package.json'), 'utf8')));
+  } catch (error) {
+    throw new UsageError(`--before: ${error.message}`);
+  }
+  if (name !== 'offloop') throw new UsageError(`--before: ${folder} is the package ${JSON.stringify(name)}`);
+  return folder;
 }
 
 function readServers(kind) {

@@ -4,10 +4,11 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 
-const { AGENTS, BASELINE } = require('./agents');
+const { AGENTS, BASELINE, BEFORE } = require('./agents');
 const { Child } = require('./child');
+const { measureFailures } = require('./failures/run');
 const { USAGE, UsageError, readOptions } = require('./options');
-const { addFailures, countFailures, summarise } = require('./summary');
+const { addFailures, compare, countFailures, summarise } = require('./summary');
 const { formatCase } = require('./table');
 
 async function main() {
@@ -23,35 +24,40 @@ async function main() {
     return child;
   };
   try {
-    const report = await measure(options, start);
+    const report = await (options.failures ? measureFailures : measure)(options, start, describeMachine());
     if (options.json) fs.writeFileSync(options.json, `${JSON.stringify(report, null, 2)}\n`);
-    if (report.failed > 0) {
-      console.log(`\n${report.failed} requests failed`);
-      process.exitCode = 1;
-    }
+    for (const problem of report.problems) console.log(`\n${problem}`);
+    if (report.problems.length > 0) process.exitCode = 1;
   } finally {
     await Promise.all(children.map((child) => child.stop()));
   }
 }
 
-async function measure(options, start) {
+function describeMachine() {
+  return {
+    node: process.version,
+    system: `${os.type()} ${os.release()} ${os.arch()}, ${os.availableParallelism()} CPUs, load ${os.loadavg()[0].toFixed(2)} at start`,
+  };
+}
+
+async function measure(options, start, machine) {
   const server = await start('server/main.js').ask('listen', options.servers);
   const clients = new Map();
   const versions = {};
   let mainCpuSource;
   for (const agent of options.agents) {
-    const client = start('client.js', agent);
+    const client = start('client.js', agent, ...(options.before ? [options.before] : []));
     clients.set(agent, client);
     const ready = await client.ask('prepare');
     versions[agent] = ready.version;
     mainCpuSource = ready.mainCpuSource;
   }
   const report = {
-    node: process.version,
-    system: `${os.type()} ${os.release()} ${os.arch()}, ${os.availableParallelism()} CPUs, load ${os.loadavg()[0].toFixed(2)} at start`,
+    ...machine,
     server: server.description,
     mainCpuSource,
     versions,
+    before: options.before,
     turns: options.turns,
     slice: options.slice,
     failed: 0,
@@ -64,6 +70,7 @@ async function measure(options, start) {
     for (const failures of Object.values(result.failures)) report.failed += countFailures(failures);
     console.log(`\n${formatCase(result)}`);
   }
+  report.problems = report.failed > 0 ? [`${report.failed} requests failed`] : [];
   return report;
 }
 
@@ -88,22 +95,25 @@ async function measureCase({ id, title }, clients, port, { turns: count, slice }
     return addFailures(slices.filter((result) => result !== undefined));
   };
   const failures = Object.fromEntries(agents.map((agent) => [agent, failuresOf(agent)]));
-  return { id, title, agents, summary: summarise(turns, agents), failures, turns };
+  const comparison =
+    agents.includes('offloop') && agents.includes(BEFORE) ? compare(turns, 'offloop', BEFORE) : undefined;
+  return { id, title, agents, summary: summarise(turns, agents), comparison, failures, turns };
 }
 
-function printHeading({ node, system, server, mainCpuSource, versions, turns, slice }, notes) {
+function printHeading({ node, system, server, mainCpuSource, versions, before, turns, slice }, notes) {
   console.log(`Node ${node}, ${system}`);
   console.log(
     `agents: ${Object.keys(versions)
       .map((agent) => `${AGENTS[agent].title} ${versions[agent]}`)
       .join(', ')}`,
   );
+  if (before) console.log(`${AGENTS[BEFORE].title}: ${before}`);
   console.log(`server: ${server}`);
   for (const note of notes) console.log(`        ${note}`);
   console.log(`CPU of the main thread: ${mainCpuSource}`);
-  console.log(
-    `turns: ${turns} of ${slice} ms; median, and x ratio to ${AGENTS[BASELINE].title} in the same turn (min-max)`,
-  );
+  const ratios =
+    BASELINE in versions ? `, and x ratio to ${AGENTS[BASELINE].title} in the same turn (min-max)` : '';
+  console.log(`turns: ${turns} of ${slice} ms; median${ratios}`);
 }
 
 main().catch((error) => {

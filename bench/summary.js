@@ -1,6 +1,7 @@
 'use strict';
 
 const { BASELINE } = require('./agents');
+const { medianInterval } = require('./interval');
 
 /** What is compared. `better` is for the reader: every ratio is printed, whichever way it points. */
 const METRICS = [
@@ -34,6 +35,19 @@ function summariseMetric(turns, agent, key) {
     median: median(values.filter(isMeasured)),
     ratio: agent === BASELINE ? null : spread(ratios.filter(isMeasured)),
   };
+}
+
+/**
+ * Per metric, how an agent compares with another in the same turns: the median of the ratios and its confidence
+ * interval. Turns without a ratio are left out, and counted by the difference to all.
+ */
+function compare(turns, agent, other) {
+  return Object.fromEntries(
+    METRICS.map(({ key }) => {
+      const ratios = turns.map((turn) => ratio(turn[agent][key], turn[other][key])).filter(isMeasured);
+      return [key, { median: median(ratios), interval: medianInterval(ratios), turns: ratios.length }];
+    }),
+  );
 }
 
 /** A slice without a successful request has no figures, and no ratio can be taken with it. */
@@ -70,4 +84,4 @@ function countFailures(failures) {
   return Object.values(failures).reduce((sum, count) => sum + count, 0);
 }
 
-module.exports = { METRICS, addFailures, countFailures, summarise };
+module.exports = { METRICS, addFailures, compare, countFailures, summarise };

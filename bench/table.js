@@ -1,10 +1,11 @@
 'use strict';
 
-const { AGENTS } = require('./agents');
+const { AGENTS, BEFORE } = require('./agents');
+const { align } = require('./align');
 const { METRICS, countFailures } = require('./summary');
 
-/** One case as text: metrics down, agents across. */
-function formatCase({ title, agents, summary, failures }) {
+/** One case as text: metrics down, agents across; then the two builds, if there are two. */
+function formatCase({ title, agents, summary, failures, comparison }) {
   const rows = [
     [title, ...agents.map((agent) => AGENTS[agent].title)],
     ...METRICS.map((metric) => [
@@ -13,7 +14,11 @@ function formatCase({ title, agents, summary, failures }) {
     ]),
     ['failed requests', ...agents.map((agent) => String(countFailures(failures[agent])))],
   ];
-  return [align(rows), ...formatFailures(agents, failures)].join('\n');
+  return [
+    align(rows),
+    ...formatFailures(agents, failures),
+    ...(comparison ? ['', formatComparison(comparison)] : []),
+  ].join('\n');
 }
 
 function formatCell({ median, ratio }, { digits }) {
@@ -30,14 +35,27 @@ function formatFailures(agents, failures) {
   );
 }
 
-function align(rows) {
-  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
-  const [heading, ...body] = rows.map((row) =>
-    row
-      .map((cell, column) => (column === 0 ? cell.padEnd(widths[column]) : cell.padStart(widths[column] + 3)))
-      .join(''),
-  );
-  return [heading, '-'.repeat(heading.length), ...body].join('\n');
+function formatComparison(comparison) {
+  const rows = [
+    [`${AGENTS.offloop.title} / ${AGENTS[BEFORE].title}`, 'median', '95 % interval', 'turns', 'reads'],
+    ...METRICS.map((metric) => {
+      const { median, interval, turns } = comparison[metric.key];
+      return [
+        `${metric.title} (${metric.better})`,
+        median === null ? '-' : `x${median.toFixed(3)}`,
+        interval ? `${interval.low.toFixed(3)}-${interval.high.toFixed(3)}` : '-',
+        String(turns),
+        reading(interval, metric),
+      ];
+    }),
+  ];
+  return align(rows);
+}
+
+function reading(interval, { better }) {
+  if (interval === null) return 'too few turns';
+  if (interval.low <= 1 && interval.high >= 1) return 'not told apart';
+  return interval.low > 1 === (better === 'more') ? 'better' : 'worse';
 }
 
 module.exports = { formatCase };

@@ -1,0 +1,30 @@
+'use strict';
+
+const { CALL_SITES } = require('./call-sites');
+const { SITUATIONS } = require('./situations');
+
+/**
+ * @typedef {object} Row
+ * @property {string} id what `--only` matches
+ * @property {string} title
+ * @property {string} situation a key of SITUATIONS
+ * @property {string} method
+ * @property {string} site a key of CALL_SITES
+ */
+
+/** @type {Row[]} */
+const ROWS = Object.entries(SITUATIONS).flatMap(([situation, { title }]) =>
+  ['GET', 'POST'].flatMap((method) =>
+    Object.keys(CALL_SITES)
+      .filter((site) => CALL_SITES[site].methods.includes(method))
+      .map((site) => ({
+        id: `${method.toLowerCase()}-${situation}-${site}`,
+        title: `${method} ${title}, ${site}`,
+        situation,
+        method,
+        site,
+      })),
+  ),
+);
+
+module.exports = { ROWS };

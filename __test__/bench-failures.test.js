@@ -174,6 +174,8 @@ describe('node bench/run.js --failures', () => {
       ['--agents', 'before'],
       ['--server', 'own'],
       ['--only', 'get-stall-jayson'],
+      ['--only', 'http', '--agents', 'undici'],
+      ['--json', path.join(folder, 'none', 'report.json')],
       ['--before', folder],
     ]) {
       const { code, stderr } = await run(process.execPath, [

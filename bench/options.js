@@ -7,7 +7,7 @@ const { parseArgs } = require('node:util');
 const { AGENTS, BEFORE } = require('./agents');
 const { CASES } = require('./cases');
 const { CANDIDATES } = require('./failures/agents');
-const { ROWS } = require('./failures/rows');
+const { ROWS, takes } = require('./failures/rows');
 const { KINDS } = require('./server/kinds');
 
 // Many short slices rather than few long ones: on a busy machine a median needs turns more than it needs time.
@@ -45,17 +45,22 @@ function readOptions(args) {
   const { values } = parse(args);
   const { failures = false, quick = false } = values;
   const preset = failures ? (quick ? QUICK_FAILURES : FULL_FAILURES) : quick ? QUICK : FULL;
+  const agents = readAgents(values, Object.keys(failures ? CANDIDATES : AGENTS));
+  // undici has call sites of its own.
+  const all = failures
+    ? ROWS.filter((row) => agents.some((agent) => takes(row, agent)))
+    : CASES.filter((one) => one.quick || !quick);
   if (failures && values.server !== undefined) throw new UsageError('--failures has a server of its own');
   return {
     help: values.help ?? false,
     failures,
     turns: readPositive('turns', values.turns) ?? preset.turns,
     slice: readPositive('slice', values.slice) ?? preset.slice,
-    cases: readCases(values.only, failures ? ROWS : CASES.filter((one) => one.quick || !quick)),
-    agents: readAgents(values, Object.keys(failures ? CANDIDATES : AGENTS)),
+    cases: readCases(values.only, all),
+    agents,
     before: readBefore(values),
     servers: readServers(values.server),
-    json: values.json,
+    json: readJson(values.json),
   };
 }
 
@@ -95,7 +100,7 @@ function readCases(only, all) {
     throw new UsageError(`--only: ${error.message}`);
   }
   const cases = all.filter((one) => pattern.test(one.id));
-  if (cases.length === 0) throw new UsageError(`--only ${only} matches no case`);
+  if (cases.length === 0) throw new UsageError(`--only ${only} matches no case of these agents`);
   return cases;
 }
 
@@ -135,6 +140,14 @@ function readServers(kind) {
   if (kind === undefined) return KINDS;
   if (!KINDS.includes(kind)) throw new UsageError(`--server: there is no ${JSON.stringify(kind)}`);
   return [kind];
+}
+
+/** A run takes minutes: what cannot be written at its end is to be known at its beginning. */
+function readJson(file) {
+  if (file === undefined) return undefined;
+  const folder = path.dirname(path.resolve(file));
+  if (!fs.existsSync(folder)) throw new UsageError(`--json: there is no folder ${folder}`);
+  return file;
 }
 
 module.exports = { USAGE, UsageError, readOptions };

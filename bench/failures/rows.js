@@ -1,5 +1,6 @@
 'use strict';
 
+const { CANDIDATES } = require('./agents');
 const { CALL_SITES } = require('./call-sites');
 const { SITUATIONS } = require('./situations');
 
@@ -27,4 +28,9 @@ const ROWS = Object.entries(SITUATIONS).flatMap(([situation, { title }]) =>
   ),
 );
 
-module.exports = { ROWS };
+/** Whether the call site of a row can be given this agent. */
+function takes({ site }, agent) {
+  return CALL_SITES[site].api === CANDIDATES[agent].api;
+}
+
+module.exports = { ROWS, takes };

@@ -4,10 +4,10 @@ const path = require('node:path');
 
 const { CANDIDATES } = require('./agents');
 const { MIXED_UP } = require('./attempts');
-const { CALL_SITES } = require('./call-sites');
-const { ROWS } = require('./rows');
+const { takes } = require('./rows');
 const { IDLE_LIMIT, SPREAD, STALL_BEYOND } = require('./settings');
 const { SITUATIONS } = require('./situations');
+const { devDependencies: dependencies } = require('../../package.json');
 const { countFailures } = require('../summary');
 const { formatRow, formatTotals } = require('./table');
 const { addUp, tally } = require('./tally');
@@ -40,16 +40,15 @@ async function measureFailures(options, start, machine) {
     idleLimit: IDLE_LIMIT,
     rows: [],
   };
-  printHeading(report);
+  printHeading(report, options.cases);
   for (const row of options.cases) {
-    const names = options.agents.filter((name) => CANDIDATES[name].api === CALL_SITES[row.site].api);
-    if (names.length === 0) continue;
+    const names = options.agents.filter((name) => takes(row, name));
     const agents = await measureRow(row, names, clients, server, options);
     report.rows.push({ ...row, agents });
     console.log(`\n${formatRow({ ...row, agents })}`);
   }
   report.totals = addRows(report.rows, options.agents);
-  console.log(`\n${formatTotals(report.totals)}`);
+  console.log(`\n${formatTotals(report.totals, options.agents)}`);
   report.problems = problemsOf(report.rows);
   return report;
 }
@@ -107,15 +106,15 @@ function problemsOf(rows) {
   return problems;
 }
 
-function printHeading({ node, system, versions, before, turns, slice }) {
+function printHeading({ node, system, versions, before, turns, slice }, rows) {
   console.log(`Node ${node}, ${system}`);
   const agents = Object.entries(versions).map(([name, version]) => `${CANDIDATES[name].title} ${version}`);
   console.log(`agents: ${agents.join(', ')}`);
   if (before) console.log(`${CANDIDATES.before.title}: ${before}`);
-  const libraries = ['request', 'axios', 'jayson'];
-  console.log(
-    `call sites: ${libraries.map((name) => `${name} ${require(`${name}/package.json`).version}`).join(', ')}`,
+  const sites = [...new Set(rows.map(({ site }) => site))].map((site) =>
+    site in dependencies ? `${site} ${dependencies[site]}` : site,
   );
+  console.log(`call sites: ${sites.join(', ')}`);
   console.log(
     `server: closes a connection that has been idle for ${IDLE_LIMIT} ms, and does not say so; ` +
       `pauses of ${IDLE_LIMIT - SPREAD} to ${IDLE_LIMIT + SPREAD} ms, stalls of ${IDLE_LIMIT + STALL_BEYOND} ms`,
@@ -123,4 +122,4 @@ function printHeading({ node, system, versions, before, turns, slice }) {
   console.log(`turns: ${turns} of ${slice} ms; in parentheses the 95 % interval`);
 }
 
-module.exports = { ROWS, measureFailures };
+module.exports = { measureFailures };

@@ -26,7 +26,8 @@ async function atTheLimit(callers, attempts, signal) {
   const caller = async (send, index) => {
     // Not in step: each trial is to meet a loop that is at leisure.
     await sleep((IDLE_LIMIT * index) / callers.length);
-    for (let round = index; !signal.aborted;) {
+    let round = index;
+    while (!signal.aborted) {
       let answered = await attempts.make('opening', send);
       while (answered) {
         // Every millisecond of the spread as often as the others.

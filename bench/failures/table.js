@@ -44,8 +44,7 @@ function formatShare({ perTenThousand, interval }) {
 }
 
 /** All call sites together: situations down, candidates across. */
-function formatTotals(totals) {
-  const names = Object.keys(Object.values(totals)[0]);
+function formatTotals(totals, names) {
   return align([
     ['all call sites, failed per 10,000', ...names.map((name) => CANDIDATES[name].title)],
     ...Object.entries(totals).map(([title, figures]) => [

@@ -19,6 +19,7 @@ const nodeSocket = require('./node-socket');
 const { agentOptions } = require('./options');
 const { setPolicy } = require('./retry-policy');
 const { reuseIdleLane } = require('./reuse');
+const { isolation, secureConnection } = require('./secure-connection');
 
 const kId = Symbol('id');
 /** Busy lanes that are no longer in the books. */
@@ -114,7 +115,8 @@ function pooling(Base) {
       let limit = idleLimit(this._idleLimit(), this._idleLimit('maxFreeSocketTimeout'), hint, buffer);
       if (timeout > 0) limit = Math.min(limit, timeout);
       socket.unref();
-      if (socket instanceof Lane) {
+      const nodes = socket instanceof Lane ? socket._nodeSocket : socket;
+      if (nodes === undefined) {
         if (socket.timeout !== timeout) socket.setTimeout(timeout);
         socket._setIdleLimit(limit, nativeHint(hint, buffer));
         return limit > 0 && hint.timeout !== 0 && hint.max !== 0;
@@ -122,7 +124,7 @@ function pooling(Base) {
       if (hint.max === 0) return false;
       if (buffer == null && hint.timeout !== undefined)
         limit = Math.min(limit, hint.timeout - nodeMargin(hint.timeout));
-      const left = Math.min(limit, timeToLive(this.options, socket));
+      const left = Math.min(limit, timeToLive(this.options, nodes));
       if (left <= 0) return false;
       socket.setKeepAlive(true, this.keepAliveMsecs);
       const idle = left < 0x7fffffff ? Math.ceil(left) : 0;
@@ -283,25 +285,46 @@ define(HttpAgent.prototype, {
       plan.onConnect = callback;
       lane.once('connect', callback);
     }
-    if (options.timeout) lane.setTimeout(options.timeout);
-    if (clientSockets.hasSubscribers) clientSockets.publish({ socket: lane });
     if (this.createConnection === HttpAgent.prototype.createConnection) this[kGiven] = lane;
-    try {
-      plan.start(lane);
-    } catch (error) {
-      lane.destroy(); // A lookup function has thrown; the lane gives its slot back.
-      throw error;
-    }
+    startLane(lane, plan, options);
     return lane;
   },
 });
+
+function startLane(lane, plan, options) {
+  if (options.timeout) lane.setTimeout(options.timeout);
+  if (clientSockets.hasSubscribers) clientSockets.publish({ socket: lane });
+  try {
+    plan.start(lane);
+  } catch (error) {
+    lane.destroy(); // A lookup function has thrown; the lane gives its slot back.
+    throw error;
+  }
+}
 
 const HttpsAgent = defineAgent(NodeHttpsAgent, 'HttpsAgent');
 
 define(HttpsAgent.prototype, {
   createConnection(...args) {
-    warnNodeSocket('TLS');
-    return nodeConnection(NodeHttpsAgent, this, args);
+    const byNode = (given) => nodeConnection(NodeHttpsAgent, this, given);
+    const { socket, lane, plan, options } = secureConnection(this, this[kId], args, byNode);
+    if (socket !== undefined) return socket;
+    startLane(lane, plan, options);
+    return lane;
+  },
+
+  /** Node's name, and behind it what else a connection must not be shared over. */
+  getName(options) {
+    return NodeHttpsAgent.prototype.getName.call(this, options) + isolation(options);
+  },
+});
+
+const { getName } = HttpsAgent.prototype;
+
+/** No subclass, and nobody else, has a say in the names of the pools. */
+Object.defineProperty(HttpsAgent.prototype, '_hasOwnGetName', {
+  get() {
+    return this.getName === getName;
   },
 });
 

@@ -150,6 +150,8 @@ class Plan {
     this.begun = false;
     /** The callback of createConnection. */
     this.onConnect = null;
+    /** What tls-options.js has made of the TLS options; undefined for a connection in the clear. */
+    this.secure = undefined;
 
     const delay = options.autoSelectFamilyAttemptTimeout ?? net.getDefaultAutoSelectFamilyAttemptTimeout();
     this.#dnsCacheTtl = toLimit(options.dnsCacheTtl ?? defaults.dnsCacheTtl, 'dnsCacheTtl');
@@ -188,7 +190,10 @@ class Plan {
   /** Starts what net.connect() starts at once: a lookup in JavaScript. Else the lane opens with this tick. */
   start(lane) {
     process.nextTick(noteGuards, this, lane);
-    if (this.lookup === undefined) process.nextTick(openLane, this, lane);
+    if (this.lookup === undefined && this.secure !== undefined) {
+      // Behind the request's 'socket', whose listeners may listen for 'secureConnect', and guard by it.
+      process.nextTick(process.nextTick, openLane, this, lane);
+    } else if (this.lookup === undefined) process.nextTick(openLane, this, lane);
     else this.#resolve(lane, (addresses) => process.nextTick(openLane, this, lane, addresses));
   }
 

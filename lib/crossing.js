@@ -4,7 +4,7 @@
 // call; all that has come from the network is handed over in one call back.
 
 const { native } = require('./binding');
-const { ROW_WIDTH, op, opFlag, event, eventFlag } = require('./records');
+const { ROW_WIDTH, op, opFlag, event, eventFlag, isBinary } = require('./records');
 
 const ROWS_OUT = 2048;
 const BYTES_OUT = 256 * 1024;
@@ -175,10 +175,15 @@ function leave(slot) {
   freeSlots.push(slot);
 }
 
-function open(slot, epoch, options) {
+function open(slot, epoch, options, context) {
   // What stands in the rows came first.
   send();
-  crossing.open(slot, epoch, options);
+  crossing.open(slot, epoch, options, context);
+}
+
+function exportKeyingMaterial(slot, epoch, length, label, context) {
+  send();
+  return crossing.exportKeyingMaterial(slot, epoch, length, label, context);
 }
 
 function resolved(slot, serial, addresses) {
@@ -297,7 +302,8 @@ function deliver(count, list) {
     const length = rowsIn[at + 4];
     const code = head & 0xff;
     const flags = head >> 8;
-    const own = code === event.DATA && (flags & eventFlag.OWN_BUFFER) !== 0;
+    const binary = isBinary(code);
+    const own = binary && (flags & eventFlag.OWN_BUFFER) !== 0;
     const from = nextByte;
     const buffer = own ? buffers[nextBuffer++] : undefined;
     if (!own) nextByte += length;
@@ -308,6 +314,8 @@ function deliver(count, list) {
       lane._received(own ? buffer : copyOut(from, length));
     } else if (code === event.RESPONSE) {
       lane._responded(bytesIn, from, rowsIn[at + 3], length);
+    } else if (binary) {
+      lane._reported(code, flags, rowsIn[at + 3], own ? buffer : copyOut(from, length));
     } else {
       const text = length > 0 ? bytesIn.toString('utf8', from, nextByte) : '';
       lane._reported(code, flags, rowsIn[at + 3], text);
@@ -344,6 +352,7 @@ module.exports = {
   resolved,
   facts,
   quiet,
+  exportKeyingMaterial,
   hold,
   patientRow,
   endWithTick,

@@ -31,6 +31,8 @@ class Lane extends SocketShape {
   #epoch = 0;
   #opened = false;
   #connected = false;
+  /** What is written stays here, until it is known where it goes. */
+  #held = false;
   #host;
 
   /** The request that has the lane; null between requests. */
@@ -99,14 +101,16 @@ class Lane extends SocketShape {
     if (addresses?.length > 1) this.autoSelectFamilyAttemptedAddresses = [];
     // A lookup in JavaScript that never answers holds nothing; a connect does.
     if (this.#refed) crossing.hold(1);
-    crossing.open(this.#slot, this.#epoch, {
+    const options = {
       ...this.#plan.native,
       resolver: guards.resolver,
       guardAttempt: guards.attempt,
       guardConnect: guards.connect,
       addresses,
       dnsCacheTtl,
-    });
+      secure: this._secureOptions(),
+    };
+    crossing.open(this.#slot, this.#epoch, options, this.#plan.secure?.context);
     // The request may have been given up before there was anything to park.
     if (this.#parked) this.#park();
     this.#pump();
@@ -119,7 +123,7 @@ class Lane extends SocketShape {
 
   /** Hands over what `request` keeps for the lane that it is about to get. */
   _writeEarly(request, output) {
-    if (!this.#opened || this.destroyed) return;
+    if (!this.#opened || this.#held || this.#slot === -1) return;
     crossing.sendEarly(() => {
       if (this.#early !== request && this.#message !== request) {
         this.#early = request;
@@ -145,6 +149,11 @@ class Lane extends SocketShape {
     const { CONNECT_FAILED, LOOKUP_FAILED } = closeReason;
     this.#endReason = error.code === 'ERR_IP_BLOCKED' ? CONNECT_FAILED : LOOKUP_FAILED;
     this.destroy(error);
+  }
+
+  /** For a lane over TLS (tls-lane.js). */
+  _secureOptions() {
+    return undefined;
   }
 
   /** The limit for the next time the lane is parked, in ms; `hint`: what the server says (idle-limit.js). */
@@ -198,9 +207,10 @@ class Lane extends SocketShape {
       return;
     }
     this.#parked = false;
+    if (this.#slot === -1) return;
     // While the first connection is made nothing of a request before can be late, and what is reported of
     // the connect must not seem to be: it is this request's too.
-    if (!this.connecting) this.#epoch = crossing.nextEpoch(this.#slot);
+    if (this.#connected) this.#epoch = crossing.nextEpoch(this.#slot);
     const { maxReplayBytes = this.#plan.native.maxReplay } = policyOf(request);
     crossing.row(op.LEASE | (opFlag.HTTP << 8), this.#slot, this.#epoch, this.#received, maxReplayBytes);
     this.#received = 0;
@@ -218,6 +228,7 @@ class Lane extends SocketShape {
   }
 
   #sendPark(limit) {
+    if (this.#slot === -1) return;
     if (!this.#opened) {
       this.#idleLimit = limit;
       return;
@@ -294,7 +305,7 @@ class Lane extends SocketShape {
         break;
       }
       case event.CONNECTED:
-        this.#onConnected(flags, text);
+        this.#onConnected(flags, argument, text);
         break;
       case event.REBOUND:
         this.#onRebound(flags, argument, text);
@@ -335,8 +346,13 @@ class Lane extends SocketShape {
           crossing.resolved(this.#slot, argument, addresses);
         });
         break;
+      default:
+        this._secureReport(code, flags, argument, text);
     }
   }
+
+  /** Reports of TLS (tls-lane.js). */
+  _secureReport() {}
 
   #onEnd() {
     this.push(null);
@@ -344,15 +360,32 @@ class Lane extends SocketShape {
     this.read(0);
   }
 
-  #onConnected(flags, addresses) {
+  #onConnected(flags, argument, addresses) {
     this._setAddresses(addresses);
+    if (this.#connected) {
+      // Another connection, whose handshake a listener guards.
+      this.emit('connect');
+      this.#pass(flags, argument);
+      return;
+    }
     this.connecting = false;
-    this.#connected = true;
+    if (this.#plan.secure === undefined) this.#connected = true;
     this._unrefTimer();
     this.emit('connect');
     this.emit('ready');
-    this.#pass(flags, 0);
+    this.#pass(flags, argument);
     this.#pump();
+  }
+
+  /** The handshake is over, and a write is done once it is handed over. */
+  _established() {
+    this.#connected = true;
+    this.#pump();
+  }
+
+  /** The word of a guard on the connection whose handshake is over. */
+  _judge(passes) {
+    if (this.#slot !== -1) crossing.row(passes ? op.PROCEED : op.REFUSE, this.#slot, this.#epoch, 0, 0);
   }
 
   /** Another connection is under the lane; its users see other addresses, and nothing else. */
@@ -360,7 +393,7 @@ class Lane extends SocketShape {
     const [addresses] = text.split('\n', 1);
     // The lane's own connect failed for a request that was gone by then.
     if (!this.#connected) {
-      this.#onConnected(flags, addresses);
+      this.#onConnected(flags, 0, addresses);
       return;
     }
     this._setAddresses(addresses);
@@ -422,6 +455,54 @@ class Lane extends SocketShape {
     this.destroy(error);
   }
 
+  get _isOpened() {
+    return this.#opened;
+  }
+
+  /** The request goes out a second time. */
+  _resent() {
+    if (this.#message !== null) this.#message.attempts = 2;
+  }
+
+  /** Between requests. */
+  get _isIdle() {
+    return this.#parked;
+  }
+
+  /** Somebody listens for the end of the handshake. */
+  _gate() {
+    if (this.#opened && !this.#connected && this.#slot !== -1) {
+      crossing.row(op.GATE, this.#slot, this.#epoch, 0, 0);
+    }
+  }
+
+  /** Hands nothing more to Rust, and asks back what it has (HANDED_BACK). */
+  _hold() {
+    this.#held = true;
+    this._judge(false);
+  }
+
+  /**
+   * Lets go of Rust: what is written goes another way from now on. Returns the pieces and the callbacks of
+   * what has not been handed over yet.
+   */
+  _detach() {
+    if (this.#opened) {
+      crossing.row(op.CLOSE, this.#slot, this.#epoch, closeReason.TLS_FAILED, 0);
+      if (this.#refed) crossing.hold(-1);
+    }
+    crossing.nextEpoch(this.#slot);
+    crossing.leave(this.#slot);
+    this.#slot = -1;
+    const final = this.#finalCallback;
+    this.#finalCallback = undefined;
+    return { pieces: this.#output.takePieces(), written: this.#output.takeCallback(), final };
+  }
+
+  _exportKeyingMaterial(length, label, context) {
+    return crossing.exportKeyingMaterial(this.#slot, this.#epoch, length, label, context);
+  }
+
   /** The connection of the idle lane is gone. Nobody is to hear an error for that. */
   #loseParked(reason) {
     if (this.destroyed) return;
@@ -431,6 +512,11 @@ class Lane extends SocketShape {
   }
 
   // ---- What errors say of the connection (facts.js).
+
+  /** A loss that is known on this side: rows as those of Rust, the number of the reason first. */
+  _noteLoss(reason, facts = '') {
+    this.#onLoss(`reason\t${reason}${facts && '\n'}${facts}`);
+  }
 
   #onLoss(facts) {
     this.#loss = facts;
@@ -492,7 +578,7 @@ class Lane extends SocketShape {
 
   _write(chunk, encoding, callback) {
     if (this.#earlyChunks.length > 0 && this.#hasLeft(chunk)) chunk = '';
-    if (this.#connected && this.#output.takes(chunk)) {
+    if (this.#connected && !this.#held && this.#output.takes(chunk)) {
       this.#output.write(chunk, encoding);
       callback();
     } else {
@@ -518,7 +604,7 @@ class Lane extends SocketShape {
 
   /** While it connects, the bytes are in Rust already, but no kernel has them: the write is not done. */
   #pump() {
-    if (this.#opened && !this.destroyed) this.#output.pump(this.#connected);
+    if (this.#opened && !this.#held && !this.destroyed) this.#output.pump(this.#connected);
   }
 
   #send(chunk, encoding, report) {
@@ -563,7 +649,8 @@ class Lane extends SocketShape {
     this.#endReason = this.#whyDestroyed();
     const unfinished = this.#isUnfinished();
     if (unfinished) {
-      if (this.#connected && this.#loss === '') this.#loss = crossing.facts(this.#slot, this.#epoch);
+      if (this.#connected && this.#slot !== -1 && this.#loss === '')
+        this.#loss = crossing.facts(this.#slot, this.#epoch);
       this.#explainErrors();
     }
     if (error) this.#explain(error);
@@ -692,7 +779,7 @@ class Lane extends SocketShape {
   #sendOption(send) {
     if (this.destroyed) return;
     if (this.#connected) send();
-    else this.once('connect', send);
+    else this.once(this.#plan.secure === undefined ? 'connect' : 'secureConnect', send);
   }
 
   /** Whether the process waits for this lane. */
@@ -709,7 +796,7 @@ class Lane extends SocketShape {
   #setRef(on) {
     if (on === this.#refed) return;
     this.#refed = on;
-    if (this.#opened && !this.destroyed) crossing.hold(on ? 1 : -1);
+    if (this.#opened && this.#slot !== -1) crossing.hold(on ? 1 : -1);
   }
 }
 

@@ -73,4 +73,4 @@ function reasonOf(error, socket) {
   return closeReason.ABORTED;
 }
 
-module.exports = { ageOf, ending, opened, watchRequest };
+module.exports = { ageOf, ending, opened, reasonOf, watchRequest };

@@ -18,6 +18,8 @@ const op = {
   NO_DELAY: 8,
   KEEP_ALIVE: 9,
   HINT: 10,
+  REFUSE: 20,
+  GATE: 21,
 };
 
 const opFlag = {
@@ -53,16 +55,28 @@ const event = {
   RESOLVE: 14,
   DEAD: 15,
   RESPONSE: 16,
+  SECURED: 30,
+  KEY_LINES: 31,
+  HANDSHAKE_FAILED: 32,
+  UNSENT: 33,
+  TLS_REFUSED: 34,
+  TLS_ERROR: 35,
+  HANDED_BACK: 36,
 };
 
 const eventFlag = {
-  /** DATA: the bytes are in a buffer of their own. */
+  /** DATA, SECURED, UNSENT: the bytes are in a buffer of their own. */
   OWN_BUFFER: 1,
   /** CONNECTED, REBOUND: nothing is written before PROCEED. */
   GATED: 1,
   /** CONNECT_FAILED: several addresses were there to try. */
   AGGREGATE: 1,
+  /** SECURED: nothing is written before PROCEED. */
+  SECURED_GATED: 2,
 };
+
+/** Events whose bytes are bytes to JavaScript too, and not text. */
+const isBinary = (code) => code === event.DATA || code === event.SECURED || code === event.UNSENT;
 
 /** Why a lane got another connection: the argument of REBOUND. */
 const rebound = { IDLE: 0, FRESH: 1, RETRY: 2 };
@@ -95,4 +109,4 @@ const closeReason = {
   TLS_FAILED: 21,
 };
 
-module.exports = { ROW_WIDTH, op, opFlag, event, eventFlag, rebound, closeReason };
+module.exports = { ROW_WIDTH, op, opFlag, event, eventFlag, isBinary, rebound, closeReason };

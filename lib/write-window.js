@@ -103,6 +103,13 @@ class WriteWindow {
     return this.bytesWritten - this.#outstanding;
   }
 
+  /** What has not been handed over, which is its taker's from now on. */
+  takePieces() {
+    const pieces = this.#pieces;
+    this.#pieces = [];
+    return pieces;
+  }
+
   /** Bytes that wait for the window. */
   get waiting() {
     return this.#pieces.reduce((sum, { chunk, encoding }) => sum + Buffer.byteLength(chunk, encoding), 0);

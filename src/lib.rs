@@ -1,9 +1,10 @@
 //! offloop's native half: connections that live on a thread of their own.
 //!
 //! `binding` is the crossing between JavaScript and this crate, `runtime` the
-//! thread, `pool` what it keeps, `connect` how a connection comes to be, and
-//! `exchange` the rules for one request on one connection. `error` has the
-//! closed list of reasons, `log` writes down what happens.
+//! thread, `pool` what it keeps, `connect` how a connection comes to be, `tls`
+//! what is between its socket and the request, and `exchange` the rules for
+//! one request on one connection. `error` has the closed list of reasons,
+//! `log` writes down what happens.
 
 mod binding;
 mod connect;
@@ -13,3 +14,4 @@ mod log;
 mod pin;
 mod pool;
 mod runtime;
+mod tls;

@@ -12,20 +12,21 @@ use std::slice;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use napi::bindgen_prelude::{Function, Object};
+use napi::bindgen_prelude::{Buffer, Function, Object};
 use napi::{Env, JsValue, Result, check_status, sys};
 use napi_derive::napi;
 
 use super::link::{JavaScriptWaker, Link};
 use super::open::{OpenOptions, addresses};
-use super::records::{Batch, EVENT_WIDTH, LaneRef, OP_WIDTH, Submission, event};
-use crate::pool::{Ask, Cold, Question};
+use super::records::{Batch, EVENT_WIDTH, LaneRef, OP_WIDTH, Submission, is_binary};
+use super::secure::TlsContext;
+use crate::pool::{Ask, Cold, Export, Question};
 use crate::runtime;
 
 /// Larger pieces get a buffer of their own, smaller ones go through the shared one.
 const INLINE_MAX: usize = 4096;
 
-/// Flag of a DATA row: its bytes are the next of the buffers beside.
+/// Flag of a row of bytes: they are the next of the buffers beside.
 const OWN_BUFFER: i32 = 1;
 
 /// What the JavaScript thread of one environment needs for both calls.
@@ -143,11 +144,35 @@ impl Crossing {
         }
     }
 
-    /// Opens a lane.
+    /// Opens a lane; `context` comes with `options.secure`.
     #[napi]
-    pub fn open(&self, slot: u32, epoch: u32, options: OpenOptions) -> Result<()> {
-        self.link.submit_cold(LaneRef { slot, epoch }, Cold::Open(Box::new(options.parse()?)));
+    pub fn open(
+        &self,
+        slot: u32,
+        epoch: u32,
+        options: OpenOptions,
+        context: Option<&TlsContext>,
+    ) -> Result<()> {
+        self.link.submit_cold(LaneRef { slot, epoch }, Cold::Open(Box::new(options.parse(context)?)));
         Ok(())
+    }
+
+    /// Keying material of a lane's TLS connection. JavaScript waits for it, so
+    /// the thread must not wait for JavaScript meanwhile; it never does.
+    #[napi]
+    pub fn export_keying_material(
+        &self,
+        slot: u32,
+        epoch: u32,
+        length: u32,
+        label: String,
+        context: Option<Buffer>,
+    ) -> Option<Buffer> {
+        let (reply, answer) = mpsc::sync_channel(1);
+        let context = context.map(|context| context.to_vec());
+        let export = Export { length: length as usize, label: label.into_bytes(), context, reply };
+        self.link.submit_cold(LaneRef { slot, epoch }, Cold::Export(export));
+        answer.recv().ok().flatten().map(Buffer::from)
     }
 
     /// Answers a request to resolve a name; without addresses, refuses.
@@ -430,7 +455,7 @@ fn fill(
     for row in batch.rows[from..].chunks_exact(EVENT_WIDTH) {
         let at = rows * EVENT_WIDTH;
         let len = row[4] as usize;
-        let large = len > INLINE_MAX && row[0] == event::DATA;
+        let large = len > INLINE_MAX && is_binary(row[0]);
         if at + EVENT_WIDTH > rows_in.len() || (!large && used + len > bytes_in.len()) {
             break;
         }

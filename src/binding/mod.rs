@@ -7,6 +7,7 @@ pub mod hint;
 pub mod link;
 pub mod open;
 pub mod records;
+pub mod secure;
 
 use napi_derive::napi;
 

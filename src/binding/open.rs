@@ -7,6 +7,7 @@ use std::time::Duration;
 use napi::{Error, Result, Status};
 use napi_derive::napi;
 
+use super::secure::{SecureOptions, TlsContext};
 use crate::connect::{Destination, Order, Target, TcpTarget};
 use crate::pool::{Guards, Limits, Open};
 
@@ -37,11 +38,16 @@ pub struct OpenOptions {
     pub max_replay: u32,
     pub guard_attempt: bool,
     pub guard_connect: bool,
+    pub secure: Option<SecureOptions>,
 }
 
 impl OpenOptions {
-    pub fn parse(self) -> Result<Open> {
+    /// `context` comes with `secure`.
+    pub fn parse(self, context: Option<&TlsContext>) -> Result<Open> {
         let ms = |ms: u32| Duration::from_millis(ms.into());
+        let secure = self.secure.as_ref().zip(context);
+        let secure = secure.map(|(secure, context)| secure.parse(context)).transpose()?;
+        let (keylog, gate) = self.secure.map_or((false, false), |secure| (secure.keylog, secure.gate));
         let target = match self.path {
             Some(path) => unix_target(path)?,
             None => Target::Tcp(TcpTarget {
@@ -66,6 +72,7 @@ impl OpenOptions {
             destination: Destination {
                 agent: self.agent,
                 target,
+                secure,
                 resolver: self.resolver,
                 connect_timeout: self.connect_timeout.map(ms),
                 dead_peer: self.dead_peer.map(ms),
@@ -77,7 +84,8 @@ impl OpenOptions {
                 answers: self.dns_cache_ttl.map(ms),
                 parse: self.parse,
             },
-            guards: Guards { attempt: self.guard_attempt, connect: self.guard_connect },
+            guards: Guards { attempt: self.guard_attempt, connect: self.guard_connect, secure: gate },
+            keylog,
             addresses: self.addresses.as_deref().map(addresses).transpose()?,
         })
     }

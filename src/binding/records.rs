@@ -40,6 +40,10 @@ pub mod op {
     /// What the server says of the connection before it is parked: it keeps it idle for `arg` ms, and takes
     /// `len` requests more (-1: it does not say).
     pub const HINT: i32 = 10;
+    /// A guard has not let the TLS connection pass; or the answer to TLS_REFUSED.
+    pub const REFUSE: i32 = 20;
+    /// Somebody listens for the end of the handshake, and may have a say.
+    pub const GATE: i32 = 21;
 }
 
 /// Flags of [`op::WRITE`] and [`op::CLOSE`].
@@ -95,14 +99,36 @@ pub mod event {
     /// `arg` bytes of the peer that are a whole plain response, and behind them where its
     /// parts are ([`crate::exchange::Plain`]).
     pub const RESPONSE: i32 = 16;
+    /// A TLS connection comes under the lane: [`crate::tls::Secured::report`].
+    pub const SECURED: i32 = 30;
+    /// Lines for 'keylog'.
+    pub const KEY_LINES: i32 = 31;
+    /// The connection was lost in the handshake; `arg` is the errno, 0 for an end.
+    pub const HANDSHAKE_FAILED: i32 = 32;
+    /// Bytes of the request that are handed back after TLS_REFUSED.
+    pub const UNSENT: i32 = 33;
+    /// rustls refuses: Node's own TLS has to say. JavaScript answers with REFUSE. `arg` is 1 if the request was
+    /// sent once already.
+    pub const TLS_REFUSED: i32 = 34;
+    /// The TLS connection failed; `arg` is the number of the server's alert, or 0 and the text says how.
+    pub const TLS_ERROR: i32 = 35;
+    /// All that JavaScript has written before its REFUSE is handed back.
+    pub const HANDED_BACK: i32 = 36;
+}
+
+/// Whether the bytes of a report are bytes to JavaScript too, and not text.
+pub const fn is_binary(event: i32) -> bool {
+    matches!(event & 0xff, event::DATA | event::SECURED | event::UNSENT)
 }
 
 /// Flags of events.
 pub mod event_flag {
-    /// CONNECTED: nothing is written before PROCEED.
+    /// CONNECTED: nothing is written before PROCEED, which names it by `arg`.
     pub const GATED: i32 = 1;
     /// CONNECT_FAILED: several addresses were there to try.
     pub const AGGREGATE: i32 = 1;
+    /// SECURED: nothing is written before PROCEED.
+    pub const SECURED_GATED: i32 = 2;
 }
 
 /// Why a lane got another connection, the `arg` of [`event::REBOUND`].
@@ -127,6 +153,8 @@ pub enum Op<'a> {
     Close { reset: bool, reason: CloseReason },
     Consumed { bytes: u32 },
     Proceed { attempt: u32 },
+    Refuse,
+    Gate,
     NoDelay(bool),
     KeepAlive(Option<u32>),
     Hint { timeout_ms: Option<u32>, max: Option<u32> },
@@ -250,6 +278,8 @@ impl<C> Submission<C> {
                 },
                 op::CONSUMED => Op::Consumed { bytes: arg.cast_unsigned() },
                 op::PROCEED => Op::Proceed { attempt: arg.cast_unsigned() },
+                op::REFUSE => Op::Refuse,
+                op::GATE => Op::Gate,
                 op::NO_DELAY => Op::NoDelay(arg != 0),
                 op::KEEP_ALIVE => Op::KeepAlive(u32::try_from(arg).ok()),
                 op::HINT => Op::Hint { timeout_ms: u32::try_from(arg).ok(), max: u32::try_from(len).ok() },

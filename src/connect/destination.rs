@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::tls::Secure;
+
 /// Everything that makes two connections not interchangeable. Compared whole;
 /// a hash only finds the candidates.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -13,6 +15,8 @@ pub struct Destination {
     /// The agent that owns the connection: `agent.destroy()` must end it.
     pub agent: u32,
     pub target: Target,
+    /// TLS; none for a connection in the clear.
+    pub secure: Option<Secure>,
     /// The function in JavaScript that resolves names or guards connects for
     /// this destination; 0 for none.
     pub resolver: u32,
@@ -77,6 +81,7 @@ impl Destination {
         Self {
             agent,
             target: Target::Tcp(TcpTarget::for_test("127.0.0.1", 80)),
+            secure: None,
             resolver: 0,
             connect_timeout: None,
             dead_peer: None,

@@ -98,6 +98,8 @@ async fn attempt(target: TcpTarget, address: SocketAddr, endpoint: Endpoint) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connect::Stream;
+    use crate::tls::KeyLines;
     use std::cell::RefCell;
     use tokio::net::TcpListener;
     use tokio::task::LocalSet;
@@ -116,6 +118,8 @@ mod tests {
         fn attempt_timeout(&self, endpoint: &Endpoint) {
             self.0.borrow_mut().push(format!("timeout {}", endpoint.address));
         }
+        async fn connected(&self, _: &Stream) {}
+        fn key_lines(&self, _: &KeyLines) {}
     }
 
     fn addresses(list: &[&str]) -> Vec<IpAddr> {

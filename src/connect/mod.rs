@@ -12,12 +12,14 @@ mod tcp_info;
 
 use std::io;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 pub use destination::{Destination, Order, Target, TcpTarget};
 pub use stream::Stream;
 pub use tcp_info::{RoundTrip, TcpInfo};
 
 use crate::error::{timed_out, uv_errno};
+use crate::tls::{self, HandshakeError, KeyLines, Secured};
 
 /// Told what happens on the way, in the order in which Node reports it.
 pub trait Progress {
@@ -26,6 +28,9 @@ pub trait Progress {
     fn attempt(&self, address: &Endpoint) -> impl Future<Output = ()>;
     fn attempt_failed(&self, failure: &Failure);
     fn attempt_timeout(&self, address: &Endpoint);
+    /// The socket is connected, and the handshake begins. Resolves when it may.
+    fn connected(&self, socket: &Stream) -> impl Future<Output = ()>;
+    fn key_lines(&self, lines: &KeyLines);
 }
 
 /// One address that is tried.
@@ -54,21 +59,49 @@ pub enum ConnectError {
     /// The name did not resolve: libuv's number for getaddrinfo's answer.
     Lookup(i32),
     /// Every attempt failed. `aggregate`: there were several addresses.
-    Attempts { failures: Vec<Failure>, aggregate: bool },
+    Attempts {
+        failures: Vec<Failure>,
+        aggregate: bool,
+    },
+    Handshake(HandshakeError),
+}
+
+/// What a handshake needs beside the destination.
+pub struct TlsSetup {
+    pub config: tls::Config,
+    /// Where somebody listens for them.
+    pub key_lines: Option<KeyLines>,
+}
+
+/// A connection that stands.
+pub struct Connected {
+    pub stream: Stream,
+    pub secured: Option<Rc<Secured>>,
 }
 
 /// Connects. `addresses` are given when JavaScript has resolved the name.
 pub async fn connect<P: Progress>(
     destination: &Destination,
     addresses: Option<Vec<IpAddr>>,
+    tls: Option<TlsSetup>,
     progress: &P,
-) -> Result<Stream, ConnectError> {
+) -> Result<Connected, ConnectError> {
     let work = async {
-        match &destination.target {
-            Target::Tcp(target) => tcp_connect(target, addresses, progress).await,
+        let stream = match &destination.target {
+            Target::Tcp(target) => tcp_connect(target, addresses, progress).await?,
             #[cfg(unix)]
-            Target::Unix(path) => unix_connect(path, progress).await,
+            Target::Unix(path) => unix_connect(path, progress).await?,
+        };
+        let (Some(secure), Some(tls)) = (&destination.secure, tls) else {
+            return Ok(Connected { stream, secured: None });
+        };
+        progress.connected(&stream).await;
+        let ended = tls::handshake(stream, secure, tls.config, tls.key_lines.clone()).await;
+        if let Some(lines) = &tls.key_lines {
+            progress.key_lines(lines);
         }
+        let (stream, secured) = ended.map_err(ConnectError::Handshake)?;
+        Ok(Connected { stream: Stream::Tls(Box::new(stream)), secured: Some(Rc::new(secured)) })
     };
     let Some(limit) = destination.connect_timeout else { return work.await };
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {

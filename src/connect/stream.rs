@@ -1,6 +1,6 @@
 //! An established connection, of whichever kind.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -15,10 +15,12 @@ use tokio::net::UnixStream;
 
 use super::tcp;
 use super::tcp_info::{TcpInfo, tcp_info};
+use crate::tls::TlsStream;
 
-#[derive(Debug)]
 pub enum Stream {
     Tcp(TcpStream),
+    /// Over one of the others, never over another TLS.
+    Tls(Box<TlsStream>),
     #[cfg(unix)]
     Unix(UnixStream),
 }
@@ -27,6 +29,7 @@ impl Stream {
     pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => stream.poll_read(cx, buf),
             #[cfg(unix)]
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
         }
@@ -35,31 +38,70 @@ impl Stream {
     pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => stream.poll_write(cx, bytes),
             #[cfg(unix)]
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
     /// Writes what the kernel takes right now.
-    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Tls(stream) => stream.try_write(bytes),
             #[cfg(unix)]
             Self::Unix(stream) => stream.try_write(bytes),
+        }
+    }
+
+    /// Whether bytes that were written are still on their way to the kernel.
+    pub fn is_blocked(&self) -> bool {
+        matches!(self, Self::Tls(stream) if stream.is_blocked())
+    }
+
+    /// Bytes written so far below TLS; none without TLS.
+    pub fn wire_bytes(&self) -> Option<u64> {
+        match self {
+            Self::Tls(stream) => Some(stream.wire_bytes()),
+            _ => None,
+        }
+    }
+
+    /// Waits for those bytes.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tls(stream) => stream.poll_flush(cx),
+            _ => Poll::Ready(Ok(())),
         }
     }
 
     /// Whether an idle connection can still be used, by a look at the socket
     /// itself: what has arrived may not have been read yet. EOF, a byte that
     /// nobody asked for and an error all say no.
-    pub fn is_quiet(&self) -> bool {
+    pub fn is_quiet(&mut self) -> bool {
+        if let Self::Tls(stream) = self {
+            return stream.is_quiet();
+        }
         let mut byte = [MaybeUninit::uninit(); 1];
         self.socket().peek(&mut byte).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// What the kernel knows of it; none for a Unix socket, and on systems that do not tell.
     pub fn tcp_info(&self) -> Option<TcpInfo> {
-        if let Self::Tcp(_) = self { tcp_info(&self.socket()) } else { None }
+        match self {
+            Self::Tcp(_) => tcp_info(&self.socket()),
+            Self::Tls(stream) => stream.socket().tcp_info(),
+            #[cfg(unix)]
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// Sends FIN, over TLS `close_notify` before it.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tls(stream) => stream.poll_shutdown(cx),
+            _ => Poll::Ready(self.shutdown_write()),
+        }
     }
 
     /// Sends FIN.
@@ -68,22 +110,32 @@ impl Stream {
     }
 
     /// Lets the close that follows send RST.
-    pub fn reset_on_close(&self) {
+    pub fn reset_on_close(&mut self) {
+        if let Self::Tls(stream) = self {
+            stream.reset_on_close();
+            return;
+        }
         // It only fails on a socket that is closed already, where there is nothing to reset.
         let _ = self.socket().set_linger(Some(Duration::ZERO));
     }
 
     pub fn set_no_delay(&self, on: bool) {
-        if let Self::Tcp(stream) = self {
+        match self {
             // Node ignores the failure too: the peer may be gone.
-            let _ = stream.set_nodelay(on);
+            Self::Tcp(stream) => drop(stream.set_nodelay(on)),
+            Self::Tls(stream) => stream.socket().set_no_delay(on),
+            #[cfg(unix)]
+            Self::Unix(_) => {}
         }
     }
 
     pub fn set_keep_alive(&self, delay: Option<Duration>) {
-        if let Self::Tcp(_) = self {
+        match self {
             // As above.
-            let _ = tcp::set_keep_alive(&self.socket(), delay);
+            Self::Tcp(_) => drop(tcp::set_keep_alive(&self.socket(), delay)),
+            Self::Tls(stream) => stream.socket().set_keep_alive(delay),
+            #[cfg(unix)]
+            Self::Unix(_) => {}
         }
     }
 
@@ -91,9 +143,11 @@ impl Stream {
     /// Linux). Keep-alive probes that are not answered for so long end it too.
     pub fn set_user_timeout(&self, limit: Option<Duration>) {
         #[cfg(target_os = "linux")]
-        if let Self::Tcp(_) = self {
+        match self {
             // It fails on a socket that is closed only.
-            let _ = self.socket().set_tcp_user_timeout(limit);
+            Self::Tcp(_) => drop(self.socket().set_tcp_user_timeout(limit)),
+            Self::Tls(stream) => stream.socket().set_user_timeout(limit),
+            Self::Unix(_) => {}
         }
         #[cfg(not(target_os = "linux"))]
         let _ = limit;
@@ -103,6 +157,7 @@ impl Stream {
     pub fn addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
         match self {
             Self::Tcp(stream) => Some((stream.local_addr().ok()?, stream.peer_addr().ok()?)),
+            Self::Tls(stream) => stream.socket().addresses(),
             #[cfg(unix)]
             Self::Unix(_) => None,
         }
@@ -111,8 +166,35 @@ impl Stream {
     fn socket(&self) -> SockRef<'_> {
         match self {
             Self::Tcp(stream) => SockRef::from(stream),
+            Self::Tls(stream) => stream.socket().socket(),
             #[cfg(unix)]
             Self::Unix(stream) => SockRef::from(stream),
         }
+    }
+
+    /// Writes to the socket itself, below TLS.
+    pub fn try_write_raw(&self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write_vectored(bytes),
+            Self::Tls(stream) => stream.socket().try_write_raw(bytes),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.try_write_vectored(bytes),
+        }
+    }
+
+    pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_write_ready(cx),
+            Self::Tls(stream) => stream.socket().poll_write_ready(cx),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.poll_write_ready(cx),
+        }
+    }
+
+    /// Takes what the kernel has, without a task and below TLS. Empty at the end.
+    pub fn receive<'a>(&self, bytes: &'a mut [MaybeUninit<u8>]) -> io::Result<&'a [u8]> {
+        let count = self.socket().recv(bytes)?;
+        // SAFETY: recv has written `count` bytes.
+        Ok(unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), count) })
     }
 }

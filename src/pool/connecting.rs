@@ -13,10 +13,12 @@ use super::Pool;
 use super::connection::{Connection, ConnectionId, Fin};
 use super::deadlines::jittered;
 use super::facts::Tally;
-use super::lane::{Cause, State};
+use super::lane::{Cause, LossReport, State, accepts};
 use super::out_queue::OutQueue;
 use crate::binding::records::{event, event_flag, rebound};
-use crate::connect::{self, ConnectError, Endpoint, Failure, Progress, Stream, Target};
+use crate::connect::{self, ConnectError, Connected, Endpoint, Failure, Progress, Stream, Target, TlsSetup};
+use crate::error::uv_errno;
+use crate::tls::{HandshakeError, KeyLines};
 
 /// Reports the progress of a connect to the lane that waits for it.
 struct Reporter {
@@ -25,7 +27,10 @@ struct Reporter {
     serial: u32,
     /// The lane's own connect, or one that JavaScript guards: events are due.
     audible: bool,
+    /// Each attempt waits for JavaScript.
     gated: bool,
+    /// The handshake does.
+    connect_gated: bool,
 }
 
 impl Reporter {
@@ -34,6 +39,19 @@ impl Reporter {
         if self.audible && pool.awaits(self.slot, self.serial) {
             let lane = pool.lane_ref(self.slot);
             pool.report(kind, lane, arg, text.as_bytes());
+        }
+    }
+
+    /// Reports, and waits for JavaScript to let it pass.
+    async fn ask(&self, kind: i32, text: &str) {
+        let (sender, passed) = oneshot::channel();
+        if let Some(lane) = self.pool.borrow_mut().lane(self.slot) {
+            lane.proceed = Some(sender);
+        }
+        self.report(kind, self.serial.cast_signed(), text);
+        if passed.await.is_err() {
+            // The lane is gone, and this task is about to be aborted with it.
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -57,15 +75,7 @@ impl Progress for Reporter {
             self.report(event::ATTEMPT, 0, &endpoint_text(endpoint));
             return;
         }
-        let (sender, passed) = oneshot::channel();
-        if let Some(lane) = self.pool.borrow_mut().lane(self.slot) {
-            lane.proceed = Some(sender);
-        }
-        self.report(event::ATTEMPT, self.serial.cast_signed(), &endpoint_text(endpoint));
-        if passed.await.is_err() {
-            // The lane is gone, and this task is about to be aborted with it.
-            std::future::pending::<()>().await;
-        }
+        self.ask(event::ATTEMPT, &endpoint_text(endpoint)).await;
     }
 
     fn attempt_failed(&self, failure: &Failure) {
@@ -76,10 +86,36 @@ impl Progress for Reporter {
     fn attempt_timeout(&self, endpoint: &Endpoint) {
         self.report(event::ATTEMPT_TIMEOUT, 0, &endpoint_text(endpoint));
     }
+
+    async fn connected(&self, socket: &Stream) {
+        let addresses = address_text(socket);
+        if self.connect_gated {
+            self.ask(event::CONNECTED | event_flag::GATED << 8, &addresses).await;
+        } else {
+            self.report(event::CONNECTED, 0, &addresses);
+        }
+    }
+
+    fn key_lines(&self, lines: &KeyLines) {
+        let lines = lines.take();
+        let mut pool = self.pool.borrow_mut();
+        if !lines.is_empty() && pool.awaits(self.slot, self.serial) {
+            let lane = pool.lane_ref(self.slot);
+            pool.report(event::KEY_LINES, lane, 0, lines.as_bytes());
+        }
+    }
 }
 
 fn endpoint_text(endpoint: &Endpoint) -> String {
     format!("{}\t{}\t{}", endpoint.address, endpoint.port, endpoint.family)
+}
+
+/// `local address, port, peer address, port, family`, or nothing for a Unix socket.
+pub(super) fn address_text(stream: &Stream) -> String {
+    stream.addresses().map_or_else(String::new, |(local, peer)| {
+        let family = if peer.is_ipv4() { 4 } else { 6 };
+        format!("{}\t{}\t{}\t{}\t{family}", local.ip(), local.port(), peer.ip(), peer.port())
+    })
 }
 
 fn failure_text(failure: &Failure) -> String {
@@ -94,7 +130,7 @@ impl Pool {
         let serial = self.serial & 0x7fff_ffff;
         let Some(lane) = self.lane(slot) else { return };
         let destination = Rc::clone(&lane.destination);
-        let guards = lane.guards;
+        let (guards, keylog) = (lane.guards, lane.keylog);
         let answers = lane.limits.answers;
         let addresses = match (addresses, answers) {
             (Some(addresses), Some(ttl)) => {
@@ -118,11 +154,16 @@ impl Pool {
             pool,
             slot,
             serial,
-            audible: matches!(cause, Cause::First) || guards.attempt,
+            audible: matches!(cause, Cause::First) || guards.attempt || guards.connect,
             gated: guards.attempt,
+            connect_gated: guards.connect,
         };
+        let tls = destination.secure.as_ref().map(|secure| TlsSetup {
+            config: self.sessions.config(&destination, secure),
+            key_lines: keylog.then(KeyLines::default),
+        });
         let task = tokio::task::spawn_local(async move {
-            let work = connect::connect(&destination, addresses, &reporter);
+            let work = connect::connect(&destination, addresses, tls, &reporter);
             let result = match retry_limit {
                 // Nobody knows whether there is anything left to connect to.
                 Some(limit) => tokio::time::timeout(limit, work)
@@ -157,23 +198,35 @@ impl Pool {
         matches!(state, Some(State::Connecting { serial: awaited, .. }) if *awaited == serial)
     }
 
-    fn connect_ended(&mut self, slot: u32, serial: u32, result: Result<Stream, ConnectError>) {
+    fn connect_ended(&mut self, slot: u32, serial: u32, result: Result<Connected, ConnectError>) {
         if !self.awaits(slot, serial) {
             return;
         }
         let Some(State::Connecting { cause, .. }) = self.lane(slot).map(|lane| &lane.state) else { return };
         let cause = *cause;
         match result {
-            Ok(stream) => self.connected(slot, cause, stream),
+            Ok(connected) => self.connected(slot, cause, connected),
             Err(error) => self.connect_failed(slot, cause, &error),
         }
     }
 
-    fn connected(&mut self, slot: u32, cause: Cause, stream: Stream) {
+    fn connected(&mut self, slot: u32, cause: Cause, connected: Connected) {
+        let Connected { stream, secured } = connected;
         let Some(lane) = self.lane(slot) else { return };
+        if !accepts(lane.pin.as_deref(), secured.as_deref()) {
+            self.connection_refused(slot, cause);
+            return;
+        }
         let destination = Rc::clone(&lane.destination);
         let window = lane.limits.read_ahead;
-        let gated = lane.guards.connect;
+        let is_tls = secured.is_some();
+        let gated = match (&secured, &lane.pin) {
+            (None, _) => lane.guards.connect,
+            // The certificate is the one that was let pass. A function of the program's may still have changed its mind.
+            (Some(_), Some(_)) => destination.secure.as_ref().is_some_and(|secure| secure.check != 0),
+            (Some(secured), None) => lane.guards.secure || secured.is_unnamed,
+        };
+        lane.pin.clone_from(&secured);
         let now = Instant::now();
         let closes = self.learned.of(&destination);
         let ttl = destination.ttl.map(jittered);
@@ -188,6 +241,7 @@ impl Pool {
         let id = self.connections.insert(|id| Connection {
             id,
             stream,
+            secured,
             destination,
             lane: slot,
             closes,
@@ -216,22 +270,52 @@ impl Pool {
         if let Some(connection) = self.connections.get(id) {
             connection.log_open();
         }
-        self.set_state(slot, if gated { State::Gated(id) } else { State::Bound(id) });
+        self.set_state(slot, if gated { State::Gated(id, cause) } else { State::Bound(id) });
+        if is_tls {
+            let flags = if gated { event_flag::SECURED_GATED } else { 0 };
+            self.report_secured(slot, id, flags);
+        }
         let mut text = self.connections.get(id).map(Connection::address_text).unwrap_or_default();
         if let Some(loss) = self.lane(slot).and_then(|lane| lane.loss.take()) {
             text = format!("{text}\n{loss}");
         }
-        let (kind, why) = match cause {
-            Cause::First => (event::CONNECTED, 0),
-            Cause::Fresh => (event::REBOUND, rebound::FRESH),
-            Cause::Retry(_) => (event::REBOUND, rebound::RETRY),
+        let flags = if gated && !is_tls { event_flag::GATED } else { 0 };
+        let rebound = match cause {
+            Cause::First => None,
+            Cause::Fresh => Some(rebound::FRESH),
+            Cause::Retry(_) => Some(rebound::RETRY),
         };
-        let flags = if gated { event_flag::GATED } else { 0 };
-        self.report(kind | flags << 8, self.lane_ref(slot), why, text.as_bytes());
+        if let Some(why) = rebound {
+            self.report(event::REBOUND | flags << 8, self.lane_ref(slot), why, text.as_bytes());
+        } else if !is_tls {
+            self.report(event::CONNECTED | flags << 8, self.lane_ref(slot), 0, text.as_bytes());
+        }
         if !gated {
             self.bind_pending(slot, id);
         }
         self.spawn_task(id);
+    }
+
+    /// Tells JavaScript about the TLS connection that comes under the lane.
+    pub(super) fn report_secured(&mut self, slot: u32, id: ConnectionId, flags: i32) {
+        let secured = self.connections.get(id).and_then(|connection| connection.secured.clone());
+        if let Some(secured) = secured {
+            self.report(event::SECURED | flags << 8, self.lane_ref(slot), 0, &secured.report);
+        }
+    }
+
+    /// A connection that must not come under the lane. Of a lane that has had
+    /// one, the request meets the loss that led to it.
+    pub(super) fn connection_refused(&mut self, slot: u32, cause: Cause) {
+        let Some(lane) = self.lane(slot) else { return };
+        let destination = Rc::clone(&lane.destination);
+        self.sessions.forget(&destination);
+        self.set_state(slot, State::Failed);
+        match cause {
+            Cause::First => {}
+            Cause::Fresh => self.report_to(slot, LossReport::End),
+            Cause::Retry(report) => self.report_to(slot, report),
+        }
     }
 
     /// What was asked for before there was a connection happens now. The
@@ -251,15 +335,16 @@ impl Pool {
 
     fn connect_failed(&mut self, slot: u32, cause: Cause, error: &ConnectError) {
         debug!(lane = slot, ?error, "not connected");
+        if let ConnectError::Handshake(error) = error {
+            self.handshake_failed(slot, cause, error);
+            return;
+        }
         self.set_state(slot, State::Failed);
         let lane = self.lane_ref(slot);
         match (cause, error) {
             // What happened to the request is the loss; that another connection
             // could not be had either does not change it.
-            (Cause::Retry(report), _) => {
-                let facts = self.lane(slot).and_then(|lane| lane.loss.take()).unwrap_or_default();
-                self.tell_loss(slot, report, &facts);
-            }
+            (Cause::Retry(report), _) => self.report_to(slot, report),
             (_, ConnectError::Lookup(errno)) => {
                 self.report(event::CONNECT_FAILED, lane, *errno, b"getaddrinfo");
             }
@@ -268,6 +353,42 @@ impl Pool {
                 let flags = if *aggregate { event_flag::AGGREGATE } else { 0 };
                 self.report(event::CONNECT_FAILED | flags << 8, lane, 0, rows.join("\n").as_bytes());
             }
+            (_, ConnectError::Handshake(_)) => {}
         }
+    }
+
+    fn handshake_failed(&mut self, slot: u32, cause: Cause, error: &HandshakeError) {
+        if !matches!(cause, Cause::First) && matches!(error, HandshakeError::Refused) {
+            self.connection_refused(slot, cause);
+            return;
+        }
+        self.connection_refused(slot, Cause::First);
+        let lane = self.lane_ref(slot);
+        match (cause, error) {
+            (Cause::Retry(report), _) => self.report_to(slot, report),
+            (_, HandshakeError::Io(error)) => {
+                self.report(event::HANDSHAKE_FAILED, lane, uv_errno(error), &[])
+            }
+            (_, HandshakeError::Ended) => self.report(event::HANDSHAKE_FAILED, lane, 0, &[]),
+            (_, HandshakeError::Refused) => {
+                self.set_state(slot, State::Refused);
+                self.report(event::TLS_REFUSED, lane, 0, &[]);
+            }
+        }
+    }
+
+    /// Node's own TLS will send it. JavaScript has stopped writing to Rust.
+    pub(super) fn hand_back(&mut self, slot: u32) {
+        let Some(lane) = self.lane(slot) else { return };
+        let mut pending = std::mem::take(&mut lane.pending);
+        lane.replay.forget();
+        while let Some(bytes) = pending.front() {
+            let count = bytes.len();
+            let lane = self.lane_ref(slot);
+            self.batch.push(event::UNSENT, lane, 0, bytes);
+            pending.advance(count);
+        }
+        self.set_state(slot, State::Failed);
+        self.report(event::HANDED_BACK, self.lane_ref(slot), 0, &[]);
     }
 }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::clock;
+use super::connecting::address_text;
 use super::deadlines;
 use super::facts::Tally;
 use super::idle_limit;
@@ -21,6 +22,7 @@ use super::liveness::Watch;
 use super::out_queue::OutQueue;
 use crate::connect::{Destination, RoundTrip, Stream};
 use crate::error::CloseReason;
+use crate::tls::Secured;
 
 /// Names one connection for good: the index of its place and a generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +37,8 @@ impl fmt::Display for ConnectionId {
 pub struct Connection {
     pub id: ConnectionId,
     pub stream: Stream,
+    /// What is known of its TLS, if it has any.
+    pub secured: Option<Rc<Secured>>,
     pub destination: Rc<Destination>,
     /// The slot of the lane that has it; a connection always has one.
     pub lane: u32,
@@ -106,7 +110,7 @@ impl Connection {
 
     /// Another request takes it.
     pub fn begin_exchange(&mut self, now: Instant) {
-        self.tally.begin(self.out.len(), now - self.last_read);
+        self.tally.begin(self.out.len(), self.stream.wire_bytes(), now - self.last_read);
         self.served += 1;
         self.received = 0;
         debug!(connection = %self.id, served = self.served, idle = ?(now - self.last_read), "reused");
@@ -114,7 +118,7 @@ impl Connection {
 
     /// Whether another request may be written to it, by all that is known and
     /// a last look at the socket.
-    pub fn is_usable(&self, now: Instant) -> bool {
+    pub fn is_usable(&mut self, now: Instant) -> bool {
         !self.ended
             && self.write_error.is_none()
             && self.fin == Fin::None
@@ -203,10 +207,7 @@ impl Connection {
 
     /// `local address, port, peer address, port, family`, or nothing for a Unix socket.
     pub fn address_text(&self) -> String {
-        self.stream.addresses().map_or_else(String::new, |(local, peer)| {
-            let family = if peer.is_ipv4() { 4 } else { 6 };
-            format!("{}\t{}\t{}\t{}\t{family}", local.ip(), local.port(), peer.ip(), peer.port())
-        })
+        address_text(&self.stream)
     }
 }
 

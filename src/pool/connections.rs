@@ -53,10 +53,13 @@ impl Pool {
             let slot = connection.lane;
             let Some(bytes) = connection.out.front() else {
                 if connection.fin == Fin::Wanted {
-                    connection.fin = Fin::Sent;
                     // A peer that is gone needs no FIN; reading shows what became of it.
-                    let _ = connection.stream.shutdown_write();
-                    self.report(event::FINISHED, self.lane_ref(slot), 0, &[]);
+                    if connection.stream.poll_shutdown(cx).is_ready() {
+                        connection.fin = Fin::Sent;
+                        self.report(event::FINISHED, self.lane_ref(slot), 0, &[]);
+                    }
+                } else if let Poll::Ready(Err(error)) = connection.stream.poll_flush(cx) {
+                    self.write_failed(id, error);
                 }
                 return;
             };
@@ -184,6 +187,10 @@ impl Pool {
         }
         let slot = connection.lane;
         self.note_crossing(slot, connection);
+        if self.lost_unpassed(id, slot) {
+            return;
+        }
+        let Some(connection) = self.connections.get(id) else { return };
         match self.verdict(slot, connection, Loss::Ended) {
             Verdict::Await => self.await_reset(id),
             Verdict::Report => {
@@ -217,6 +224,11 @@ impl Pool {
         let slot = connection.lane;
         self.note_crossing(slot, connection);
         let report = LossReport::of(error, syscall);
+        self.sessions.forget(&connection.destination);
+        if self.lost_unpassed(id, slot) || self.lost_by_alert(id, slot, report) {
+            return;
+        }
+        let Some(connection) = self.connections.get(id) else { return };
         let loss = if dead { Loss::DeadPeer } else { Loss::Reset };
         match self.verdict(slot, connection, loss) {
             Verdict::Report => self.report_loss(id, slot, report),
@@ -238,6 +250,44 @@ impl Pool {
         if lane.sent_at.is_none_or(|sent| now - sent <= way + SLACK) {
             connection.note_close(now);
         }
+    }
+
+    /// Whether the connection went while JavaScript had yet to let it pass: it
+    /// may be blocked for longer than a server waits for a request.
+    fn lost_unpassed(&mut self, id: ConnectionId, slot: u32) -> bool {
+        let Some(lane) = self.lane(slot) else { return false };
+        let State::Gated(_, cause) = lane.state else { return false };
+        if lane.pin.is_none() || lane.waited {
+            return false;
+        }
+        lane.waited = true;
+        lane.state = State::Unpassed(cause);
+        self.drop_connection(id, CloseReason::PeerFin);
+        true
+    }
+
+    /// Whether the server answered a request with an alert, and Node's own TLS
+    /// may ask again: it can renegotiate, for one. A request that may be sent
+    /// twice only, and only by rule R4 but for the fresh connection: the next
+    /// one will not fail alike.
+    fn lost_by_alert(&mut self, id: ConnectionId, slot: u32, report: LossReport) -> bool {
+        let LossReport::Tls { alert: 1.., .. } = report else { return false };
+        let Some(connection) = self.connections.get(id) else { return false };
+        let is_first = connection.served == 0 && connection.received == 0 && connection.parked.is_none();
+        let Some(lane) = self.lane(slot) else { return false };
+        let is_bound = matches!(lane.state, State::Bound(_));
+        if !(is_first && is_bound && lane.sent && lane.replayable && !lane.retried) {
+            return false;
+        }
+        let Some(whole) = lane.replay.whole() else { return false };
+        lane.pending = super::out_queue::OutQueue::default();
+        lane.pending.push(whole);
+        lane.retried = true;
+        lane.state = State::Refused;
+        lane.replay.forget();
+        self.drop_connection(id, CloseReason::TlsFailed);
+        self.report(event::TLS_REFUSED, self.lane_ref(slot), 1, &[]);
+        true
     }
 
     /// The write side is broken. The peer may have answered before it broke
@@ -348,10 +398,16 @@ impl Pool {
     /// be written; after an error it is of no use.
     pub(super) fn report_loss(&mut self, id: ConnectionId, slot: u32, report: LossReport) {
         let facts = self.loss_facts(id, slot, report.reason());
-        if let LossReport::Error { reason, .. } = report {
-            self.drop_connection(id, reason);
+        if !matches!(report, LossReport::End) {
+            self.drop_connection(id, report.reason());
             self.set_state(slot, State::Failed);
         }
+        self.tell_loss(slot, report, &facts);
+    }
+
+    /// As above, of a connection that is gone already.
+    pub(super) fn report_to(&mut self, slot: u32, report: LossReport) {
+        let facts = self.lane(slot).and_then(|lane| lane.loss.take()).unwrap_or_default();
         self.tell_loss(slot, report, &facts);
     }
 
@@ -361,6 +417,9 @@ impl Pool {
             LossReport::End => self.report(event::END, lane, 0, facts.as_bytes()),
             LossReport::Error { errno, syscall, .. } => {
                 self.report(event::ERROR, lane, errno, format!("{syscall}\n{facts}").as_bytes());
+            }
+            LossReport::Tls { alert, text } => {
+                self.report(event::TLS_ERROR, lane, alert.into(), format!("{text}\n{facts}").as_bytes());
             }
         }
     }

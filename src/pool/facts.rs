@@ -21,6 +21,8 @@ pub struct Tally {
     written: u64,
     /// Those of them that belong to earlier exchanges.
     written_before: u64,
+    /// The same as the kernel counts them, which over TLS sees other bytes.
+    acked_before: u64,
     /// How long it was idle before the present exchange.
     idle_before: Option<Duration>,
     /// When the kernel last took bytes that had to wait for it.
@@ -29,12 +31,14 @@ pub struct Tally {
 
 impl Tally {
     pub fn new(now: Instant) -> Self {
-        Self { written: 0, written_before: 0, idle_before: None, progress: now }
+        Self { written: 0, written_before: 0, acked_before: 0, idle_before: None, progress: now }
     }
 
-    /// Another request begins, while `queued` bytes of the one before still wait.
-    pub fn begin(&mut self, queued: u64, idle: Duration) {
+    /// Another request begins, while `queued` bytes of the one before still wait. `wire`: what has been
+    /// written below TLS, if there is any.
+    pub fn begin(&mut self, queued: u64, wire: Option<u64>, idle: Duration) {
         self.written_before = self.written + queued;
+        self.acked_before = wire.unwrap_or(self.written_before);
         self.idle_before = Some(idle);
     }
 
@@ -81,8 +85,8 @@ impl Connection {
     /// not acknowledged what was written before.
     pub fn evidence(&self) -> Evidence {
         match self.stream.tcp_info().map(|info| info.acked.saturating_sub(SYN)) {
-            Some(acked) if acked > self.tally.written_before => Evidence::Acknowledged,
-            Some(acked) if acked == self.tally.written_before => Evidence::Unacknowledged,
+            Some(acked) if acked > self.tally.acked_before => Evidence::Acknowledged,
+            Some(acked) if acked == self.tally.acked_before => Evidence::Unacknowledged,
             _ => Evidence::Unknown,
         }
     }
@@ -90,6 +94,10 @@ impl Connection {
     /// Bytes of the present request that the peer's kernel has acknowledged,
     /// where the system tells.
     fn acknowledged(&self) -> Option<u64> {
+        // Over TLS the kernel counts other bytes than we do.
+        if self.secured.is_some() {
+            return None;
+        }
         Some(self.acknowledged_of(self.stream.tcp_info()?.acked))
     }
 
@@ -123,7 +131,9 @@ impl Connection {
         row("bytesWritten", &self.tally.of_exchange(self.tally.written));
         row("bytesRead", &self.received);
         if let Some(info) = self.stream.tcp_info() {
-            row("bytesAcknowledged", &self.acknowledged_of(info.acked));
+            if self.secured.is_none() {
+                row("bytesAcknowledged", &self.acknowledged_of(info.acked));
+            }
             if let Some(round_trip) = info.round_trip {
                 row("roundTrip", &format_args!("{:.3}", round_trip.smoothed.as_secs_f64() * 1000.0));
             }
@@ -141,7 +151,7 @@ mod tests {
         let mut tally = Tally::new(Instant::now());
         tally.wrote(10);
         assert_eq!(tally.of_exchange(tally.written), 10);
-        tally.begin(3, Duration::from_secs(1));
+        tally.begin(3, None, Duration::from_secs(1));
         assert_eq!(tally.of_exchange(tally.written), 0);
         // The rest of the request before, then this one.
         tally.drained(3);

@@ -33,11 +33,16 @@ impl IdleSet {
         }
     }
 
-    /// Takes out the connection that was parked last: it has the longest part
-    /// of the server's idle limit before it.
-    pub fn take(&mut self, destination: &Rc<Destination>) -> Option<ConnectionId> {
+    /// Takes out the connection that was parked last, of those that are fit: it
+    /// has the longest part of the server's idle limit before it.
+    pub fn take(
+        &mut self,
+        destination: &Rc<Destination>,
+        is_fit: impl Fn(ConnectionId) -> bool,
+    ) -> Option<ConnectionId> {
         let list = self.by_destination.get_mut(destination)?;
-        let connection = list.pop();
+        let at = list.iter().rposition(|&connection| is_fit(connection));
+        let connection = at.map(|at| list.remove(at));
         if list.is_empty() {
             self.by_destination.remove(destination);
         }
@@ -61,17 +66,17 @@ mod tests {
         idle.insert(&here, ConnectionId(2));
         idle.insert(&here, ConnectionId(3));
         idle.remove(&here, ConnectionId(3));
-        assert_eq!(idle.take(&here), Some(ConnectionId(2)));
-        assert_eq!(idle.take(&here), Some(ConnectionId(1)));
-        assert_eq!(idle.take(&here), None);
+        assert_eq!(idle.take(&here, |_| true), Some(ConnectionId(2)));
+        assert_eq!(idle.take(&here, |_| true), Some(ConnectionId(1)));
+        assert_eq!(idle.take(&here, |_| true), None);
     }
 
     #[test]
     fn destinations_do_not_mix_and_leave_nothing_behind() {
         let mut idle = IdleSet::default();
         idle.insert(&destination(1), ConnectionId(1));
-        assert_eq!(idle.take(&destination(2)), None);
-        assert_eq!(idle.take(&destination(1)), Some(ConnectionId(1)));
+        assert_eq!(idle.take(&destination(2), |_| true), None);
+        assert_eq!(idle.take(&destination(1), |_| true), Some(ConnectionId(1)));
         idle.insert(&destination(1), ConnectionId(1));
         idle.remove(&destination(1), ConnectionId(7));
         idle.remove(&destination(1), ConnectionId(1));

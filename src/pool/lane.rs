@@ -14,6 +14,7 @@ use super::out_queue::OutQueue;
 use crate::connect::Destination;
 use crate::error::{CloseReason, uv_errno};
 use crate::exchange::{Hint, Replay};
+use crate::tls::Secured;
 
 pub struct Lane {
     /// Goes up with each request; what speaks of an older one is late.
@@ -50,6 +51,13 @@ pub struct Lane {
     pub loss: Option<String>,
     /// An attempt that waits for JavaScript.
     pub proceed: Option<oneshot::Sender<()>>,
+    /// The TLS connection that JavaScript has seen: programs look at a
+    /// certificate once and trust the lane from then on.
+    pub pin: Option<Rc<Secured>>,
+    /// Somebody listens for 'keylog'.
+    pub keylog: bool,
+    /// A connection of this request has ended before JavaScript let it pass.
+    pub waited: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,8 +76,10 @@ pub struct Limits {
 pub struct Guards {
     /// Before each attempt at an address.
     pub attempt: bool,
-    /// Before the first byte is written.
+    /// Before the first byte is written, over TLS before the handshake.
     pub connect: bool,
+    /// When the handshake is over.
+    pub secure: bool,
 }
 
 pub enum State {
@@ -84,10 +94,15 @@ pub enum State {
         task: AbortHandle,
     },
     /// Connected; JavaScript has not let it pass yet.
-    Gated(ConnectionId),
+    Gated(ConnectionId, Cause),
+    /// The connection ended before JavaScript let it pass. Nothing was sent, so
+    /// the next one will do as well; once.
+    Unpassed(Cause),
     Bound(ConnectionId),
     /// The connection went before the first byte was written: the first write chooses another.
     Lost,
+    /// rustls has refused; what JavaScript writes until it knows is handed back.
+    Refused,
     /// JavaScript has been told of a failure and is about to close the lane.
     Failed,
 }
@@ -107,11 +122,30 @@ pub enum Cause {
 #[derive(Clone, Copy, Debug)]
 pub enum LossReport {
     End,
-    Error { errno: i32, syscall: &'static str, reason: CloseReason },
+    Error {
+        errno: i32,
+        syscall: &'static str,
+        reason: CloseReason,
+    },
+    /// `alert`: its number, if it was one of the server's.
+    Tls {
+        alert: u8,
+        text: &'static str,
+    },
 }
 
 impl LossReport {
+    /// An error of the system, or one of TLS.
     pub fn of(error: &io::Error, syscall: &'static str) -> Self {
+        if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            let (alert, text) = match tls {
+                rustls::Error::AlertReceived(alert) => (u8::from(*alert), ""),
+                rustls::Error::DecryptError => (0, "decryption failed or bad record mac"),
+                rustls::Error::InvalidMessage(_) => (0, "wrong version number"),
+                _ => (0, "protocol error"),
+            };
+            return Self::Tls { alert, text };
+        }
         let reason = match error.kind() {
             // A write is refused with EPIPE once the RST has been seen.
             io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset => {
@@ -128,6 +162,7 @@ impl LossReport {
         match self {
             Self::End => CloseReason::PeerFin,
             Self::Error { reason, .. } => reason,
+            Self::Tls { .. } => CloseReason::TlsFailed,
         }
     }
 }
@@ -154,6 +189,9 @@ impl Lane {
             park_wanted: None,
             loss: None,
             proceed: None,
+            pin: None,
+            keylog: false,
+            waited: false,
         }
     }
 
@@ -168,16 +206,23 @@ impl Lane {
         self.unacknowledged = false;
         self.max_replay = max_replay;
         self.retried = false;
+        self.waited = false;
         self.replay.forget();
         self.park_wanted = None;
     }
 
     pub fn connection(&self) -> Option<ConnectionId> {
         match self.state {
-            State::Bound(id) | State::Gated(id) => Some(id),
+            State::Bound(id) | State::Gated(id, _) => Some(id),
             _ => None,
         }
     }
+}
+
+/// Whether a connection may come under a lane: any at first, and then those
+/// whose certificate is the same to the byte.
+pub fn accepts(pin: Option<&Secured>, secured: Option<&Secured>) -> bool {
+    pin.is_none_or(|pin| secured.is_some_and(|secured| secured.leaf == pin.leaf))
 }
 
 #[cfg(test)]

@@ -26,9 +26,10 @@ use super::Pool;
 use super::connection::ConnectionId;
 use super::lane::LossReport;
 use crate::binding::records::event;
-use crate::connect::{self, Destination, Endpoint, Failure, Progress, TcpInfo};
+use crate::connect::{self, Destination, Endpoint, Failure, Progress, Stream, TcpInfo};
 use crate::error::{CloseReason, timed_out};
 use crate::exchange::{Loss, Rule, Verdict};
+use crate::tls::KeyLines;
 
 /// How long written bytes are left alone, and how often they are looked at then.
 const CALM: Duration = Duration::from_millis(100);
@@ -148,6 +149,8 @@ impl Progress for Unheard {
     async fn attempt(&self, _: &Endpoint) {}
     fn attempt_failed(&self, _: &Failure) {}
     fn attempt_timeout(&self, _: &Endpoint) {}
+    async fn connected(&self, _: &Stream) {}
+    fn key_lines(&self, _: &KeyLines) {}
 }
 
 impl Pool {
@@ -306,7 +309,9 @@ impl Pool {
         self.heard_by_probe.insert(Rc::clone(&destination), None);
         tokio::task::spawn_local(async move {
             let limit = destination.dead_peer.unwrap_or_default();
-            let connected = tokio::time::timeout(limit, connect::connect(&destination, None, &Unheard)).await;
+            // Without TLS: that the peer's kernel answers is all there is to know.
+            let connected =
+                tokio::time::timeout(limit, connect::connect(&destination, None, None, &Unheard)).await;
             let heard = matches!(connected, Ok(Ok(_))).then(Instant::now);
             let mut pool = pool.borrow_mut();
             match heard {
@@ -330,7 +335,9 @@ impl Pool {
         let verdict = self.verdict(slot, connection, Loss::DeadPeer);
         let movable = matches!(verdict, Verdict::Retry(rule) if given_up || rule == Rule::R6);
         // What is still on its way must not arrive after its repetition.
-        if movable || given_up {
+        if (movable || given_up)
+            && let Some(connection) = self.connections.get_mut(id)
+        {
             connection.stream.reset_on_close();
         }
         if movable {

@@ -34,12 +34,13 @@ use tokio::time::Instant;
 
 pub use ask::{Ask, Question};
 pub use lane::{Guards, Limits};
-pub use requests::{Cold, Open};
+pub use requests::{Cold, Export, Open};
 
 use crate::binding::link::Link;
 use crate::binding::records::{Batch, LaneRef};
 use crate::connect::Destination;
 use crate::error::CloseReason;
+use crate::tls::SessionStores;
 use answers::Answers;
 use connection::{ConnectionId, Connections};
 use deadlines::Deadlines;
@@ -60,6 +61,7 @@ pub struct Pool {
     watch_begins: Rc<Notify>,
     /// Destinations of suspects: when a probe has connected, if it has.
     heard_by_probe: HashMap<Rc<Destination>, Option<Instant>>,
+    sessions: SessionStores,
     deadlines: Deadlines,
     deadlines_waker: Option<Waker>,
     /// Connections that are written to when the rows of the tick are applied.
@@ -87,6 +89,7 @@ impl Pool {
                 watched: Vec::new(),
                 watch_begins: Rc::new(Notify::new()),
                 heard_by_probe: HashMap::new(),
+                sessions: SessionStores::default(),
                 deadlines: Deadlines::default(),
                 deadlines_waker: None,
                 early: Vec::new(),

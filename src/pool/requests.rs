@@ -3,6 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -12,9 +13,9 @@ use super::ask::Ask;
 use super::clock;
 use super::connection::{Connection, ConnectionId, Fin, Parked};
 use super::deadlines;
-use super::lane::{Cause, Guards, Lane, Limits, State};
+use super::lane::{Cause, Guards, Lane, Limits, State, accepts};
 use crate::binding::records::{Leave, Malformed, Op, Payload, Submission, event, rebound};
-use crate::connect::Destination;
+use crate::connect::{Destination, Stream};
 use crate::error::CloseReason;
 use crate::exchange::{Evidence, Facts, Hint, Loss, Verdict, judge};
 
@@ -28,6 +29,15 @@ pub enum Cold {
         addresses: Option<Vec<IpAddr>>,
     },
     Ask(Ask),
+    /// Keying material of the lane's TLS connection. Its caller waits.
+    Export(Export),
+}
+
+pub struct Export {
+    pub length: usize,
+    pub label: Vec<u8>,
+    pub context: Option<Vec<u8>>,
+    pub reply: SyncSender<Option<Vec<u8>>>,
 }
 
 /// A new lane.
@@ -35,6 +45,8 @@ pub struct Open {
     pub destination: Destination,
     pub limits: Limits,
     pub guards: Guards,
+    /// Somebody listens for 'keylog'.
+    pub keylog: bool,
     /// Resolved in JavaScript already.
     pub addresses: Option<Vec<IpAddr>>,
 }
@@ -48,6 +60,7 @@ impl Pool {
                     Some(Cold::Open(open)) => self.open(slot, epoch, *open),
                     Some(Cold::Resolved { serial, addresses }) => self.resolved(slot, serial, addresses),
                     Some(Cold::Ask(ask)) => self.answer(slot, epoch, ask),
+                    Some(Cold::Export(export)) => self.export(slot, epoch, export),
                     None => {}
                 }
                 return;
@@ -74,6 +87,12 @@ impl Pool {
                 Op::Close { reset, reason } => self.close_lane(slot, reset, reason),
                 Op::Consumed { bytes } => self.consumed(slot, bytes),
                 Op::Proceed { attempt } => self.proceed(slot, attempt),
+                Op::Refuse => self.refuse(slot),
+                Op::Gate => {
+                    if let Some(lane) = self.lane(slot) {
+                        lane.guards.secure = true;
+                    }
+                }
                 Op::NoDelay(on) => self.with_stream(slot, |connection| connection.stream.set_no_delay(on)),
                 Op::KeepAlive(ms) => {
                     let delay = ms.map(|ms| Duration::from_millis(ms.into()));
@@ -96,7 +115,8 @@ impl Pool {
         if self.lanes.len() <= at {
             self.lanes.resize_with(at + 1, || None);
         }
-        let lane = Lane::new(epoch, Rc::new(open.destination), open.limits, open.guards);
+        let mut lane = Lane::new(epoch, Rc::new(open.destination), open.limits, open.guards);
+        lane.keylog = open.keylog;
         self.lanes[at] = Some(lane);
         self.start_connect(slot, Cause::First, open.addresses);
     }
@@ -182,12 +202,14 @@ impl Pool {
         lane.unacknowledged |= leave.unacknowledged;
         match lane.state {
             State::Bound(id) => {
-                let Some(connection) = self.connections.get(id) else { return };
-                if connection.served == 0 || !http || !connection.out.is_empty() {
+                let Some(connection) = self.connections.get_mut(id) else { return };
+                let is_reused = connection.served > 0;
+                let may_ask_node = leave.replayable && connection.secured.is_some();
+                if !connection.out.is_empty() || !(if is_reused { http } else { may_ask_node }) {
                     return;
                 }
                 let now = Instant::now();
-                if !connection.is_usable(now) {
+                if is_reused && !connection.is_usable(now) {
                     connection.note_close(now);
                     let reason = connection.why_unusable(now);
                     self.drop_connection(id, reason);
@@ -195,6 +217,8 @@ impl Pool {
                 }
             }
             State::Lost => self.select(slot),
+            // Node's own TLS may have to ask again what a server has answered with an alert.
+            _ if leave.replayable && lane.destination.secure.is_some() => {}
             _ => return,
         }
         let Some(lane) = self.lane(slot) else { return };
@@ -218,6 +242,9 @@ impl Pool {
                 Ok(count) => {
                     connection.tally.wrote(count);
                     written = count;
+                    if connection.stream.is_blocked() {
+                        connection.wake();
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => failure = Some(error),
@@ -284,8 +311,20 @@ impl Pool {
         let Some(lane) = self.lane(slot) else { return };
         let destination = Rc::clone(&lane.destination);
         let read_ahead = lane.limits.read_ahead;
+        let pin = lane.pin.clone();
+        if destination.secure.is_some() && pin.is_none() {
+            // JavaScript has not seen a handshake on this lane.
+            self.start_connect(slot, Cause::First, None);
+            return;
+        }
         let now = Instant::now();
-        while let Some(id) = self.idle.take(&destination) {
+        loop {
+            let connections = &self.connections;
+            let is_fit = |id| {
+                let secured = connections.get(id).and_then(|connection| connection.secured.as_deref());
+                accepts(pin.as_deref(), secured)
+            };
+            let Some(id) = self.idle.take(&destination, is_fit) else { break };
             let Some(connection) = self.connections.get_mut(id) else { continue };
             let usable = connection.out.is_empty() && connection.is_usable(now);
             let unusable = (!usable).then(|| connection.why_unusable(now));
@@ -309,6 +348,7 @@ impl Pool {
             connection.wake();
             let addresses = connection.address_text();
             self.set_state(slot, State::Bound(id));
+            self.report_secured(slot, id, 0);
             self.report(event::REBOUND, self.lane_ref(slot), rebound::IDLE, addresses.as_bytes());
             self.bind_pending(slot, id);
             return;
@@ -401,13 +441,13 @@ impl Pool {
         let Some(lane) = self.lanes.get_mut(slot as usize).and_then(Option::take) else { return };
         match lane.state {
             State::Connecting { task, .. } => task.abort(),
-            State::Bound(id) | State::Gated(id) => {
-                if reset && let Some(connection) = self.connections.get(id) {
+            State::Bound(id) | State::Gated(id, _) => {
+                if reset && let Some(connection) = self.connections.get_mut(id) {
                     connection.stream.reset_on_close();
                 }
                 self.drop_connection(id, reason);
             }
-            State::Resolving { .. } | State::Lost | State::Failed => {}
+            State::Resolving { .. } | State::Unpassed(_) | State::Lost | State::Refused | State::Failed => {}
         }
     }
 
@@ -428,9 +468,24 @@ impl Pool {
                 // The attempt may have been given up meanwhile.
                 let _ = sender.send(());
             }
-        } else if let State::Gated(id) = lane.state {
+        } else if let State::Gated(id, _) = lane.state {
             lane.state = State::Bound(id);
             self.bind_pending(slot, id);
+        } else if let State::Unpassed(_) = lane.state {
+            self.start_connect(slot, Cause::Fresh, None);
+        }
+    }
+
+    /// The identity check in JavaScript has not let the connection pass.
+    fn refuse(&mut self, slot: u32) {
+        let Some(lane) = self.lane(slot) else { return };
+        if let State::Gated(id, cause) = lane.state {
+            self.drop_connection(id, CloseReason::TlsFailed);
+            self.connection_refused(slot, cause);
+        } else if let State::Unpassed(cause) = lane.state {
+            self.connection_refused(slot, cause);
+        } else if let State::Refused = lane.state {
+            self.hand_back(slot);
         }
     }
 
@@ -439,6 +494,17 @@ impl Pool {
         if let Some(connection) = self.connections.get_mut(id) {
             apply(connection);
         }
+    }
+
+    fn export(&mut self, slot: u32, epoch: u32, export: Export) {
+        let lane = self.lane(slot).filter(|lane| lane.epoch == epoch);
+        let connection = lane.and_then(|lane| lane.connection()).and_then(|id| self.connections.get(id));
+        let exported = connection.and_then(|connection| match &connection.stream {
+            Stream::Tls(stream) => stream.export(export.length, &export.label, export.context.as_deref()),
+            _ => None,
+        });
+        // Who asked has stopped waiting, at worst.
+        let _ = export.reply.try_send(exported);
     }
 
     pub(super) fn set_state(&mut self, slot: u32, state: State) {
@@ -456,7 +522,7 @@ impl Pool {
 
     /// Closes a connection and takes it out of everything that knows of it.
     pub(super) fn drop_connection(&mut self, id: ConnectionId, reason: CloseReason) {
-        let Some(connection) = self.connections.remove(id) else { return };
+        let Some(mut connection) = self.connections.remove(id) else { return };
         if connection.is_doubtful() {
             // A FIN would wait in the kernel for an acknowledgement that does not come.
             connection.stream.reset_on_close();

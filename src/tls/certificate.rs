@@ -1,0 +1,150 @@
+//! What OpenSSL looks at in a certificate and webpki does not.
+
+use rustls::pki_types::SubjectPublicKeyInfoDer;
+use x509_cert::certificate::{Certificate, Version};
+use x509_cert::der::asn1::{AnyRef, ObjectIdentifier};
+use x509_cert::der::{Decode, Encode};
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{
+    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, NameConstraints,
+    SubjectKeyIdentifier,
+};
+
+/// id-kp-serverAuth (RFC 5280 section 4.2.1.12).
+const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
+
+/// Netscape's older word for a certificate's purpose, which OpenSSL still heeds.
+const NETSCAPE_CERT_TYPE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.113730.1.1");
+
+/// The facts about one certificate. Whatever is unusual enough to make them
+/// doubtful is [`Doubtful`], and then Node judges.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    pub subject: String,
+    pub issuer: String,
+    pub not_before: u64,
+    pub not_after: u64,
+    /// Version 1, which knows of no extensions.
+    pub is_v1: bool,
+    /// `cA` and `pathLenConstraint`, if there are basic constraints.
+    ca: Option<(bool, Option<u8>)>,
+    key_usage: Option<KeyUsage>,
+    /// An extended key usage that leaves TLS servers out.
+    other_purpose: bool,
+    serial: Vec<u8>,
+    subject_key: Option<Vec<u8>>,
+    authority_key: Option<AuthorityKeyIdentifier>,
+}
+
+/// Nothing certain can be said of this certificate.
+#[derive(Debug)]
+pub struct Doubtful;
+
+impl Facts {
+    pub fn of(der: &[u8]) -> Result<Self, Doubtful> {
+        let certificate = Certificate::from_der(der).map_err(|_| Doubtful)?;
+        let tbs = &certificate.tbs_certificate;
+        let extensions = tbs.extensions.as_deref().unwrap_or_default();
+        let is_twice =
+            |at: usize| extensions[..at].iter().any(|other| other.extn_id == extensions[at].extn_id);
+        if (0..extensions.len()).any(is_twice)
+            || extensions.iter().any(|extension| extension.extn_id == NETSCAPE_CERT_TYPE)
+            || tbs.get::<NameConstraints>().map_err(|_| Doubtful)?.is_some()
+        {
+            return Err(Doubtful);
+        }
+        let purposes = tbs.get::<ExtendedKeyUsage>().map_err(|_| Doubtful)?;
+        let ca = tbs.get::<BasicConstraints>().map_err(|_| Doubtful)?;
+        let subject_key = tbs.get::<SubjectKeyIdentifier>().map_err(|_| Doubtful)?;
+        Ok(Self {
+            subject: name(&tbs.subject),
+            issuer: name(&tbs.issuer),
+            not_before: tbs.validity.not_before.to_unix_duration().as_secs(),
+            not_after: tbs.validity.not_after.to_unix_duration().as_secs(),
+            is_v1: tbs.version == Version::V1,
+            ca: ca.map(|(_, constraints)| (constraints.ca, constraints.path_len_constraint)),
+            key_usage: tbs.get::<KeyUsage>().map_err(|_| Doubtful)?.map(|(_, usage)| usage),
+            other_purpose: purposes.is_some_and(|(_, purposes)| !purposes.0.contains(&SERVER_AUTH)),
+            serial: tbs.serial_number.as_bytes().to_vec(),
+            subject_key: subject_key.map(|(_, key)| key.0.as_bytes().to_vec()),
+            authority_key: tbs.get::<AuthorityKeyIdentifier>().map_err(|_| Doubtful)?.map(|(_, key)| key),
+        })
+    }
+
+    pub fn is_in_date(&self, now: u64) -> bool {
+        (self.not_before..=self.not_after).contains(&now)
+    }
+
+    /// OpenSSL's purpose "sslserver" for a leaf.
+    pub fn may_serve(&self) -> bool {
+        !self.other_purpose
+            && self.key_usage.is_none_or(|usage| {
+                usage.digital_signature() || usage.key_encipherment() || usage.key_agreement()
+            })
+    }
+
+    /// OpenSSL's purpose "sslserver" for what has issued `below` intermediates
+    /// and a leaf.
+    pub fn may_issue(&self, below: usize) -> bool {
+        if self.is_v1 {
+            return self.is_self_issued();
+        }
+        let Some((true, path_len)) = self.ca else { return false };
+        !self.other_purpose
+            && path_len.is_none_or(|limit| below <= usize::from(limit))
+            && self.key_usage.is_none_or(|usage| usage.key_cert_sign())
+    }
+
+    pub fn is_self_issued(&self) -> bool {
+        self.subject == self.issuer && self.names_key_of(self)
+    }
+
+    /// Whether the identifiers allow `issuer` to be the issuer. webpki does not
+    /// look at them (RFC 5280 section 4.2.1.1).
+    pub fn names_key_of(&self, issuer: &Self) -> bool {
+        let Some(authority) = &self.authority_key else { return true };
+        let is_key = match (&authority.key_identifier, &issuer.subject_key) {
+            (Some(wanted), Some(key)) => wanted.as_bytes() == key.as_slice(),
+            _ => true,
+        };
+        let is_serial = authority
+            .authority_cert_serial_number
+            .as_ref()
+            .is_none_or(|serial| serial.as_bytes() == issuer.serial.as_slice());
+        let is_name = authority.authority_cert_issuer.as_deref().is_none_or(|names| {
+            names.iter().any(|one| matches!(one, GeneralName::DirectoryName(of) if name(of) == issuer.issuer))
+        });
+        is_key && is_serial && is_name
+    }
+}
+
+/// Names are compared without regard to case and spacing, as OpenSSL does: so
+/// that a name which is said to be absent is absent for OpenSSL too.
+fn name(name: &x509_cert::name::Name) -> String {
+    let text = name.to_string().to_lowercase();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What webpki does not read of a certificate of version 1.
+pub struct Signed {
+    pub content: Vec<u8>,
+    pub algorithm: Vec<u8>,
+    pub signature: Vec<u8>,
+    pub public_key: SubjectPublicKeyInfoDer<'static>,
+}
+
+impl Signed {
+    pub fn of(der: &[u8]) -> Option<Self> {
+        let certificate = Certificate::from_der(der).ok()?;
+        let tbs = &certificate.tbs_certificate;
+        // webpki names an algorithm by the contents of its sequence.
+        let algorithm =
+            AnyRef::from_der(&certificate.signature_algorithm.to_der().ok()?).ok()?.value().to_vec();
+        Some(Self {
+            content: tbs.to_der().ok()?,
+            algorithm,
+            signature: certificate.signature.as_bytes()?.to_vec(),
+            public_key: tbs.subject_public_key_info.to_der().ok()?.into(),
+        })
+    }
+}

@@ -1,0 +1,297 @@
+//! A TLS connection over a socket.
+//!
+//! rustls knows nothing of sockets: ciphertext is carried to and fro here, so
+//! that a small request is one write(2), and that a look at an idle connection
+//! ([`TlsStream::is_quiet`]) needs no task.
+
+use std::cell::RefCell;
+use std::io::{self, BufRead, IoSlice, Write};
+use std::mem::MaybeUninit;
+use std::task::{Context, Poll, ready};
+
+use rustls::client::ClientConnectionData;
+use rustls::{ClientConnection, ConnectionCommon};
+use tokio::io::ReadBuf;
+
+use crate::connect::Stream;
+
+/// The most ciphertext that is taken from the socket at once: two whole records.
+const READ_SIZE: usize = 33 * 1024;
+
+/// The most plaintext that is encrypted at once: four whole records.
+const WRITE_SIZE: usize = 64 * 1024;
+
+thread_local! {
+    /// For ciphertext on its way from a socket to rustls, which is copied there at once.
+    static INBOUND: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_SIZE].into());
+}
+
+pub struct TlsStream {
+    socket: Stream,
+    tls: ClientConnection,
+    /// Decrypted, and not asked for yet.
+    plain: Vec<u8>,
+    /// A TLS error, to be told once what came before it has been read.
+    error: Option<rustls::Error>,
+    notified: bool,
+    /// Ciphertext that the kernel has taken.
+    sent: u64,
+}
+
+/// How a TLS connection ends that should not.
+#[derive(Debug)]
+pub enum TlsFailure {
+    Ended,
+    Io(io::Error),
+    Tls,
+}
+
+impl TlsStream {
+    pub fn new(socket: Stream, mut tls: ClientConnection) -> Self {
+        // What may be buffered is bounded by WRITE_SIZE.
+        tls.set_buffer_limit(None);
+        Self { socket, tls, plain: Vec::new(), error: None, notified: false, sent: 0 }
+    }
+
+    pub const fn socket(&self) -> &Stream {
+        &self.socket
+    }
+
+    pub fn connection(&self) -> &ConnectionCommon<ClientConnectionData> {
+        &self.tls
+    }
+
+    pub fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TlsFailure>> {
+        loop {
+            ready!(self.poll_flush(cx)).map_err(TlsFailure::Io)?;
+            if !self.tls.is_handshaking() {
+                return Poll::Ready(Ok(()));
+            }
+            let count = ready!(self.poll_receive(cx)).map_err(TlsFailure::Io)?;
+            if self.error.is_some() {
+                // The alert may help the server's operator; the failure is told either way.
+                let _ = self.flush();
+                return Poll::Ready(Err(TlsFailure::Tls));
+            }
+            if count == 0 {
+                return Poll::Ready(Err(TlsFailure::Ended));
+            }
+        }
+    }
+
+    /// Reads plaintext. A FIN without `close_notify` is an end like any other,
+    /// as it is for Node: HTTP knows by its framing whether something is missing.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            self.take_plain(buf);
+            if !buf.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(error) = &self.error {
+                return Poll::Ready(Err(tls_error(error.clone())));
+            }
+            if self.has_ended() {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_receive(cx))?;
+            // An answer to a key update, say. It goes with the next write at the latest.
+            let _ = self.flush();
+        }
+    }
+
+    fn has_ended(&mut self) -> bool {
+        // No bytes and no WouldBlock: `close_notify`, or an end without one.
+        self.tls
+            .reader()
+            .fill_buf()
+            .map_or_else(|error| error.kind() != io::ErrorKind::WouldBlock, <[u8]>::is_empty)
+    }
+
+    fn take_plain(&mut self, buf: &mut ReadBuf<'_>) {
+        let count = self.plain.len().min(buf.remaining());
+        buf.put_slice(&self.plain[..count]);
+        self.plain.drain(..count);
+        while buf.remaining() > 0 {
+            let mut reader = self.tls.reader();
+            let Ok(bytes) = reader.fill_buf() else { return };
+            let count = bytes.len().min(buf.remaining());
+            if count == 0 {
+                return;
+            }
+            buf.put_slice(&bytes[..count]);
+            reader.consume(count);
+        }
+    }
+
+    /// Takes ciphertext from the socket. 0 for its end.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        INBOUND.with_borrow_mut(|bytes| {
+            let mut buf = ReadBuf::new(bytes);
+            ready!(self.socket.poll_read(cx, &mut buf))?;
+            let count = buf.filled().len();
+            self.decrypt(buf.filled());
+            Poll::Ready(Ok(count))
+        })
+    }
+
+    /// Empty bytes are the end.
+    fn decrypt(&mut self, mut bytes: &[u8]) {
+        loop {
+            // An error is its own: a buffer that is full, which it never is here.
+            let taken = self.tls.read_tls(&mut bytes).unwrap_or(0);
+            if let Err(error) = self.tls.process_new_packets() {
+                self.error.get_or_insert(error);
+                return;
+            }
+            if bytes.is_empty() || taken == 0 {
+                return;
+            }
+            // rustls stops reading when it has a record's worth of plaintext.
+            let mut reader = self.tls.reader();
+            while let Ok(chunk) = reader.fill_buf() {
+                if chunk.is_empty() {
+                    break;
+                }
+                self.plain.extend_from_slice(chunk);
+                let count = chunk.len();
+                reader.consume(count);
+            }
+        }
+    }
+
+    /// Encrypts and writes what the kernel takes right now. Once encrypted,
+    /// bytes count as written: they cannot be taken back.
+    pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.flush()?;
+        let count = self.encrypt(bytes)?;
+        self.settle(count)
+    }
+
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_flush(cx))?;
+        let count = self.encrypt(bytes)?;
+        // What stays behind has its waker by poll_flush, which the task calls when it has nothing to write.
+        Poll::Ready(self.settle(count))
+    }
+
+    fn encrypt(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.tls.writer().write(&bytes[..bytes.len().min(WRITE_SIZE)])
+    }
+
+    /// Sends what was encrypted. An error is that of this write only if the
+    /// kernel has taken nothing of it; else the next write meets it.
+    fn settle(&mut self, count: usize) -> io::Result<usize> {
+        let mut taken = 0;
+        while self.tls.wants_write() {
+            match self.tls.write_tls(&mut Outbound(&self.socket)) {
+                Ok(sent) => taken += sent as u64,
+                Err(error) if taken > 0 || error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        self.sent += taken;
+        Ok(count)
+    }
+
+    /// Whether ciphertext waits for the kernel.
+    pub fn is_blocked(&self) -> bool {
+        self.tls.wants_write()
+    }
+
+    /// Ciphertext so far; more than will ever be while some of it waits, whose length rustls does not tell.
+    pub fn wire_bytes(&self) -> u64 {
+        if self.is_blocked() { u64::MAX } else { self.sent }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        while self.tls.wants_write() {
+            self.sent += self.tls.write_tls(&mut Outbound(&self.socket))? as u64;
+        }
+        Ok(())
+    }
+
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match self.flush() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.socket.poll_write_ready(cx))?;
+                }
+                other => return Poll::Ready(other),
+            }
+        }
+    }
+
+    /// Sends `close_notify` behind all that was written, then FIN.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.notify_close();
+        ready!(self.poll_flush(cx))?;
+        self.socket.shutdown_write()?;
+        Poll::Ready(Ok(()))
+    }
+
+    fn notify_close(&mut self) {
+        if !self.notified {
+            self.notified = true;
+            self.tls.send_close_notify();
+        }
+    }
+
+    pub fn reset_on_close(&mut self) {
+        self.notified = true;
+        self.socket.reset_on_close();
+    }
+
+    /// Whether an idle connection can still be used. What the kernel has is
+    /// decrypted for that: session tickets and key updates are no reason
+    /// against it, but `close_notify`, an alert and a byte of data are.
+    pub fn is_quiet(&mut self) -> bool {
+        let mut bytes = [const { MaybeUninit::uninit() }; 4096];
+        loop {
+            if self.error.is_some() || !self.plain.is_empty() {
+                return false;
+            }
+            match self.tls.reader().fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                _ => return false,
+            }
+            match self.socket.receive(&mut bytes) {
+                Ok(received) => self.decrypt(received),
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock && self.flush().is_ok(),
+            }
+        }
+    }
+
+    /// Keying material for another protocol (RFC 5705).
+    pub fn export(&self, length: usize, label: &[u8], context: Option<&[u8]>) -> Option<Vec<u8>> {
+        self.tls.export_keying_material(vec![0; length], label, context).ok()
+    }
+}
+
+/// The server hears that this is the end and no truncation, if the kernel takes it.
+impl Drop for TlsStream {
+    fn drop(&mut self) {
+        self.notify_close();
+        let _ = self.flush();
+    }
+}
+
+/// The socket as rustls writes to it.
+struct Outbound<'a>(&'a Stream);
+
+impl Write for Outbound<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write_raw(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_raw(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn tls_error(error: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}

@@ -59,9 +59,9 @@ declare namespace HttpAgent {
   export { Self as HttpAgent, Self as default };
 
   /**
-   * An `https.Agent` with the same options and the same books. Its TLS connections are Node's own for now:
-   * they are not watched, retried or connected off the event loop, and a process warning
-   * (`OFFLOOP_NODE_SOCKET`) says so once. `new` may be left out.
+   * An `https.Agent` whose connections live in Rust, off the event loop, TLS included. It takes the options of
+   * `tls.connect()` too; docs/tls.md says which of them rustls does, and which make a connection Node's own
+   * (with the process warning `OFFLOOP_NODE_SOCKET`). `new` may be left out.
    *
    * @throws {TypeError} `ERR_INVALID_ARG_TYPE` or `ERR_INVALID_ARG_VALUE` for an option that is wrong
    * @throws {RangeError} `ERR_OUT_OF_RANGE` for a number outside of what the option takes
@@ -82,7 +82,7 @@ declare namespace HttpAgent {
     protocol: string | null;
     /** The port of requests that name none. Default: 443. */
     defaultPort: number;
-    /** TLS sessions that are kept for resumption; 0: none. Default: 100. */
+    /** Destinations whose TLS sessions are kept for resumption; 0: none. Default: 100. */
     maxCachedSessions: number;
   }
   export function HttpsAgent(options?: HttpsAgentOptions | null): HttpsAgent;
@@ -212,7 +212,7 @@ declare namespace HttpAgent {
      */
     dnsCacheTtl?: Time | undefined;
     /**
-     * How long connecting may take: the system's lookup and all attempts at all addresses together. A
+     * How long connecting may take: the system's lookup, all attempts at all addresses, and TLS. A
      * `lookup` function's time does not count. After it the request fails with `ETIMEDOUT`. 0: as long as the system takes.
      * Default: no limit, in ms.
      */
@@ -332,7 +332,7 @@ declare namespace HttpAgent {
   /** The options of {@link HttpsAgent}: those of {@link HttpAgent} and of `tls.connect()`. */
   export interface HttpsAgentOptions
     extends NodeOptions, PoolOptions, Omit<https.AgentOptions, keyof NodeOptions | keyof PoolOptions> {
-    /** TLS sessions that are kept for resumption; 0: none. Default: 100. */
+    /** Destinations whose TLS sessions are kept for resumption; 0: none. Default: 100. */
     maxCachedSessions?: number | undefined;
   }
 

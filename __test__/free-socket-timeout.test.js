@@ -3,6 +3,7 @@
 const assert = require('node:assert');
 const { once } = require('node:events');
 const https = require('node:https');
+const tls = require('node:tls');
 const { test } = require('node:test');
 const { HttpAgent, HttpsAgent } = require('..');
 const { cert, key } = require('./helpers/certificate');
@@ -89,7 +90,7 @@ test('it counts for TLS connections too', { timeout: 20_000 }, async (t) => {
 });
 
 test(
-  'options.timeout is a limit of idle TLS connections too, if it is less',
+  "options.timeout is a limit of idle sockets of Node's too, if it is less",
   { timeout: 20_000 },
   async (t) => {
     const server = await echoServer(t, { cert, key });
@@ -99,7 +100,8 @@ test(
       [0, 5000, 5000],
       [0, 0, 0],
     ]) {
-      const agent = new HttpsAgent({ ca: cert, timeout, freeSocketTimeout, socketActiveTTL: 0 });
+      const secureContext = tls.createSecureContext({ ca: cert });
+      const agent = new HttpsAgent({ secureContext, timeout, freeSocketTimeout, socketActiveTTL: 0 });
       t.after(() => agent.destroy());
       const { socket } = await exchangeAndIdle({ ...server.at, agent }, undefined, https.request);
       assert.strictEqual(socket.timeout, expected);

@@ -67,8 +67,10 @@ for (const version of ['TLSv1.2', 'TLSv1.3']) {
     test(`a client certificate: ${what} (${version})`, { timeout }, async (t) => {
       const limits = { minVersion: version, maxVersion: version };
       const server = await tlsServer(t, { ...identity(leaf), ca, requestCert: true, ...limits });
-      const seen = await asHttps(t, (make) => {
-        return outcome(make({ ca, ...options }), { port: server.port });
+      const seen = await asHttps(t, async (make) => {
+        const seen = await outcome(make({ ca, ...options }), { port: server.port });
+        // Node's server closes without a word, and where that meets the request is a matter of chance.
+        return seen.error?.code === 'ECONNRESET' ? { ...seen, error: 'ECONNRESET' } : seen;
       });
       assert.equal(seen.body && JSON.parse(seen.body).client, expected);
     });

@@ -287,7 +287,7 @@ class Lane extends SocketShape {
     // A request that took the lane up meanwhile gets another connection.
     if (code === event.CLOSED) {
       if (this.#parked) this.#loseParked(argument);
-    } else if (this.#parked && (code === event.END || code === event.ERROR))
+    } else if (this.#parked && (code === event.END || code === event.ERROR || code === event.TLS_ERROR))
       this.#loseParked(closeReason.PEER_CLOSED_IDLE);
     else this.#resource.runInAsyncScope(this.#handle, this, code, flags, argument, text);
   }

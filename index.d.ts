@@ -126,9 +126,11 @@ declare namespace HttpAgent {
     /** As `reason` of the error, also where that is another's. */
     reason: CloseReason;
     /** Whose socket it was: `'raw'` for one of offloop's, `'node'` for one of Node's own. */
-    path: 'raw' | 'node';
+    path?: 'raw' | 'node';
+    /** How long the request had waited for a socket when it failed, in ms; it had no connection. */
+    waited?: number;
     /** Whether it had served another request before. */
-    reused: boolean;
+    reused?: boolean;
     /** Since the connect, in ms. */
     age?: number;
     /** How long it was idle before this request, in ms; for a reused one. */
@@ -217,6 +219,16 @@ declare namespace HttpAgent {
      * Default: no limit, in ms.
      */
     connectTimeout?: Time | undefined;
+    /**
+     * How long a request may wait for a socket when `maxSockets` or `maxTotalSockets` is reached. After it the
+     * request fails with `ERR_QUEUE_TIMEOUT`. 0 or Infinity: no limit. Default: no limit, in ms.
+     */
+    queueTimeout?: Time | undefined;
+    /**
+     * Requests that may wait for a socket, per `getName()`; one more fails with `ERR_QUEUE_FULL`. 0: none waits.
+     * Default: Infinity.
+     */
+    maxQueuedRequests?: number | undefined;
     /**
      * Bytes of a response that are read ahead for one connection while JavaScript has not yet taken them.
      * An integer from 1 to 2^30 - 1. Default: 262144 (256 KiB).

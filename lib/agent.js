@@ -17,6 +17,7 @@ const { hintOf, idleLimit, nativeHint, nodeMargin } = require('./idle-limit');
 const Lane = require('./lane');
 const nodeSocket = require('./node-socket');
 const { agentOptions } = require('./options');
+const queue = require('./queue');
 const { setPolicy } = require('./retry-policy');
 const { reuseIdleLane } = require('./reuse');
 const { isolation, secureConnection } = require('./secure-connection');
@@ -87,6 +88,7 @@ function pooling(Base) {
       this[kChosen] = undefined;
       if (chosen instanceof Lane) chosen._meanFor(request);
       else if (chosen !== null) nodeSocket.watchRequest(request, chosen);
+      else if (!queue.isEmpty(this)) queue.watch(this, request);
       if (this[kGiven] !== undefined && mayLeaveEarly(this, request)) {
         leaveEarly(request, this[kGiven]);
       }
@@ -144,7 +146,7 @@ function pooling(Base) {
      * before its 'close' has no place to give: a newer one may be in it.
      */
     removeSocket(socket, options) {
-      if (someoneWaits(this) && isPlaceless(this, socket, this.getName(options))) return;
+      if (!queue.isEmpty(this) && isPlaceless(this, socket, this.getName(options))) return;
       Base.prototype.removeSocket.call(this, socket, options);
     },
 
@@ -172,6 +174,9 @@ function pooling(Base) {
       }
     },
 
+    /** A request got its socket, having waited for it. */
+    _waited() {},
+
     /** Whether it is destroy() that ends the sockets now. */
     _isEnding() {
       return this[kEnding];
@@ -183,12 +188,6 @@ function pooling(Base) {
     },
   };
   return methods;
-}
-
-function someoneWaits({ requests }) {
-  // The books have no prototype.
-  for (const name in requests) return requests[name].length > 0;
-  return false;
 }
 
 /** Whether the pool is full without this socket. */

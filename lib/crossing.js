@@ -4,6 +4,7 @@
 // call; all that has come from the network is handed over in one call back.
 
 const { native } = require('./binding');
+const { startLog } = require('./log');
 const { ROW_WIDTH, op, opFlag, event, eventFlag, isBinary } = require('./records');
 
 const ROWS_OUT = 2048;
@@ -51,6 +52,7 @@ let crossing;
 let submit;
 
 function start() {
+  startLog(native);
   crossing = new native.Crossing(rowsOut, bytesOut, rowsIn, bytesIn, deliver);
   submit = crossing.submitFunction();
 }
@@ -195,6 +197,12 @@ function resolved(slot, serial, addresses) {
 function facts(slot, epoch) {
   if (rows > 0) flush();
   return crossing.facts(slot, epoch) ?? '';
+}
+
+/** Hands over what waits to be handed over, unless it is called from within a batch. */
+function drain() {
+  if (rows > 0) flush();
+  crossing?.drain();
 }
 
 /**
@@ -353,6 +361,7 @@ module.exports = {
   facts,
   quiet,
   exportKeyingMaterial,
+  drain,
   hold,
   patientRow,
   endWithTick,

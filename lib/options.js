@@ -44,7 +44,7 @@ function agentOptions(given) {
   for (const name of ['freeSocketTimeout', 'maxFreeSocketTimeout', 'deadPeerTimeout']) {
     options[name] = toDuration(options[name], `options.${name}`);
   }
-  for (const name of ['socketActiveTTL', 'connectTimeout', 'dnsCacheTtl']) {
+  for (const name of ['socketActiveTTL', 'connectTimeout', 'dnsCacheTtl', 'queueTimeout']) {
     if (options[name] != null) options[name] = toDuration(options[name], `options.${name}`);
   }
   if (options.timeout != null) options.timeout = toDuration(options.timeout, 'options.timeout');
@@ -55,6 +55,9 @@ function agentOptions(given) {
       0,
       Infinity,
     );
+  }
+  if (options.maxQueuedRequests != null && options.maxQueuedRequests !== Infinity) {
+    errors.checkInteger(options.maxQueuedRequests, 'options.maxQueuedRequests', 0, Infinity);
   }
   if (options.sendEarly != null && ![false, 'safe', 'all'].includes(options.sendEarly)) {
     throw errors.invalidArgValue('options.sendEarly', options.sendEarly, "must be 'safe', 'all' or false");

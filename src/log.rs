@@ -6,15 +6,23 @@
 //! a static.
 
 use std::io::{self, Write};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
 /// Starts to log what `filter` lets pass (tracing-subscriber's directives, as
-/// `debug` or `offloop=trace`). Only the first call in a process counts. What
-/// is wrong with the filter comes back as text.
+/// `debug` or `offloop=trace`). What is wrong with it comes back as text. Only
+/// the first call in a process counts: worker threads come here too.
 pub fn start(filter: &str) -> Result<(), String> {
+    static STARTED: Once = Once::new();
+    let mut result = Ok(());
+    STARTED.call_once(|| result = subscribe(filter));
+    result
+}
+
+fn subscribe(filter: &str) -> Result<(), String> {
     let filter = EnvFilter::builder().parse(filter).map_err(|error| error.to_string())?;
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -22,33 +30,42 @@ pub fn start(filter: &str) -> Result<(), String> {
         // It would go to stderr too, with a panic if that fails.
         .log_internal_errors(false)
         .finish();
-    // Another environment of the process may have started it already.
-    let _ = tracing::subscriber::set_global_default(subscriber);
-    Ok(())
+    tracing::subscriber::set_global_default(subscriber).map_err(|error| error.to_string())
 }
 
-/// stderr, which may be a pipe that nobody empties. The thread must not hang
-/// or panic over a line that cannot be written: after a while it is dropped.
+/// stderr, which may be a pipe that nobody empties. The thread must not hang or
+/// panic over a line that cannot be written: after a while it is dropped, and
+/// so are those that follow until one can be.
 struct Stderr;
 
 const PATIENCE: Duration = Duration::from_millis(20);
 
+static STUCK: AtomicBool = AtomicBool::new(false);
+
 impl Write for Stderr {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let start = Instant::now();
-        loop {
-            match io::stderr().write(bytes) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && start.elapsed() < PATIENCE => {
-                    thread::sleep(Duration::from_millis(1));
-                }
-                result => return result,
-            }
-        }
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let patience = if STUCK.load(Ordering::Relaxed) { Duration::ZERO } else { PATIENCE };
+        let writable = is_writable(patience);
+        STUCK.store(!writable, Ordering::Relaxed);
+        if writable { io::stderr().write(line) } else { Ok(line.len()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Whether stderr takes a line (up to `PIPE_BUF` bytes) without blocking.
+#[cfg(unix)]
+fn is_writable(patience: Duration) -> bool {
+    let mut stderr = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one valid pollfd.
+    unsafe { libc::poll(&raw mut stderr, 1, patience.as_millis() as libc::c_int) > 0 }
+}
+
+#[cfg(not(unix))]
+fn is_writable(_patience: Duration) -> bool {
+    true
 }
 
 #[cfg(test)]
@@ -57,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_filter_that_is_none_is_told() {
-        assert!(start("offloop=loud").is_err());
-        assert!(start("debug,[[").is_err());
+        assert!(subscribe("offloop=loud").is_err());
+        assert!(subscribe("debug,[[").is_err());
     }
 }

@@ -1,0 +1,201 @@
+'use strict';
+
+// Waiting for a socket has an end: queueTimeout, maxQueuedRequests, destroy().
+
+const assert = require('node:assert');
+const { AsyncLocalStorage } = require('node:async_hooks');
+const { once } = require('node:events');
+const http = require('node:http');
+const { test } = require('node:test');
+const { HttpAgent } = require('..');
+const { block, blockUntil, send, startServer } = require('./helpers/blocked');
+const { echoServer, holding } = require('./helpers/echo-server');
+const { books, closed, nextTurn, ourAgent } = require('./helpers/request');
+
+const patience = { timeout: 20_000 };
+
+/** An agent of one socket, which a request holds until `release()`. */
+async function busyAgent(t, options) {
+  const held = holding();
+  const server = await echoServer(t, { listener: held.listener });
+  const agent = ourAgent(t, { maxSockets: 1, ...options });
+  const get = (more) => {
+    const request = http.get({ ...server.at, agent, ...more }, (response) => response.resume());
+    request.on('error', () => {}); // Of those that the end of the test ends.
+    closed(request);
+    return request;
+  };
+  const first = get();
+  await held.waiting(1);
+  return { agent, first, get, held, name: agent.getName(server.at) };
+}
+
+/** The error of a request, once it is closed. */
+async function failureOf(request) {
+  let failed;
+  request.on('error', (error) => (failed = error));
+  await closed(request);
+  return failed;
+}
+
+for (const queueTimeout of [60, '60ms']) {
+  test(`a request that waits longer than queueTimeout fails: ${queueTimeout}`, patience, async (t) => {
+    const { agent, first, get, held, name } = await busyAgent(t, { queueTimeout });
+    const waiting = get();
+    assert.strictEqual(agent.requests[name].length, 1);
+    const error = await failureOf(waiting);
+    assert.strictEqual(error.code, 'ERR_QUEUE_TIMEOUT');
+    assert.strictEqual(error.reason, 'queue-timeout');
+    assert.ok(error.connection.waited >= 59, `waited ${error.connection.waited}`);
+    assert.strictEqual(waiting.destroyed, true);
+    assert.strictEqual(name in agent.requests, false);
+    // The socket is not affected, and serves the next request.
+    held.release();
+    await closed(first);
+    const next = get();
+    await held.waiting(2);
+    held.release();
+    await closed(next);
+    assert.strictEqual(next.reusedSocket, true);
+    assert.strictEqual(held.seen.length, 2);
+  });
+}
+
+test('a request whose turn comes in time is not bothered', patience, async (t) => {
+  const { agent, first, get, held } = await busyAgent(t, { queueTimeout: 15_000, maxQueuedRequests: 3 });
+  const others = [get(), get(), get()];
+  for (let served = 1; served <= 4; served++) {
+    await held.waiting(served);
+    held.release();
+  }
+  await Promise.all([first, ...others].map(closed));
+  await nextTurn();
+  assert.deepStrictEqual(books(agent).requests, {});
+  // No timer holds the process: the test would not end.
+});
+
+test('one more than maxQueuedRequests fails, the others do not', patience, async (t) => {
+  const { agent, first, get, held, name } = await busyAgent(t, { maxQueuedRequests: 2 });
+  const waiting = [get(), get()];
+  const error = await failureOf(get());
+  assert.strictEqual(error.code, 'ERR_QUEUE_FULL');
+  assert.strictEqual(error.reason, 'queue-full');
+  assert.match(error.message, /2 requests/);
+  assert.strictEqual(agent.requests[name].length, 2);
+  for (let served = 1; served <= 3; served++) {
+    await held.waiting(served);
+    held.release();
+  }
+  await Promise.all([first, ...waiting].map(closed));
+  assert.strictEqual(held.seen.length, 3);
+});
+
+test('maxQueuedRequests: 0 lets nobody wait', patience, async (t) => {
+  const { agent, get } = await busyAgent(t, { maxQueuedRequests: 0 });
+  const error = await failureOf(get());
+  assert.strictEqual(error.code, 'ERR_QUEUE_FULL');
+  assert.deepStrictEqual(books(agent).requests, {});
+});
+
+test('both hold for maxTotalSockets too, and are counted per name', patience, async (t) => {
+  const { agent, get } = await busyAgent(t, {
+    maxSockets: Infinity,
+    maxTotalSockets: 1,
+    maxQueuedRequests: 1,
+    queueTimeout: 60,
+  });
+  const [one, other, full] = [get(), get({ localAddress: '127.0.0.1' }), get()].map(failureOf);
+  assert.strictEqual((await full).code, 'ERR_QUEUE_FULL');
+  assert.strictEqual((await one).code, 'ERR_QUEUE_TIMEOUT');
+  assert.strictEqual((await other).code, 'ERR_QUEUE_TIMEOUT');
+  assert.deepStrictEqual(books(agent).requests, {});
+});
+
+test('a request that is destroyed leaves the queue at once', patience, async (t) => {
+  const { agent, first, get, held, name } = await busyAgent(t, { queueTimeout: 15_000 });
+  const waiting = [get(), get(), get(), get()];
+  const failures = waiting.map(failureOf);
+  const mine = new Error('mine');
+  waiting[0].destroy();
+  waiting[1].destroy(mine);
+  waiting[2].abort();
+  assert.deepStrictEqual(agent.requests[name], [waiting[3]]);
+  const [hangUp, own, aborted] = await Promise.all(failures.slice(0, 3));
+  assert.deepStrictEqual(
+    [hangUp.message, hangUp.code, hangUp.reason],
+    ['socket hang up', 'ECONNRESET', 'aborted'],
+  );
+  assert.strictEqual(own, mine);
+  assert.strictEqual(mine.connection.reason, 'aborted');
+  assert.strictEqual(aborted, undefined);
+  held.release();
+  await closed(first);
+  await held.waiting(2);
+  held.release();
+  assert.strictEqual(await failures[3], undefined);
+});
+
+test('a signal takes it out too', patience, async (t) => {
+  const { agent, get } = await busyAgent(t);
+  const controller = new AbortController();
+  const failure = failureOf(get({ signal: controller.signal }));
+  controller.abort();
+  assert.deepStrictEqual(books(agent).requests, {});
+  assert.strictEqual((await failure).code, 'ABORT_ERR');
+});
+
+test('a socket that came free while JavaScript was busy is in time', patience, async (t) => {
+  const server = await startServer(t);
+  const agent = ourAgent(t, { maxSockets: 1, queueTimeout: 150 });
+  const first = send(agent, server, { id: 'first', act: 'ok/30' });
+  await once(first.request, 'finish');
+  const second = send(agent, server, { id: 'second', act: 'ok' });
+  const start = performance.now();
+  assert.ok(blockUntil(() => server.events('answered', 'first').length > 0));
+  block(start + 300 - performance.now());
+  assert.strictEqual((await second).status, 200);
+});
+
+test('the error comes in the async context of the request', patience, async (t) => {
+  const { get } = await busyAgent(t, { queueTimeout: 60 });
+  const storage = new AsyncLocalStorage();
+  const seen = await new Promise((resolve) => {
+    storage.run('mine', () => get().on('error', () => resolve(storage.getStore())));
+  });
+  assert.strictEqual(seen, 'mine');
+});
+
+test('the limits may be changed while the agent runs', patience, async (t) => {
+  const { agent, get } = await busyAgent(t);
+  get().on('error', () => {});
+  agent.options.maxQueuedRequests = 1;
+  assert.strictEqual((await failureOf(get())).code, 'ERR_QUEUE_FULL');
+  agent.options.maxQueuedRequests = 2;
+  agent.options.queueTimeout = '60ms';
+  assert.strictEqual((await failureOf(get())).code, 'ERR_QUEUE_TIMEOUT');
+});
+
+test('many that time out leave nothing behind', patience, async (t) => {
+  const { agent, get, held } = await busyAgent(t, { queueTimeout: 60 });
+  const failures = await Promise.all(Array.from({ length: 500 }, () => failureOf(get())));
+  assert.ok(failures.every(({ code }) => code === 'ERR_QUEUE_TIMEOUT'));
+  assert.deepStrictEqual(books(agent).requests, {});
+  assert.strictEqual(agent.totalSocketCount, 1);
+  assert.strictEqual(held.seen.length, 1);
+});
+
+test('wrong values are refused', () => {
+  for (const [options, code] of [
+    [{ queueTimeout: -1 }, 'ERR_OUT_OF_RANGE'],
+    [{ queueTimeout: 'soon' }, 'ERR_INVALID_ARG_VALUE'],
+    [{ queueTimeout: {} }, 'ERR_INVALID_ARG_TYPE'],
+    [{ maxQueuedRequests: -1 }, 'ERR_OUT_OF_RANGE'],
+    [{ maxQueuedRequests: 1.5 }, 'ERR_OUT_OF_RANGE'],
+    [{ maxQueuedRequests: NaN }, 'ERR_OUT_OF_RANGE'],
+    [{ maxQueuedRequests: '1' }, 'ERR_INVALID_ARG_TYPE'],
+  ]) {
+    assert.throws(() => new HttpAgent(options), { code });
+  }
+  assert.strictEqual(new HttpAgent({ queueTimeout: '1.5s' }).options.queueTimeout, 1500);
+  assert.strictEqual(new HttpAgent({ maxQueuedRequests: Infinity }).options.maxQueuedRequests, Infinity);
+});

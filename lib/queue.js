@@ -1,0 +1,100 @@
+'use strict';
+
+// Requests that wait for a socket. Node keeps them in agent.requests and gives each a socket when its
+// turn comes; here their waiting gets an end: after a time, from a number on, or when they are destroyed.
+
+const channels = require('./channels');
+const crossing = require('./crossing');
+const { toDuration } = require('./durations');
+const errors = require('./errors');
+const { explain, explainLater } = require('./facts');
+const { closeReason } = require('./records');
+
+/** On a request that waits, or has waited: { agent, list, name, since, timer, waits }. */
+const kWait = Symbol('wait');
+
+/** The longest span that a timer takes. */
+const MAX_TIMER = 0x7fffffff;
+
+function isEmpty({ requests }) {
+  // The books have no prototype.
+  for (const name in requests) if (requests[name].length > 0) return false;
+  return true;
+}
+
+/** Looks after a request that has just been added, if it has to wait. */
+function watch(agent, request) {
+  const { requests } = agent;
+  for (const name in requests) if (requests[name].at(-1) === request) begin(agent, request, name);
+}
+
+function begin(agent, request, name) {
+  const { maxQueuedRequests: most = Infinity, queueTimeout = 0 } = agent.options;
+  const wait = { agent, name, since: performance.now(), timer: undefined, isOver: false };
+  request[kWait] = wait;
+  // Own members, so that requests which never wait pay nothing. Node calls onSocket() when it is their turn.
+  request.onSocket = onSocket;
+  request.destroy = destroy;
+  const waiting = agent.requests[name].length;
+  if (waiting > most) {
+    const message = `The queue is full: ${most} requests wait for a socket already`;
+    fail(request, errors.coded(Error, 'ERR_QUEUE_FULL', message), closeReason.QUEUE_FULL);
+    return;
+  }
+  const ms = typeof queueTimeout === 'number' ? queueTimeout : toDuration(queueTimeout, 'queueTimeout');
+  if (ms > 0 && ms <= MAX_TIMER) wait.timer = setTimeout(onTimeout, Math.ceil(ms), request, ms);
+  if (channels.queued.hasSubscribers) channels.queued.publish({ agent, request, waiting });
+}
+
+function onTimeout(request, ms) {
+  // What came while JavaScript was busy may have set a socket free.
+  crossing.drain();
+  if (request[kWait].isOver) return;
+  const message = `Waited ${ms} ms for a socket`;
+  fail(request, errors.coded(Error, 'ERR_QUEUE_TIMEOUT', message), closeReason.QUEUE_TIMEOUT);
+}
+
+/** Takes a request out of the queue. Whether it was there. */
+function leave(request) {
+  const { agent, name } = request[kWait];
+  const list = agent.requests[name];
+  const at = list?.indexOf(request) ?? -1;
+  if (at === -1) return false;
+  list.splice(at, 1);
+  if (list.length === 0) delete agent.requests[name];
+  return true;
+}
+
+function fail(request, error, reason) {
+  if (!leave(request)) return;
+  explain(error, reason, factsOf(request), true);
+  request.onSocket(null, error);
+}
+
+function factsOf(request) {
+  return { waited: Math.round(performance.now() - request[kWait].since), bytesWritten: 0, bytesRead: 0 };
+}
+
+/** In the place of ClientRequest's own, on a request that has waited. */
+function onSocket(socket, error) {
+  const wait = this[kWait];
+  if (!wait.isOver) {
+    wait.isOver = true;
+    clearTimeout(wait.timer);
+    if (socket) wait.agent._waited(this, socket, performance.now() - wait.since);
+  }
+  return Object.getPrototypeOf(this).onSocket.call(this, socket, error);
+}
+
+/** As above. Node leaves a destroyed request in the queue until it would be its turn. */
+function destroy(error) {
+  const isFirst = !this.destroyed;
+  Object.getPrototypeOf(this).destroy.call(this, error);
+  if (isFirst && leave(this)) {
+    explainLater(this, (shown) => explain(shown, closeReason.ABORTED, factsOf(this), shown !== error));
+    this.onSocket(null, undefined);
+  }
+  return this;
+}
+
+module.exports = { isEmpty, watch };

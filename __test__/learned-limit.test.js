@@ -63,6 +63,16 @@ test('what is learned holds for other agents of the process', { timeout }, async
   assert.deepStrictEqual(ends, ['client', 'client', 'client', 'client', 'client']);
 });
 
+test('it holds for connections that were idle already', { timeout }, async (t) => {
+  const server = await startServer(t);
+  const waiting = ourAgent(t);
+  await warm(waiting, server);
+  const agent = ourAgent(t);
+  for (let i = 0; i < 4; i++) await leaveIdle(agent, server, `idle-${i}`);
+  const { request } = await send(waiting, server, { id: 'late' });
+  assert.deepStrictEqual([request.reusedSocket, request.attempts], [false, 1]);
+});
+
 test('one close says nothing', { timeout }, async (t) => {
   const server = await startServer(t);
   const agent = ourAgent(t);

@@ -139,6 +139,12 @@ impl Connection {
         [hint, learned].into_iter().flatten().min()
     }
 
+    /// Whether it has been idle for longer than what was learned of its server since it was parked.
+    pub fn is_overdue(&mut self, now: Instant) -> bool {
+        let idle = now - self.last_read;
+        self.servers_limit(None, now).is_some_and(|limit| idle >= limit)
+    }
+
     /// The round trip as the kernel has measured it; asked for now and then, since it costs a system call.
     fn round_trip(&mut self, now: Instant) -> Option<RoundTrip> {
         const FRESH: Duration = Duration::from_secs(1);

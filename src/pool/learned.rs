@@ -25,8 +25,8 @@ const EVENTS: usize = 8;
 const AGREEING: usize = 3;
 /// Closes within this time of each other are one event.
 const SAME_MOMENT: Duration = Duration::from_millis(20);
-/// Ages that differ by less, or by less than a twentieth, agree.
-const SAME_AGE: Duration = Duration::from_millis(5);
+/// Ages that differ by less, or by less than a tenth, agree: timers are late on a busy machine.
+const SAME_AGE: Duration = Duration::from_millis(10);
 /// A connection that is closed sooner was not closed for being idle.
 const LEAST_AGE: Duration = Duration::from_millis(20);
 /// After this time without a confirmation a close is forgotten.
@@ -125,7 +125,7 @@ impl Closes {
 }
 
 fn agree(least: Duration, greatest: Duration) -> bool {
-    greatest - least <= SAME_AGE.max(least / 20)
+    greatest - least <= SAME_AGE.max(least / 10)
 }
 
 #[cfg(test)]
@@ -237,7 +237,7 @@ mod tests {
             let mut at = 0;
             let closes: Vec<_> = gaps.iter().map(|&(gap, age)| { at += gap; (at, age) }).collect();
             if let Some(limit) = limit(&closes) {
-                let tolerance = (limit / 20).max(5);
+                let tolerance = (limit / 10).max(10);
                 let near = closes.iter().filter(|(_, age)| (limit..=limit + tolerance).contains(age)).count();
                 prop_assert!(near >= AGREEING);
             }

@@ -21,6 +21,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::info;
 
 use super::Pool;
 use super::connection::ConnectionId;
@@ -248,6 +249,9 @@ impl Pool {
     fn found(&mut self, id: ConnectionId, finding: Finding) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         let (peer, destination) = (connection.peer, Rc::clone(&connection.destination));
+        if !matches!(finding, Finding::Waiting | Finding::Acknowledged) {
+            info!(connection = %id, ?finding, to = %destination.target, "unacknowledged bytes");
+        }
         match finding {
             Finding::Waiting => {}
             Finding::Acknowledged => {

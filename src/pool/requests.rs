@@ -142,7 +142,7 @@ impl Pool {
             Some(CloseReason::PeerClosedIdle)
         } else if connection.is_doubtful() {
             Some(CloseReason::DeadPeer)
-        } else if connection.is_expired(now) {
+        } else if connection.is_expired(now) || connection.is_overdue(now) {
             Some(CloseReason::IdleTimeout)
         } else {
             None
@@ -326,11 +326,14 @@ impl Pool {
             };
             let Some(id) = self.idle.take(&destination, is_fit) else { break };
             let Some(connection) = self.connections.get_mut(id) else { continue };
-            let usable = connection.out.is_empty() && connection.is_usable(now);
-            let unusable = (!usable).then(|| connection.why_unusable(now));
-            if !usable {
+            let unusable = if connection.is_overdue(now) {
+                Some(CloseReason::IdleTimeout)
+            } else if connection.out.is_empty() && connection.is_usable(now) {
+                None
+            } else {
                 connection.note_close(now);
-            }
+                Some(connection.why_unusable(now))
+            };
             let owner = connection.lane;
             let from = self.lane_ref(owner);
             self.set_state(owner, State::Lost);

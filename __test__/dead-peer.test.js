@@ -23,13 +23,12 @@ async function warm(network, count) {
   return idle;
 }
 
-test(
-  'flows that die: a GET moves, a POST does not, and neither stands in the way',
-  { timeout },
-  async (t) => {
-    const network = await Network.make(t);
+for (const version of [undefined, 'TLSv1.3']) {
+  const name = `${version ?? 'TCP'}: a GET moves from a flow that died, a POST does not, neither is in the way`;
+  test(name, { timeout }, async (t) => {
+    const network = await Network.make(t, version);
     if (network === undefined) return;
-    await network.call('agent', { maxSockets: 2, deadPeerTimeout: 4000 });
+    await network.agent({ maxSockets: 2, deadPeerTimeout: 4000 });
     const ports = await warm(network, 2);
     network.loseRequests(...ports);
     const get = network.send({ id: 'get' });
@@ -46,13 +45,13 @@ test(
     assert.ok(failed.ms >= 3900, `failed after ${failed.ms} ms`);
     assert.strictEqual(network.server.arrivals('get'), 1);
     assert.strictEqual(network.server.arrivals('post'), 0);
-  },
-);
+  });
+}
 
 test('idle connections to the address of a dead one are not used', { timeout }, async (t) => {
   const network = await Network.make(t);
   if (network === undefined) return;
-  await network.call('agent', { freeSocketTimeout: 0 });
+  await network.agent({ freeSocketTimeout: 0 });
   const ports = await warm(network, 4);
   network.loseRequests(...ports);
   assert.deepStrictEqual((await network.send({ id: 'first' })).status, 200);
@@ -66,7 +65,7 @@ test('idle connections to the address of a dead one are not used', { timeout }, 
 test('an outage that passes costs nothing, and nothing is sent twice', { timeout }, async (t) => {
   const network = await Network.make(t);
   if (network === undefined) return;
-  await network.call('agent', {});
+  await network.agent({});
   await warm(network, 2);
   network.loseRequests();
   const requests = [
@@ -88,7 +87,7 @@ test('an outage that passes costs nothing, and nothing is sent twice', { timeout
 test('with no other way there is one error, after deadPeerTimeout', { timeout }, async (t) => {
   const network = await Network.make(t);
   if (network === undefined) return;
-  await network.call('agent', { deadPeerTimeout: 1000 });
+  await network.agent({ deadPeerTimeout: 1000 });
   await warm(network, 2);
   network.loseRequests();
   const [get, post] = await Promise.all([
@@ -108,7 +107,7 @@ test('a peer that dies while its answer is waited for is noticed, too', { timeou
   const network = await Network.make(t);
   if (network === undefined) return;
   for (const keepAlive of [true, false]) {
-    await network.call('agent', { keepAlive, deadPeerTimeout: 2000 });
+    await network.agent({ keepAlive, deadPeerTimeout: 2000 });
     const id = `hang-${keepAlive}`;
     const pending = network.send({ id, act: 'hang' });
     await until(() => network.server.arrivals(id) === 1);
@@ -126,7 +125,7 @@ test('a peer that dies while its answer is waited for is noticed, too', { timeou
 test('destroy() ends a request whose place was given away', { timeout }, async (t) => {
   const network = await Network.make(t);
   if (network === undefined) return;
-  await network.call('agent', { maxSockets: 1, deadPeerTimeout: 30_000 });
+  await network.agent({ maxSockets: 1, deadPeerTimeout: 30_000 });
   const ports = await warm(network, 1);
   network.loseRequests(...ports);
   const post = network.send({ id: 'post', method: 'POST', body: 'x' });

@@ -17,7 +17,7 @@ const UNACKNOWLEDGED = { unacknowledged: true };
  * meanwhile is sent again by the kernels: first the server's end, then the request.
  */
 async function crossing(network, end, options) {
-  await network.call('agent', { maxSockets: 1, ...options.agent });
+  await network.agent({ maxSockets: 1, ...options.agent });
   assert.strictEqual((await network.send({ id: 'warm' })).status, 200);
   const { idle } = await network.call('ports');
   network.loseResponses(...idle);
@@ -32,15 +32,19 @@ async function crossing(network, end, options) {
   return pending;
 }
 
-for (const method of ['POST', 'PATCH', 'GET']) {
-  test(`${method}: a server that closed before it got a byte`, { timeout }, async (t) => {
-    const network = await Network.make(t);
-    if (network === undefined) return;
-    const request = { method };
-    const result = await crossing(network, 'close', { agent: { retry: UNACKNOWLEDGED }, request });
-    assert.deepStrictEqual([result.status, result.attempts, result.reused], [200, 2, false]);
-    assert.strictEqual(network.server.arrivals('it'), 1);
-  });
+for (const [method, version] of [['POST'], ['PATCH'], ['GET'], ['POST', 'TLSv1.2'], ['POST', 'TLSv1.3']]) {
+  test(
+    `${method}, ${version ?? 'TCP'}: a server that closed before it got a byte`,
+    { timeout },
+    async (t) => {
+      const network = await Network.make(t, version);
+      if (network === undefined) return;
+      const request = { method };
+      const result = await crossing(network, 'close', { agent: { retry: UNACKNOWLEDGED }, request });
+      assert.deepStrictEqual([result.status, result.attempts, result.reused], [200, 2, false]);
+      assert.strictEqual(network.server.arrivals('it'), 1);
+    },
+  );
 }
 
 test('without the option it is reported', { timeout }, async (t) => {
@@ -66,20 +70,25 @@ test('a request may ask for it, or forbid it', { timeout }, async (t) => {
   assert.strictEqual(network.server.arrivals('it'), 1);
 });
 
-test('a server that half-closes and reads on has got it: not sent again', { timeout }, async (t) => {
-  const network = await Network.make(t);
-  if (network === undefined) return;
-  const request = { method: 'POST' };
-  const result = await crossing(network, 'half', { agent: { retry: UNACKNOWLEDGED }, request });
-  assert.deepStrictEqual([result.code, result.attempts], ['ECONNRESET', 1]);
-  assert.match(result.retry, /acknowledged bytes of it/);
-  assert.strictEqual(network.server.arrivals('it'), 1);
-});
+for (const version of [undefined, 'TLSv1.2', 'TLSv1.3'])
+  test(
+    `${version ?? 'TCP'}: a server that half-closes and reads on has got it: not sent again`,
+    { timeout },
+    async (t) => {
+      const network = await Network.make(t, version);
+      if (network === undefined) return;
+      const request = { method: 'POST' };
+      const result = await crossing(network, 'half', { agent: { retry: UNACKNOWLEDGED }, request });
+      assert.deepStrictEqual([result.code, result.attempts], ['ECONNRESET', 1]);
+      assert.match(result.retry, /acknowledged bytes of it/);
+      assert.strictEqual(network.server.arrivals('it'), 1);
+    },
+  );
 
 test('a plain reset proves nothing', { timeout }, async (t) => {
   const network = await Network.make(t);
   if (network === undefined) return;
-  await network.call('agent', { maxSockets: 1, retry: UNACKNOWLEDGED });
+  await network.agent({ maxSockets: 1, retry: UNACKNOWLEDGED });
   await network.send({ id: 'warm' });
   const { idle } = await network.call('ports');
   // The server's FIN is lost for good, and the request meets nobody.

@@ -2,7 +2,7 @@
 
 // The client of helpers/network.js, in a namespace of its own.
 
-const { HttpAgent } = require('../..');
+const { HttpAgent, HttpsAgent } = require('../..');
 const { send, socketRows } = require('./blocked');
 
 let agent;
@@ -10,10 +10,10 @@ let agent;
 const portsOf = (lists) => Object.values(lists).flatMap((list) => list.map((socket) => socket.localPort));
 
 const functions = {
-  /** A new agent. */
-  agent(options) {
+  /** A new agent; for TLS, with a certificate to trust. */
+  agent(options, ca) {
     agent?.destroy();
-    agent = new HttpAgent(options);
+    agent = ca == null ? new HttpAgent(options) : new HttpsAgent({ ca, ...options });
   },
 
   /** The local ports of the idle sockets, and of those in use. */
@@ -37,9 +37,9 @@ const functions = {
     agent.destroy();
   },
 
-  async send({ host, port, ...options }) {
+  async send({ host, port, isSecure, ...options }) {
     const started = performance.now();
-    const { status, error, request } = await send(agent, { port }, { host, ...options });
+    const { status, error, request } = await send(agent, { port, isSecure }, { host, ...options });
     // A socket goes back into the pool a tick after its response has ended.
     await new Promise((resolve) => setImmediate(resolve));
     return {

@@ -7,6 +7,7 @@ const { spawn, spawnSync } = require('node:child_process');
 const { once } = require('node:events');
 const path = require('node:path');
 const { RawServer } = require('./blocked');
+const { authority } = require('./x509');
 
 /** ms. Longer than anything here takes on a busy machine. */
 const PATIENCE = 15_000;
@@ -26,10 +27,14 @@ class Network {
   #lost = [];
   #process;
   #number = 0;
+  #ca;
   #calls = new Map();
 
-  /** Makes the namespaces and starts both sides; undefined, and the test is skipped, where that cannot be. */
-  static async make(t) {
+  /**
+   * Makes the namespaces and starts both sides, which speak TLS if a version is given; undefined, and the test
+   * is skipped, where that cannot be.
+   */
+  static async make(t, version) {
     const network = new Network();
     t.after(() => network.#end());
     try {
@@ -39,7 +44,14 @@ class Network {
       return undefined;
     }
     const inside = (name) => ['ip', 'netns', 'exec', name];
-    network.server = await RawServer.start(undefined, {
+    let tls;
+    if (version !== undefined) {
+      const root = authority('Root');
+      const { key, cert } = root.server([`ip:${SERVER.address}`]);
+      network.#ca = root.cert;
+      tls = { identities: { right: { key, cert } }, maxVersion: version };
+    }
+    network.server = await RawServer.start(tls, {
       prefix: inside(network.#server),
       host: SERVER.address,
     });
@@ -138,9 +150,15 @@ class Network {
     return result;
   }
 
+  /** Gives the client a new agent. */
+  agent(options) {
+    return this.call('agent', options, this.#ca);
+  }
+
   /** Sends a request from there. */
   send(options) {
-    return this.call('send', { host: SERVER.address, port: this.server.port, ...options });
+    const { port, isSecure } = this.server;
+    return this.call('send', { host: SERVER.address, port, isSecure, ...options });
   }
 
   #end() {

@@ -17,15 +17,19 @@ const AGENTS = {
     title: 'http.Agent',
     load() {
       const { Agent } = require('node:http');
-      return { version: process.version, http: (options) => new Agent(options) };
+      const { Agent: SecureAgent } = require('node:https');
+      return {
+        version: process.version,
+        http: (options) => new Agent(options),
+        https: (options) => new SecureAgent(options),
+      };
     },
   },
   agentkeepalive: {
     title: 'agentkeepalive',
     load() {
-      const { HttpAgent } = require('agentkeepalive');
       const { version } = require('agentkeepalive/package.json');
-      return { version, http: (options) => new HttpAgent(options) };
+      return { version, ...constructors(require('agentkeepalive')) };
     },
   },
   offloop: {
@@ -39,9 +43,12 @@ const AGENTS = {
 };
 
 function loadOffloop(folder) {
-  const { HttpAgent } = require(folder);
   const { version } = require(path.join(folder, 'package.json'));
-  return { version, http: (options) => new HttpAgent(options) };
+  return { version, ...constructors(require(folder)) };
+}
+
+function constructors({ HttpAgent, HttpsAgent }) {
+  return { http: (options) => new HttpAgent(options), https: (options) => new HttpsAgent(options) };
 }
 
 module.exports = { AGENTS, BASELINE, BEFORE };

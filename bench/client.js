@@ -36,7 +36,7 @@ answer({
 
   async slice(duration) {
     const { benchCase, target } = current;
-    const recorder = new Recorder();
+    const recorder = new Recorder(benchCase);
     const stop = new AbortController();
     const load = benchCase.load(benchCase, target, recorder, stop.signal);
     await sleep(RAMP);

@@ -1,6 +1,7 @@
 'use strict';
 
 const http = require('node:http');
+const https = require('node:https');
 const { performance } = require('node:perf_hooks');
 const { setTimeout: sleep } = require('node:timers/promises');
 
@@ -43,9 +44,10 @@ async function closedLoop(benchCase, target, recorder, signal) {
  * connection back among the idle ones before the next request asks for one; a request sent straight from the
  * 'end' listener would open a second connection.
  */
-function exchange({ request, expect }, { agent, port }) {
+function exchange({ scheme, request, expect }, { agent, port }) {
+  const module = scheme === 'https' ? https : http;
   return new Promise((resolve, reject) => {
-    const req = http.request({ ...request, host: '127.0.0.1', port, agent }, (res) => {
+    const req = module.request({ ...request, host: '127.0.0.1', port, agent }, (res) => {
       let bytes = 0;
       res.on('data', (chunk) => {
         bytes += chunk.length;

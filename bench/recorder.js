@@ -1,8 +1,11 @@
 'use strict';
 
-const { performance } = require('node:perf_hooks');
+const { monitorEventLoopDelay, performance } = require('node:perf_hooks');
 
 const mainThreadCpu = require('./main-thread-cpu');
+
+/** How often the event loop's delay is looked at, in ms. */
+const LOOP_RESOLUTION = 1;
 
 /**
  * Counts the requests of one slice. Latencies and CPU time belong to the window between `open` and `close`;
@@ -16,14 +19,22 @@ class Recorder {
   #isOpen = false;
   #start;
   #measured;
+  #loopDelay;
+
+  /** `loopDelay`: whether to measure that of the event loop too. */
+  constructor({ loopDelay = false } = {}) {
+    if (loopDelay) this.#loopDelay = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION });
+  }
 
   open() {
     this.#isOpen = true;
+    this.#loopDelay?.enable();
     this.#start = readClocks();
   }
 
   close() {
     const end = readClocks();
+    this.#loopDelay?.disable();
     this.#isOpen = false;
     this.#measured = {
       seconds: (end.time - this.#start.time) / 1e3,
@@ -58,6 +69,11 @@ class Recorder {
     }
   }
 
+  /** The 99th percentile in ms; of what a timer is late, not of its interval. */
+  #readLoopDelay() {
+    return this.#loopDelay ? Math.max(0, this.#loopDelay.percentile(99) / 1e6 - LOOP_RESOLUTION) : null;
+  }
+
   #countFailure(text) {
     this.#failures.set(text, (this.#failures.get(text) ?? 0) + 1);
   }
@@ -76,6 +92,7 @@ class Recorder {
       processCpu: perRequest(processCpu),
       p50: percentile(sorted, 0.5),
       p99: percentile(sorted, 0.99),
+      loopDelay: this.#readLoopDelay(),
       failures: Object.fromEntries(this.#failures),
     };
   }

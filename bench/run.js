@@ -65,7 +65,12 @@ async function measure(options, start, machine) {
   };
   printHeading(report, server.notes);
   for (const benchCase of options.cases) {
-    const result = await measureCase(benchCase, clients, server.port, options);
+    const port = benchCase.scheme === 'https' ? server.securePort : server.port;
+    if (port === undefined) {
+      console.log(`\n${benchCase.title}: not measured, this server has no TLS`);
+      continue;
+    }
+    const result = await measureCase(benchCase, clients, port, options);
     report.cases.push(result);
     for (const failures of Object.values(result.failures)) report.failed += countFailures(failures);
     console.log(`\n${formatCase(result)}`);

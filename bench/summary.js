@@ -10,6 +10,7 @@ const METRICS = [
   { key: 'processCpu', title: 'whole process, µs/request', better: 'less', digits: 1 },
   { key: 'p50', title: 'latency p50, ms', better: 'less', digits: 3 },
   { key: 'p99', title: 'latency p99, ms', better: 'less', digits: 3 },
+  { key: 'loopDelay', title: 'event loop delay p99, ms', better: 'less', digits: 2 },
 ];
 
 /**

@@ -8,10 +8,12 @@ const { METRICS, countFailures } = require('./summary');
 function formatCase({ title, agents, summary, failures, comparison }) {
   const rows = [
     [title, ...agents.map((agent) => AGENTS[agent].title)],
-    ...METRICS.map((metric) => [
-      `${metric.title} (${metric.better})`,
-      ...agents.map((agent) => formatCell(summary[agent][metric.key], metric)),
-    ]),
+    ...METRICS.filter(({ key }) => agents.some((agent) => summary[agent][key].median !== null)).map(
+      (metric) => [
+        `${metric.title} (${metric.better})`,
+        ...agents.map((agent) => formatCell(summary[agent][metric.key], metric)),
+      ],
+    ),
     ['failed requests', ...agents.map((agent) => String(countFailures(failures[agent])))],
   ];
   return [

@@ -7,6 +7,7 @@ const os = require('node:os');
 const path = require('node:path');
 const { setTimeout: sleep } = require('node:timers/promises');
 
+const certificate = require('../../__test__/helpers/certificate');
 const { SMALL } = require('./content');
 
 const START_LIMIT = 3000; // ms
@@ -15,18 +16,20 @@ const START_LIMIT = 3000; // ms
 const SEARCH = [process.env.PATH, '/usr/sbin', '/usr/local/sbin'].join(path.delimiter);
 const env = { ...process.env, PATH: SEARCH };
 
-/** @returns {Promise<{ port: number, description: string }>} */
+/** @returns {Promise<{ port: number, securePort?: number, description: string }>} */
 async function start() {
   const build = readBuild();
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'offloop-bench-'));
   process.on('exit', () => fs.rmSync(directory, { recursive: true, force: true }));
   const port = await findPort();
+  const securePort = build.includes('--with-http_ssl_module') ? await findPort() : undefined;
   const file = path.join(directory, 'nginx.conf');
-  fs.writeFileSync(file, configuration(directory, port, build));
+  for (const [name, pem] of Object.entries(certificate)) fs.writeFileSync(path.join(directory, name), pem);
+  fs.writeFileSync(file, configuration(directory, port, securePort, build));
   const nginx = spawn('nginx', ['-p', directory, '-c', file], { env, stdio: ['ignore', 'ignore', 'pipe'] });
   process.on('exit', () => nginx.kill('SIGKILL'));
   await waitUntilReady(nginx, port);
-  return { port, description: `nginx ${/nginx\/([\d.]+)/.exec(build)?.[1]}, one process` };
+  return { port, securePort, description: `nginx ${/nginx\/([\d.]+)/.exec(build)?.[1]}, one process` };
 }
 
 function readBuild() {
@@ -47,7 +50,7 @@ function findPort() {
   });
 }
 
-function configuration(directory, port, build) {
+function configuration(directory, port, securePort, build) {
   // Every module that is built in creates its folder at start, by default where only root may; but a directive of
   // a module that is not built in is an error.
   const modules = ['proxy', 'fastcgi', 'uwsgi', 'scgi'].filter(
@@ -73,8 +76,22 @@ http {
     listen 127.0.0.1:${port};
     location / { return 200 "${SMALL}"; }
   }
+  ${securePort ? secureServer(directory, securePort) : ''}
 }
 `;
+}
+
+/** Without sessions: each handshake is a whole one. */
+function secureServer(directory, port) {
+  return `server {
+    listen 127.0.0.1:${port} ssl;
+    ssl_certificate ${directory}/cert;
+    ssl_certificate_key ${directory}/key;
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_session_cache off;
+    ssl_session_tickets off;
+    location / { return 200 "${SMALL}"; }
+  }`;
 }
 
 async function waitUntilReady(nginx, port) {

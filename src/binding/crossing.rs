@@ -157,8 +157,8 @@ impl Crossing {
         Ok(())
     }
 
-    /// Keying material of a lane's TLS connection. JavaScript waits for it, so
-    /// the thread must not wait for JavaScript meanwhile; it never does.
+    /// Keying material of a lane's TLS connection. JavaScript waits for it; the
+    /// thread never waits for JavaScript, but it may be late.
     #[napi]
     pub fn export_keying_material(
         &self,
@@ -168,11 +168,12 @@ impl Crossing {
         label: String,
         context: Option<Buffer>,
     ) -> Option<Buffer> {
+        const PATIENCE: Duration = Duration::from_secs(5);
         let (reply, answer) = mpsc::sync_channel(1);
         let context = context.map(|context| context.to_vec());
         let export = Export { length: length as usize, label: label.into_bytes(), context, reply };
         self.link.submit_cold(LaneRef { slot, epoch }, Cold::Export(export));
-        answer.recv().ok().flatten().map(Buffer::from)
+        answer.recv_timeout(PATIENCE).ok().flatten().map(Buffer::from)
     }
 
     /// Answers a request to resolve a name; without addresses, refuses.

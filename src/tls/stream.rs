@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use rustls::client::ClientConnectionData;
 use rustls::{ClientConnection, ConnectionCommon};
 use tokio::io::ReadBuf;
+use tracing::debug;
 
 use crate::connect::Stream;
 
@@ -68,7 +69,8 @@ impl TlsStream {
                 return Poll::Ready(Ok(()));
             }
             let count = ready!(self.poll_receive(cx)).map_err(TlsFailure::Io)?;
-            if self.error.is_some() {
+            if let Some(error) = &self.error {
+                debug!(%error, "rustls refuses");
                 // The alert may help the server's operator; the failure is told either way.
                 let _ = self.flush();
                 return Poll::Ready(Err(TlsFailure::Tls));

@@ -20,7 +20,7 @@ const { agentOptions } = require('./options');
 const queue = require('./queue');
 const { setPolicy } = require('./retry-policy');
 const { reuseIdleLane } = require('./reuse');
-const { isolation, secureConnection } = require('./secure-connection');
+const { isolation, knownName, secureConnection } = require('./secure-connection');
 
 const kId = Symbol('id');
 /** Busy lanes that are no longer in the books. */
@@ -314,7 +314,7 @@ define(HttpsAgent.prototype, {
 
   /** Node's name, and behind it what else a connection must not be shared over. */
   getName(options) {
-    return NodeHttpsAgent.prototype.getName.call(this, options) + isolation(options);
+    return knownName(options) ?? NodeHttpsAgent.prototype.getName.call(this, options) + isolation(options);
   },
 });
 

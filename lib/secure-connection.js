@@ -46,10 +46,19 @@ function isolation(options) {
   return name;
 }
 
+/** Names of pools by the options that Node keeps of a socket: it asks for them three times a request. */
+const names = new WeakMap();
+
+function knownName(options) {
+  return names.get(options);
+}
+
 /** The socket for the arguments of createConnection(): `{ lane, plan, options }`, or `{ socket }` of Node's. */
 function secureConnection(agent, agentId, args, byNode) {
   const [options] = normalizeArgs(args);
   const name = agent.getName(options);
+  // Those of its own createSocket(), and no program's: they do not change any more.
+  if (options._agentKey && agent._hasOwnGetName) names.set(options, name);
   const { reason, secure } = decide(agent, options);
   if (reason !== undefined || isRefused(agent, name)) {
     const socket = byNode(args);
@@ -85,4 +94,4 @@ function toCount(value) {
   return value > 0 ? Math.min(Math.floor(value), 0xffffffff) : 0;
 }
 
-module.exports = { isolation, secureConnection };
+module.exports = { isolation, knownName, secureConnection };

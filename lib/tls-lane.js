@@ -44,9 +44,9 @@ class TlsLane extends Lane {
 
   // ---- What Rust is told, and what it reports.
 
-  _open(guards, addresses) {
+  _open(...args) {
     const reason = this.#asked[0]?.name ?? (this.listenerCount('session') > 0 && "a listener for 'session'");
-    if (!reason) super._open(guards, addresses);
+    if (!reason) super._open(...args);
     else if (!this.destroyed) this.#goToNode(reason);
   }
 

@@ -35,8 +35,14 @@ struct Reporter {
 
 impl Reporter {
     fn report(&self, kind: i32, arg: i32, text: &str) {
+        if self.audible {
+            self.tell(kind, arg, text);
+        }
+    }
+
+    fn tell(&self, kind: i32, arg: i32, text: &str) {
         let mut pool = self.pool.borrow_mut();
-        if self.audible && pool.awaits(self.slot, self.serial) {
+        if pool.awaits(self.slot, self.serial) {
             let lane = pool.lane_ref(self.slot);
             pool.report(kind, lane, arg, text.as_bytes());
         }
@@ -48,7 +54,7 @@ impl Reporter {
         if let Some(lane) = self.pool.borrow_mut().lane(self.slot) {
             lane.proceed = Some(sender);
         }
-        self.report(kind, self.serial.cast_signed(), text);
+        self.tell(kind, self.serial.cast_signed(), text);
         if passed.await.is_err() {
             // The lane is gone, and this task is about to be aborted with it.
             std::future::pending::<()>().await;
@@ -154,7 +160,7 @@ impl Pool {
             pool,
             slot,
             serial,
-            audible: matches!(cause, Cause::First) || guards.attempt || guards.connect,
+            audible: matches!(cause, Cause::First) || guards.attempt,
             gated: guards.attempt,
             connect_gated: guards.connect,
         };

@@ -45,6 +45,8 @@ declare class HttpAgent extends http.Agent {
   scheduling: 'lifo' | 'fifo';
   /** Sockets of this agent: in use, idle and connecting. */
   readonly totalSocketCount: number;
+  /** What has been counted of offloop's own connections, by origin: `'host:port'`, or the path of a Unix socket. */
+  stats(): { [origin: string]: HttpAgent.OriginStats };
   /** The protocol that requests must have: `'http:'`. `null` turns the check off. */
   protocol: string | null;
   /** The port of requests that name none. Default: 80. */
@@ -78,6 +80,8 @@ declare namespace HttpAgent {
     scheduling: 'lifo' | 'fifo';
     /** Sockets of this agent: in use, idle and connecting. */
     readonly totalSocketCount: number;
+    /** What has been counted of offloop's own connections, by origin: `'host:port'`. */
+    stats(): { [origin: string]: OriginStats };
     /** The protocol that requests must have: `'https:'`. `null` turns the check off. */
     protocol: string | null;
     /** The port of requests that name none. Default: 443. */
@@ -151,6 +155,46 @@ declare namespace HttpAgent {
     remotePort?: number;
     /** Why the request was not sent again, in words; for a loss of the connection. */
     retry?: string;
+  }
+
+  /** Spans of time: how many, and quantiles in ms, right to within an eighth. */
+  export interface Histogram {
+    count: number;
+    p50: number;
+    p90: number;
+    p99: number;
+    max: number;
+  }
+
+  /**
+   * What has been counted of one origin since the agent was made. The 1000 origins that were used last are
+   * remembered. Counted on the thread of the connections, and read when it is asked for.
+   */
+  export interface OriginStats {
+    /** Connections now. */
+    connections: { busy: number; idle: number; connecting: number };
+    /** Requests that wait for a socket now. */
+    queued: number;
+    /** Connections that were opened, and connects that failed. */
+    opened: number;
+    notOpened: number;
+    /** Requests that got a socket, and those of them that got one that had served another. */
+    requests: number;
+    reuses: number;
+    /** Requests that went to another connection, by the rule (docs/architecture.md). */
+    retries: { R2: number; R3: number; R4: number; R5: number; R6: number };
+    /** Requests that were sent again and got an answer then. */
+    saved: number;
+    /** Connections that were closed, by the reason. */
+    closes: { [reason in CloseReason]?: number };
+    /** The idle limit of the server in ms, if it was learned. */
+    learnedLimit: number | undefined;
+    /** How long connecting took: lookup, all attempts, and TLS. */
+    connect: Histogram;
+    /** How long requests waited for a socket; of those that had to. */
+    wait: Histogram;
+    /** The round trip that TCP has measured, at the close of each connection and of those that are open (Linux). */
+    roundTrip: Histogram;
   }
 
   /** The errors of requests, responses and sockets: Node's, with these members. */

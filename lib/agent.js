@@ -10,6 +10,7 @@ const { Agent: NodeHttpsAgent } = require('https');
 
 require('./binding').native; // A binary that is missing is told at once, not with the first request.
 const { Plan, nodeReason, normalizeArgs } = require('./connect');
+const crossing = require('./crossing');
 const { toDuration } = require('./durations');
 const { leaveEarly, mayLeaveEarly } = require('./early');
 const { warnNodeSocket } = require('./fallback');
@@ -21,6 +22,7 @@ const queue = require('./queue');
 const { setPolicy } = require('./retry-policy');
 const { reuseIdleLane } = require('./reuse');
 const { isolation, knownName, secureConnection } = require('./secure-connection');
+const { parseStats } = require('./status');
 
 const kId = Symbol('id');
 /** Busy lanes that are no longer in the books. */
@@ -174,8 +176,15 @@ function pooling(Base) {
       }
     },
 
+    /** What has been counted, by origin (index.d.ts has the members). */
+    stats() {
+      return parseStats(crossing.stats(this[kId]), this);
+    },
+
     /** A request got its socket, having waited for it. */
-    _waited() {},
+    _waited(request, socket, ms) {
+      if (socket instanceof Lane) socket._noteWait(ms);
+    },
 
     /** Whether it is destroy() that ends the sockets now. */
     _isEnding() {

@@ -199,6 +199,12 @@ function facts(slot, epoch) {
   return crossing.facts(slot, epoch) ?? '';
 }
 
+/** The status of an agent, as text (see status.js). */
+function stats(agent) {
+  if (rows > 0) flush();
+  return crossing?.stats(agent) ?? '';
+}
+
 /** Hands over what waits to be handed over, unless it is called from within a batch. */
 function drain() {
   if (rows > 0) flush();
@@ -362,6 +368,7 @@ module.exports = {
   quiet,
   exportKeyingMaterial,
   drain,
+  stats,
   hold,
   patientRow,
   endWithTick,

@@ -144,6 +144,11 @@ class Lane extends SocketShape {
     return this.#earlyChunks.length > 0;
   }
 
+  /** The request that gets the lane had waited for it. */
+  _noteWait(ms) {
+    if (this.#opened && !this.destroyed) crossing.row(op.WAITED, this.#slot, this.#epoch, Math.round(ms), 0);
+  }
+
   /** A lookup in JavaScript has failed, or what it found is blocked. */
   _refuse(error) {
     const { CONNECT_FAILED, LOOKUP_FAILED } = closeReason;

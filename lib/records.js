@@ -20,6 +20,7 @@ const op = {
   HINT: 10,
   REFUSE: 20,
   GATE: 21,
+  WAITED: 11,
 };
 
 const opFlag = {

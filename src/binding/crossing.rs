@@ -205,6 +205,12 @@ impl Crossing {
         self.ask(LaneRef { slot, epoch }, Question::Facts)
     }
 
+    /// The status of an agent.
+    #[napi]
+    pub fn stats(&self, agent: u32) -> Option<String> {
+        self.ask(LaneRef { slot: 0, epoch: 0 }, Question::Stats { agent })
+    }
+
     /// For how many ms nothing has gone either way on a lane's connection.
     #[napi]
     pub fn quiet(&self, slot: u32, epoch: u32) -> Option<f64> {

@@ -44,6 +44,8 @@ pub mod op {
     pub const REFUSE: i32 = 20;
     /// Somebody listens for the end of the handshake, and may have a say.
     pub const GATE: i32 = 21;
+    /// The request on the lane had waited `arg` ms for it.
+    pub const WAITED: i32 = 11;
 }
 
 /// Flags of [`op::WRITE`] and [`op::CLOSE`].
@@ -157,6 +159,7 @@ pub enum Op<'a> {
     Gate,
     NoDelay(bool),
     KeepAlive(Option<u32>),
+    Waited { ms: u32 },
     Hint { timeout_ms: Option<u32>, max: Option<u32> },
 }
 
@@ -281,6 +284,7 @@ impl<C> Submission<C> {
                 op::REFUSE => Op::Refuse,
                 op::GATE => Op::Gate,
                 op::NO_DELAY => Op::NoDelay(arg != 0),
+                op::WAITED => Op::Waited { ms: arg.cast_unsigned() },
                 op::KEEP_ALIVE => Op::KeepAlive(u32::try_from(arg).ok()),
                 op::HINT => Op::Hint { timeout_ms: u32::try_from(arg).ok(), max: u32::try_from(len).ok() },
                 _ => return Err(Malformed),

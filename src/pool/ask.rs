@@ -19,6 +19,8 @@ pub struct Ask {
 pub enum Question {
     /// The facts of a lane's connection, for a request that JavaScript is about to end.
     Facts,
+    /// The status of an agent; the lane of the question means nothing.
+    Stats { agent: u32 },
     /// For how many ms nothing has gone either way on a lane's connection.
     /// What has come is in the batch that JavaScript can take by then.
     Quiet,
@@ -34,6 +36,7 @@ impl Pool {
                 let connection = id.and_then(|id| self.connections.get(id));
                 reply(&ask.reply, connection.map(|connection| connection.facts(Instant::now())));
             }
+            Question::Stats { agent } => reply(&ask.reply, Some(self.stats(agent))),
             Question::Quiet => {
                 let Some(pool) = self.handle() else { return };
                 tokio::task::spawn_local(Self::answer_quiet(pool, id, ask.reply));

@@ -15,6 +15,7 @@ use super::deadlines::jittered;
 use super::facts::Tally;
 use super::lane::{Cause, LossReport, State, accepts};
 use super::out_queue::OutQueue;
+use super::status::add;
 use crate::binding::records::{event, event_flag, rebound};
 use crate::connect::{self, ConnectError, Connected, Endpoint, Failure, Progress, Stream, Target, TlsSetup};
 use crate::error::uv_errno;
@@ -137,6 +138,9 @@ impl Pool {
         let Some(lane) = self.lane(slot) else { return };
         let destination = Rc::clone(&lane.destination);
         let (guards, keylog) = (lane.guards, lane.keylog);
+        if addresses.is_none() {
+            lane.connecting_since = Instant::now();
+        }
         let answers = lane.limits.answers;
         let addresses = match (addresses, answers) {
             (Some(addresses), Some(ttl)) => {
@@ -234,6 +238,9 @@ impl Pool {
         };
         lane.pin.clone_from(&secured);
         let now = Instant::now();
+        let counts = Rc::clone(&lane.counts);
+        add(&counts.opened);
+        counts.connect.borrow_mut().record(now - lane.connecting_since);
         let closes = self.learned.of(&destination);
         let ttl = destination.ttl.map(jittered);
         let peer = stream.addresses().map(|(_, peer)| peer);
@@ -263,6 +270,7 @@ impl Pool {
             requests_left: None,
             served: 0,
             tally: Tally::new(now),
+            counts,
             out: OutQueue::default(),
             awaiting_reset: false,
             fin: Fin::None,
@@ -341,6 +349,9 @@ impl Pool {
 
     fn connect_failed(&mut self, slot: u32, cause: Cause, error: &ConnectError) {
         debug!(lane = slot, ?error, "not connected");
+        if let Some(lane) = self.lane(slot) {
+            add(&lane.counts.not_opened);
+        }
         if let ConnectError::Handshake(error) = error {
             self.handshake_failed(slot, cause, error);
             return;

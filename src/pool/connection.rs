@@ -20,6 +20,7 @@ use super::idle_limit;
 use super::learned::Closes;
 use super::liveness::Watch;
 use super::out_queue::OutQueue;
+use super::status::{Counts, add};
 use crate::connect::{Destination, RoundTrip, Stream};
 use crate::error::CloseReason;
 use crate::tls::Secured;
@@ -65,6 +66,7 @@ pub struct Connection {
     /// Requests it has served before the present one.
     pub served: u32,
     pub tally: Tally,
+    pub counts: Rc<Counts>,
     pub out: OutQueue,
     /// EOF came, and the verdict waits for whether a reset follows.
     pub awaiting_reset: bool,
@@ -112,6 +114,7 @@ impl Connection {
     pub fn begin_exchange(&mut self, now: Instant) {
         self.tally.begin(self.out.len(), self.stream.wire_bytes(), now - self.last_read);
         self.served += 1;
+        add(&self.counts.reuses);
         self.received = 0;
         debug!(connection = %self.id, served = self.served, idle = ?(now - self.last_read), "reused");
     }

@@ -14,6 +14,7 @@ use tracing::info;
 use super::Pool;
 use super::connection::{Connection, ConnectionId, Fin};
 use super::lane::{Cause, LossReport, State};
+use super::status::add;
 use crate::binding::records::event;
 use crate::error::CloseReason;
 use crate::exchange::{Loss, Plain, Verdict};
@@ -155,6 +156,9 @@ impl Pool {
             self.drop_connection(id, CloseReason::UnexpectedData);
             self.set_state(slot, State::Lost);
             return false;
+        }
+        if is_first && lane.retried {
+            add(&lane.counts.saved);
         }
         // What has been answered will not be sent again.
         lane.replay.forget();
@@ -352,11 +356,15 @@ impl Pool {
 
     /// The lane gets another connection, or none until it writes.
     pub(super) fn replace(&mut self, id: ConnectionId, slot: u32, verdict: Verdict, report: LossReport) {
-        let loss = self.loss_facts(id, slot, report.reason());
+        let loss = self.retry_facts(id, report.reason(), verdict);
         let (rule, reason) = (verdict.rule(), report.reason().name());
         info!(connection = %id, rule, reason, "the request goes to another connection");
         let Some(mut connection) = self.connections.remove(id) else { return };
         connection.log_close(report.reason());
+        connection.counts.closed(&connection, report.reason());
+        if verdict != Verdict::Select {
+            connection.counts.retried(verdict.rule());
+        }
         connection.wake();
         self.deadlines.remove(connection.entry.take());
         let Some(lane) = self.lane(slot) else { return };

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::Pool;
 use super::connection::{Connection, ConnectionId};
 use crate::error::CloseReason;
-use crate::exchange::{Evidence, FRESH, Loss, why_not};
+use crate::exchange::{Evidence, FRESH, Loss, Verdict, why_not};
 
 /// It counts as a byte that is acknowledged.
 const SYN: u64 = 1;
@@ -58,6 +58,15 @@ impl Tally {
 }
 
 impl Pool {
+    /// The facts of a loss after which the request goes to another connection.
+    pub(super) fn retry_facts(&self, id: ConnectionId, reason: CloseReason, verdict: Verdict) -> String {
+        let Some(connection) = self.connections.get(id) else { return String::new() };
+        let reason = connection.who_closed(reason) as i32;
+        let facts = connection.facts(Instant::now());
+        let rule = verdict.rule();
+        format!("reason\t{reason}\n{facts}\nretry\tto be sent again by rule {rule}\nrule\t{rule}")
+    }
+
     /// The facts of a loss that JavaScript is told of.
     pub(super) fn loss_facts(&self, id: ConnectionId, slot: u32, reason: CloseReason) -> String {
         let Some(connection) = self.connections.get(id) else { return String::new() };

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::connection::ConnectionId;
 use super::out_queue::OutQueue;
+use super::status::Counts;
 use crate::connect::Destination;
 use crate::error::{CloseReason, uv_errno};
 use crate::exchange::{Hint, Replay};
@@ -49,6 +50,9 @@ pub struct Lane {
     pub park_wanted: Option<Option<u32>>,
     /// What is told of the connection whose loss led to a new one (rules R3, R4).
     pub loss: Option<String>,
+    pub counts: Rc<Counts>,
+    /// When the connect began that is under way, or was last.
+    pub connecting_since: Instant,
     /// An attempt that waits for JavaScript.
     pub proceed: Option<oneshot::Sender<()>>,
     /// The TLS connection that JavaScript has seen: programs look at a
@@ -168,7 +172,13 @@ impl LossReport {
 }
 
 impl Lane {
-    pub fn new(epoch: u32, destination: Rc<Destination>, limits: Limits, guards: Guards) -> Self {
+    pub fn new(
+        epoch: u32,
+        destination: Rc<Destination>,
+        limits: Limits,
+        guards: Guards,
+        counts: Rc<Counts>,
+    ) -> Self {
         Self {
             epoch,
             destination,
@@ -188,6 +198,8 @@ impl Lane {
             fin_wanted: false,
             park_wanted: None,
             loss: None,
+            counts,
+            connecting_since: Instant::now(),
             proceed: None,
             pin: None,
             keylog: false,

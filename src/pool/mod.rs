@@ -13,6 +13,7 @@ mod connection;
 mod connections;
 mod deadlines;
 mod facts;
+mod histogram;
 mod idle;
 mod idle_limit;
 mod lane;
@@ -20,6 +21,7 @@ mod learned;
 mod liveness;
 mod out_queue;
 mod requests;
+mod status;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -42,11 +44,12 @@ use crate::connect::Destination;
 use crate::error::CloseReason;
 use crate::tls::SessionStores;
 use answers::Answers;
-use connection::{ConnectionId, Connections};
+use connection::{Connection, ConnectionId, Connections};
 use deadlines::Deadlines;
 use idle::IdleSet;
 use lane::Lane;
 use learned::Learned;
+use status::Status;
 
 pub struct Pool {
     me: Weak<RefCell<Pool>>,
@@ -55,6 +58,7 @@ pub struct Pool {
     connections: Connections,
     idle: IdleSet,
     learned: Learned,
+    status: Status,
     answers: Answers,
     /// Connections with bytes on their way, and what wakes the task that looks at them.
     watched: Vec<ConnectionId>,
@@ -85,6 +89,7 @@ impl Pool {
                 connections: Connections::default(),
                 idle: IdleSet::default(),
                 learned: Learned::default(),
+                status: Status::default(),
                 answers: Answers::default(),
                 watched: Vec::new(),
                 watch_begins: Rc::new(Notify::new()),

@@ -14,6 +14,7 @@ use super::clock;
 use super::connection::{Connection, ConnectionId, Fin, Parked};
 use super::deadlines;
 use super::lane::{Cause, Guards, Lane, Limits, State, accepts};
+use super::status::add;
 use crate::binding::records::{Leave, Malformed, Op, Payload, Submission, event, rebound};
 use crate::connect::{Destination, Stream};
 use crate::error::CloseReason;
@@ -85,6 +86,11 @@ impl Pool {
                 }
                 Op::Park { limit_ms, received } => self.park(slot, limit_ms, received),
                 Op::Close { reset, reason } => self.close_lane(slot, reset, reason),
+                Op::Waited { ms } => {
+                    if let Some(lane) = self.lane(slot) {
+                        lane.counts.wait.borrow_mut().record(Duration::from_millis(ms.into()));
+                    }
+                }
                 Op::Consumed { bytes } => self.consumed(slot, bytes),
                 Op::Proceed { attempt } => self.proceed(slot, attempt),
                 Op::Refuse => self.refuse(slot),
@@ -115,7 +121,10 @@ impl Pool {
         if self.lanes.len() <= at {
             self.lanes.resize_with(at + 1, || None);
         }
-        let mut lane = Lane::new(epoch, Rc::new(open.destination), open.limits, open.guards);
+        let learned = &mut self.learned;
+        let counts = self.status.of(&open.destination, || learned.of(&open.destination));
+        add(&counts.requests);
+        let mut lane = Lane::new(epoch, Rc::new(open.destination), open.limits, open.guards, counts);
         lane.keylog = open.keylog;
         self.lanes[at] = Some(lane);
         self.start_connect(slot, Cause::First, open.addresses);
@@ -126,6 +135,7 @@ impl Pool {
     fn lease(&mut self, slot: u32, epoch: u32, http: bool, received: u32, max_replay: u32) {
         let Some(lane) = self.lane(slot) else { return };
         lane.begin(epoch, http, max_replay as usize);
+        add(&lane.counts.requests);
         let read_ahead = lane.limits.read_ahead;
         if let State::Failed = lane.state {
             // The report of the failure will find another request on the lane, and be dropped.
@@ -309,6 +319,7 @@ impl Pool {
     /// idle one that was used last, or a new one.
     pub(super) fn select(&mut self, slot: u32) {
         let Some(lane) = self.lane(slot) else { return };
+        lane.counts.retried(Verdict::Select.rule());
         let destination = Rc::clone(&lane.destination);
         let read_ahead = lane.limits.read_ahead;
         let pin = lane.pin.clone();
@@ -531,6 +542,7 @@ impl Pool {
             connection.stream.reset_on_close();
         }
         connection.log_close(reason);
+        connection.counts.closed(&connection, reason);
         if connection.parked.is_some() {
             self.idle.remove(&connection.destination, id);
         }

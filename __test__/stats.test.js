@@ -1,0 +1,72 @@
+'use strict';
+
+// agent.stats(): what has been counted, by origin.
+
+const assert = require('node:assert');
+const { once } = require('node:events');
+const { test } = require('node:test');
+const { HttpAgent, HttpsAgent } = require('..');
+const { send, startServer, until, warm } = require('./helpers/blocked');
+const { closedPort } = require('./helpers/lane-server');
+const { ourAgent } = require('./helpers/request');
+
+const patience = { timeout: 20_000 };
+
+test('an agent that did nothing has nothing to tell', () => {
+  assert.deepStrictEqual(new HttpAgent().stats(), {});
+  assert.deepStrictEqual(new HttpsAgent().stats(), {});
+});
+
+test('connections, requests and times', patience, async (t) => {
+  const server = await startServer(t);
+  const agent = ourAgent(t, { maxSockets: 2 });
+  const other = ourAgent(t);
+  await warm(other, server);
+  const origin = `127.0.0.1:${server.port}`;
+  const sent = Array.from({ length: 5 }, (_, i) => send(agent, server, { id: `x${i}`, act: 'ok/30' }));
+  await Promise.all(sent.slice(0, 2).map(({ request }) => once(request, 'finish')));
+  const during = agent.stats()[origin];
+  assert.strictEqual(during.connections.busy + during.connections.connecting, 2);
+  assert.strictEqual(during.queued, 3);
+  await Promise.all(sent);
+  await new Promise(setImmediate);
+  const after = agent.stats()[origin];
+  assert.deepStrictEqual(after.connections, { busy: 0, idle: 2, connecting: 0 });
+  assert.deepStrictEqual([after.opened, after.notOpened, after.requests, after.reuses], [2, 0, 5, 3]);
+  assert.deepStrictEqual([after.queued, after.saved, after.closes], [0, 0, {}]);
+  assert.deepStrictEqual(after.retries, { R2: 0, R3: 0, R4: 0, R5: 0, R6: 0 });
+  assert.strictEqual(after.connect.count, 2);
+  assert.strictEqual(after.wait.count, 3);
+  assert.ok(after.wait.p50 > 0 && after.wait.p50 <= after.wait.p90 && after.wait.p99 <= after.wait.max);
+  if (process.platform === 'linux') assert.strictEqual(after.roundTrip.count, 2);
+  assert.deepStrictEqual(Object.keys(agent.stats()), [origin]);
+  assert.strictEqual(other.stats()[origin].requests, 1);
+});
+
+test('closes by reason, retries by rule, and requests that were saved', patience, async (t) => {
+  const server = await startServer(t);
+  const agent = ourAgent(t);
+  const stats = () => agent.stats()[`127.0.0.1:${server.port}`];
+  await warm(agent, server, 1, { then: 'close/5' });
+  await until(() => stats().closes['peer-closed-idle'] === 1);
+  await warm(agent, server);
+  assert.strictEqual((await send(agent, server, { id: 'again', act: 'close,ok' })).status, 200);
+  assert.strictEqual(stats().retries.R4, 1);
+  assert.strictEqual(stats().saved, 1);
+  assert.strictEqual(stats().closes['peer-fin'], 1);
+  const lost = await send(agent, server, { id: 'lost', act: 'reset', method: 'POST', body: 'x' });
+  assert.strictEqual(lost.error.reason, 'peer-reset');
+  assert.strictEqual(stats().closes['peer-reset'], 1);
+  assert.strictEqual(stats().saved, 1);
+  await warm(agent, server);
+  agent.destroy();
+  assert.ok(Object.values(stats().closes).reduce((sum, count) => sum + count) >= 4);
+});
+
+test('a connect that fails', patience, async (t) => {
+  const port = await closedPort();
+  const agent = ourAgent(t);
+  await send(agent, { port }, { id: 'x' });
+  const { opened, notOpened, requests } = agent.stats()[`127.0.0.1:${port}`];
+  assert.deepStrictEqual([opened, notOpened, requests], [0, 1, 1]);
+});

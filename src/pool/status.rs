@@ -1,0 +1,149 @@
+//! What `agent.stats()` tells: counters by agent and origin. They are counted
+//! where things happen, on this thread, and read only when somebody asks.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::histogram::Histogram;
+use super::lane::State;
+use super::learned::Closes;
+use super::{Connection, Pool};
+use crate::connect::Destination;
+use crate::error::CloseReason;
+
+/// Origins that are counted; the one that was used longest ago goes first.
+const ORIGINS: usize = 1000;
+
+/// The rules by which a request went to another connection (docs/architecture.md).
+const RULES: [&str; 5] = ["R2", "R3", "R4", "R5", "R6"];
+
+#[derive(Default)]
+pub struct Status {
+    by_origin: HashMap<(u32, String), (Rc<Counts>, u64)>,
+    used: u64,
+}
+
+/// The counters of one origin. Its lanes and connections hold them.
+#[derive(Default)]
+pub struct Counts {
+    pub requests: Cell<u64>,
+    pub reuses: Cell<u64>,
+    pub opened: Cell<u64>,
+    pub not_opened: Cell<u64>,
+    /// Requests that were sent again and got an answer then.
+    pub saved: Cell<u64>,
+    retries: [Cell<u64>; RULES.len()],
+    closes: [Cell<u64>; CloseReason::ALL.len()],
+    pub connect: RefCell<Histogram>,
+    pub wait: RefCell<Histogram>,
+    round_trip: RefCell<Histogram>,
+    learned: Rc<Closes>,
+}
+
+pub fn add(counter: &Cell<u64>) {
+    counter.set(counter.get() + 1);
+}
+
+impl Status {
+    pub fn of(&mut self, destination: &Destination, learned: impl FnOnce() -> Rc<Closes>) -> Rc<Counts> {
+        let key = (destination.agent, destination.target.to_string());
+        self.used += 1;
+        if !self.by_origin.contains_key(&key) && self.by_origin.len() >= ORIGINS {
+            let oldest = self.by_origin.iter().min_by_key(|(_, (_, used))| *used);
+            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
+                self.by_origin.remove(&oldest);
+            }
+        }
+        let (counts, used) = self
+            .by_origin
+            .entry(key)
+            .or_insert_with(|| (Rc::new(Counts { learned: learned(), ..Counts::default() }), 0));
+        *used = self.used;
+        Rc::clone(counts)
+    }
+}
+
+impl Counts {
+    pub fn retried(&self, rule: &str) {
+        if let Some(at) = RULES.iter().position(|&known| known == rule) {
+            add(&self.retries[at]);
+        }
+    }
+
+    pub fn closed(&self, connection: &Connection, reason: CloseReason) {
+        add(&self.closes[reason as usize - 1]);
+        self.round_trip.borrow_mut().record_some(connection.measured_round_trip());
+    }
+}
+
+impl Pool {
+    /// Rows of a name and a value; `origin` begins the next one. The names are
+    /// those of `OriginStats` in index.d.ts, dots lead into objects, and
+    /// histograms are five numbers.
+    pub(super) fn stats(&self, agent: u32) -> String {
+        let now = Instant::now();
+        let mut text = String::new();
+        for ((owner, origin), (counts, _)) in &self.status.by_origin {
+            if *owner == agent {
+                self.write_origin(&mut text, origin, counts, now);
+            }
+        }
+        text
+    }
+
+    fn write_origin(&self, text: &mut String, origin: &str, counts: &Rc<Counts>, now: Instant) {
+        let mut round_trip = counts.round_trip.borrow().clone();
+        let (mut busy, mut idle) = (0, 0);
+        for connection in self.connections.iter().filter(|one| Rc::ptr_eq(&one.counts, counts)) {
+            *if connection.parked.is_some() { &mut idle } else { &mut busy } += 1;
+            round_trip.record_some(connection.measured_round_trip());
+        }
+        let lanes = self.lanes.iter().flatten().filter(|lane| Rc::ptr_eq(&lane.counts, counts));
+        let connecting = lanes
+            .filter(|lane| matches!(lane.state, State::Resolving { .. } | State::Connecting { .. }))
+            .count() as u64;
+        let mut row = |name: &str, value: &dyn std::fmt::Display| {
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "{name}\t{value}");
+        };
+        row("origin", &origin);
+        for (name, value) in [
+            ("connections.busy", busy),
+            ("connections.idle", idle),
+            ("connections.connecting", connecting),
+            ("opened", counts.opened.get()),
+            ("notOpened", counts.not_opened.get()),
+            ("requests", counts.requests.get()),
+            ("reuses", counts.reuses.get()),
+            ("saved", counts.saved.get()),
+        ] {
+            row(name, &value);
+        }
+        for (rule, count) in RULES.iter().zip(&counts.retries) {
+            row(&format!("retries.{rule}"), &count.get());
+        }
+        for reason in CloseReason::ALL {
+            let count = counts.closes[reason as usize - 1].get();
+            if count > 0 {
+                row(&format!("closes.{}", reason.name()), &count);
+            }
+        }
+        if let Some(limit) = counts.learned.limit(now) {
+            row("learnedLimit", &limit.as_millis());
+        }
+        row("connect", &counts.connect.borrow());
+        row("wait", &counts.wait.borrow());
+        row("roundTrip", &round_trip);
+    }
+}
+
+impl Connection {
+    fn measured_round_trip(&self) -> Option<Duration> {
+        Some(self.stream.tcp_info()?.round_trip?.smoothed)
+    }
+}

@@ -33,6 +33,8 @@ class Lane extends SocketShape {
   #connected = false;
   /** What is written stays here, until it is known where it goes. */
   #held = false;
+  /** A guard has refused the connection that was to come under the lane: nothing is sent on it. */
+  #denied = false;
   #host;
 
   /** The request that has the lane; null between requests. */
@@ -390,6 +392,7 @@ class Lane extends SocketShape {
 
   /** The word of a guard on the connection whose handshake is over. */
   _judge(passes) {
+    this.#denied = !passes;
     if (this.#slot !== -1) crossing.row(passes ? op.PROCEED : op.REFUSE, this.#slot, this.#epoch, 0, 0);
   }
 
@@ -403,7 +406,7 @@ class Lane extends SocketShape {
     }
     this._setAddresses(addresses);
     const request = this.#message;
-    if (request !== null && why !== rebound.IDLE) {
+    if (request !== null && why !== rebound.IDLE && !this.#denied) {
       // What fails from here on fails on a connection of its own.
       request.reusedSocket = false;
       if (why === rebound.RETRY) request.attempts = 2;

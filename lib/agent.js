@@ -21,7 +21,7 @@ const { agentOptions } = require('./options');
 const queue = require('./queue');
 const { setPolicy } = require('./retry-policy');
 const { reuseIdleLane } = require('./reuse');
-const { isolation, knownName, secureConnection } = require('./secure-connection');
+const { isolation, knownName, secureConnection, unnumbered } = require('./secure-connection');
 const { parseStats } = require('./status');
 
 const kId = Symbol('id');
@@ -323,7 +323,10 @@ define(HttpsAgent.prototype, {
 
   /** Node's name, and behind it what else a connection must not be shared over. */
   getName(options) {
-    return knownName(options) ?? NodeHttpsAgent.prototype.getName.call(this, options) + isolation(options);
+    return (
+      knownName(options) ??
+      NodeHttpsAgent.prototype.getName.call(this, unnumbered(options)) + isolation(options)
+    );
   },
 });
 

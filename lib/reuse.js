@@ -15,6 +15,8 @@ const OVERRIDING = ['host', 'port', 'localAddress', 'family', 'socketPath', 'hig
 
 /** Options of a request that are part of the name of a TLS pool. */
 const SECURE = [
+  'ALPNProtocols',
+  'allowPartialTrustChain',
   'ca',
   'cert',
   'checkServerIdentity',

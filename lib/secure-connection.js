@@ -34,14 +34,19 @@ function remember(agent, name) {
 }
 
 /**
- * The part of a pool's name that Node's does not have: who has checked the certificate, and what an option
- * of the request has put into the place of all others. A connection must not serve a request with another.
+ * The part of a pool's name that Node's does not have: who has checked the certificate and how, what was
+ * agreed on with the server, and what an option of the request has put into the place of all others. A
+ * connection must not serve a request with another.
  */
 function isolation(options) {
   let name = '';
   for (const option of ['checkServerIdentity', 'pskCallback', 'secureContext']) {
     const value = options?.[option];
     if (value && !isNodesCheck(value)) name += `:${option}=${identityOf(value)}`;
+  }
+  for (const option of ['ALPNProtocols', 'allowPartialTrustChain']) {
+    const value = options?.[option];
+    if (value) name += `:${option}=${JSON.stringify(value)}`;
   }
   return name;
 }
@@ -51,6 +56,18 @@ const names = new WeakMap();
 
 function knownName(options) {
   return names.get(options);
+}
+
+/**
+ * Newer Nodes number the requests that have a `checkServerIdentity` function of their own, by a symbol, so that
+ * no two of them share a connection. Here those with the same function do, so their names lack that number.
+ */
+function unnumbered(options) {
+  if (!options?.checkServerIdentity) return options;
+  const number = Object.getOwnPropertySymbols(options).find(
+    ({ description }) => description === 'per-request checkServerIdentity',
+  );
+  return number === undefined ? options : { ...options, [number]: undefined };
 }
 
 /** The socket for the arguments of createConnection(): `{ lane, plan, options }`, or `{ socket }` of Node's. */
@@ -94,4 +111,4 @@ function toCount(value) {
   return value > 0 ? Math.min(Math.floor(value), 0xffffffff) : 0;
 }
 
-module.exports = { isolation, knownName, secureConnection };
+module.exports = { isolation, knownName, secureConnection, unnumbered };

@@ -6,7 +6,9 @@
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
 const { test } = require('node:test');
+const tls = require('node:tls');
 const { HttpsAgent } = require('..');
+const { blockUntil, send, startServer } = require('./helpers/blocked');
 const { describePeer, identity, outcome, tlsServer } = require('./helpers/tls-oracle');
 const { authority } = require('./helpers/x509');
 
@@ -63,11 +65,27 @@ const WAYS = {
     { options: { sigalgs: 'ecdsa_secp256r1_sha256' } },
     { options: { sigalgs: 'ecdsa_secp256r1_sha256:rsa_pss_rsae_sha256' } },
   ],
+  checkServerIdentity: [
+    { options: { checkServerIdentity: () => undefined } },
+    { options: { checkServerIdentity: () => undefined } },
+    { options: {} },
+  ],
+  ALPNProtocols: [
+    { options: { ALPNProtocols: ['x/1', 'http/1.1'] }, shown: { alpn: 'x/1' } },
+    { options: { ALPNProtocols: ['http/1.1'] }, shown: { alpn: 'http/1.1' } },
+    { options: {}, shown: { alpn: null } },
+  ],
+  secureContext: [
+    { options: { secureContext: tls.createSecureContext({ ca }) } },
+    { options: { secureContext: tls.createSecureContext({ ca }) } },
+    { options: {} },
+  ],
   crl: [{ options: { crl: root.revoke([]) } }, { options: {} }],
 };
 
 function start(t) {
-  const options = { ...identity(served), ca, requestCert: true, rejectUnauthorized: false };
+  const own = { ...identity(served), ca, ALPNProtocols: ['x/1', 'http/1.1'] };
+  const options = { ...own, requestCert: true, rejectUnauthorized: false };
   return tlsServer(t, options, ({ socket }, response) => {
     response.end(JSON.stringify({ connection: socket.number, ...describePeer(socket) }));
   });
@@ -147,6 +165,8 @@ for (const [what, ways] of Object.entries(WAYS)) {
   });
 }
 
+const refusal = Object.assign(new Error('not mine'), { code: 'NOT_MINE' });
+
 /** A request that is refused after one that was accepted, on the connection that stands. */
 const REFUSED = {
   ca: [{ ca }, { ca: alien.cert }, 'SELF_SIGNED_CERT_IN_CHAIN'],
@@ -155,6 +175,12 @@ const REFUSED = {
     { ca: alien.cert, rejectUnauthorized: false },
     { ca: alien.cert, rejectUnauthorized: true },
     'SELF_SIGNED_CERT_IN_CHAIN',
+  ],
+  checkServerIdentity: [{}, { checkServerIdentity: () => refusal }, 'NOT_MINE'],
+  'another checkServerIdentity': [
+    { checkServerIdentity: () => undefined },
+    { checkServerIdentity: () => refusal },
+    'NOT_MINE',
   ],
   crl: [{}, { crl: root.revoke([served]) }, 'CERT_REVOKED'],
 };
@@ -176,6 +202,48 @@ for (const [what, [good, bad, code]] of Object.entries(REFUSED)) {
       }
     });
   }
+}
+
+/** Ways that have idle connections at once; the first loses its own while JavaScript is blocked. */
+const LOST = {
+  'client certificate': [as(alice), as(bob)],
+  servername: [{ servername: 'a.test' }, { servername: 'b.test' }],
+  ca: [{ ca }, { ca: [ca, alien.cert] }],
+  rejectUnauthorized: [{ rejectUnauthorized: true }, { rejectUnauthorized: false }],
+  checkServerIdentity: [{ checkServerIdentity: () => undefined }, { checkServerIdentity: () => undefined }],
+  ALPNProtocols: [{ ALPNProtocols: ['x/1'] }, { ALPNProtocols: ['http/1.1'] }],
+  maxVersion: [{ maxVersion: 'TLSv1.2' }, { maxVersion: 'TLSv1.3' }],
+};
+
+for (const [what, [lost, kept]] of Object.entries(LOST)) {
+  test(`a lost connection is not replaced by one with another ${what}`, { timeout }, async (t) => {
+    const options = { ca, requestCert: true, ALPNProtocols: ['x/1', 'http/1.1'] };
+    const server = await startServer(t, { identities: { served: identity(served) }, ...options });
+    const agent = makeAgent(t);
+    const request = (id, way) => send(agent, server, { id, method: 'POST', ca, ...way });
+    for (const [id, way] of [
+      ['first', lost],
+      ['second', kept],
+    ]) {
+      assert.equal((await request(id, way)).error, undefined);
+    }
+    server.post({ end: 'close', connections: [1] });
+    assert.ok(blockUntil(() => server.events('closed').length === 1));
+    const [one, other] = await Promise.all([request('one', lost), request('other', kept)]);
+    assert.deepEqual(
+      [one.error, one.body, other.error, other.body],
+      [undefined, 'ok:one', undefined, 'ok:other'],
+    );
+    const connectionOf = (id) => server.events('request', id)[0].connection;
+    assert.deepEqual([connectionOf('one'), connectionOf('other')], [3, 2]);
+    const shown = (number) => {
+      const { servername, client, protocol, alpn } = server
+        .events('secure')
+        .find((one) => one.connection === number);
+      return { servername, client, protocol, alpn };
+    };
+    assert.deepEqual(shown(3), shown(1));
+  });
 }
 
 test('two agents with the same options share nothing', { timeout }, async (t) => {

@@ -103,20 +103,21 @@ async function startServer(t, tls) {
 }
 
 /** What a test file runs on: our agent, with what it needs to know, and a server for it. */
-const TCP = { name: 'TCP', Agent: HttpAgent, startServer };
+const TCP = { Agent: HttpAgent, startServer, start: () => RawServer.start() };
 let current = TCP;
 
-/** TLS of one version, with certificates that are right. */
-function tlsOf(version) {
+/** TLS of one version, with certificates that are right; TCP if no version is named. */
+function transportOf(version) {
+  if (version === undefined) return TCP;
   const root = authority('Root');
   const { key, cert } = root.server(['ip:127.0.0.1']);
+  const tls = { identities: { right: { key, cert } }, maxVersion: version };
   class Agent extends HttpsAgent {
     constructor(options) {
       super({ ca: root.cert, ...options });
     }
   }
-  const start = (t) => startServer(t, { identities: { right: { key, cert } }, maxVersion: version });
-  return { name: version, Agent, startServer: start };
+  return { Agent, startServer: (t) => startServer(t, tls), start: () => RawServer.start(tls) };
 }
 
 /** What the test file that is being loaded runs on. */
@@ -126,7 +127,7 @@ function transport() {
 
 /** Loads a test file once more, on TLS of this version. */
 function overTls(version, file) {
-  current = tlsOf(version);
+  current = transportOf(version);
   try {
     delete require.cache[file];
     require(file);
@@ -254,6 +255,7 @@ module.exports = {
   socketStates,
   startServer,
   transport,
+  transportOf,
   until,
   warm,
 };

@@ -306,7 +306,7 @@ group = 'host names';
     ),
   ];
   const host = (names, servername, expected) =>
-    add(`${names} for ${servername}`, named(...names), [root], expected, { servername });
+    add(`${JSON.stringify(names)} for ${servername}`, named(...names), [root], expected, { servername });
   host(['service.test'], 'other.test', WRONG);
   host(['a.test', 'service.test'], 'service.test', 'accepted');
   host(['SERVICE.test'], 'service.test', 'accepted');

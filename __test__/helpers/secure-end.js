@@ -43,6 +43,8 @@ function secureEnds({ identities, maxVersion, ca, requestCert = false, ...option
           resumed: socket.isSessionReused(),
           servername: socket.servername || null,
           client: subject?.CN ?? null,
+          protocol: socket.getProtocol(),
+          alpn: socket.alpnProtocol || null,
         });
       });
       return { socket, wire };

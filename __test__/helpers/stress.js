@@ -1,11 +1,11 @@
 'use strict';
 
-// A randomised run against a server that does everything wrong: `node stress.js [seconds] [seed]`.
+// A randomised run against a server that does everything wrong: `node stress.js [seconds] [seed] [version]`,
+// over TLS if a version of it (TLSv1.2, TLSv1.3) is given.
 // Prints the seed, and what it found against the rules; exit status 1 if it found something.
 // Part of the suite by ../stress.test.js, for a few seconds.
 
-const { HttpAgent } = require('../..');
-const { RawServer, block, now, openSockets, send, until } = require('./blocked');
+const { block, now, openSockets, send, transportOf, until } = require('./blocked');
 
 const METHODS = ['GET', 'GET', 'GET', 'POST', 'POST', 'PUT', 'HEAD', 'DELETE'];
 const ANSWERS = [
@@ -24,6 +24,11 @@ const ANSWERS = [
 const DEATHS = ['close', 'half', 'reset', 'close/10', 'reset/10', 'half/10', 'close@1', 'reset@0'];
 const PARTS = ['part-head', 'part-body', 'part-chunk', 'part-body-reset', 'processing-close'];
 const IDLE = ['close', 'close', 'half', 'reset', 'timeout', 'forge'];
+/** What may come on an idle connection over TLS besides. */
+const RECORDS = {
+  'TLSv1.2': ['alert', 'notify', 'fin', 'plain', 'warning'],
+  'TLSv1.3': ['alert', 'notify', 'fin', 'plain', 'warning', 'ticket', 'key-update'],
+};
 const IDEMPOTENT = ['GET', 'HEAD', 'PUT', 'DELETE'];
 /** ms until a request that has not settled is lost. */
 const LOST = 20_000;
@@ -45,14 +50,16 @@ function generator(seed) {
 }
 
 /** Runs for so long, and returns `{ requests, outcomes, violations }`. */
-async function stress(seconds, seed) {
+async function stress(seconds, seed, version) {
   const random = generator(seed);
-  const server = await RawServer.start();
+  const { Agent, start: startServer } = transportOf(version);
+  const server = await startServer();
+  server.idle = [...IDLE, ...(RECORDS[version] ?? [])];
   const report = { requests: 0, outcomes: {}, violations: [] };
   const end = performance.now() + seconds * 1000;
   try {
     for (let number = 0; performance.now() < end && report.violations.length === 0; number++) {
-      await round(random, server, report, number);
+      await round(random, server, Agent, report, number);
     }
   } finally {
     await server.stop();
@@ -60,7 +67,7 @@ async function stress(seconds, seed) {
   return report;
 }
 
-async function round(random, server, report, number) {
+async function round(random, server, Agent, report, number) {
   const sockets = openSockets();
   const options = {
     keepAlive: random.chance(0.9),
@@ -69,7 +76,7 @@ async function round(random, server, report, number) {
     scheduling: random.pick(['lifo', 'fifo']),
     ...(random.chance(0.15) && { retry: false }),
   };
-  const agent = new HttpAgent(options);
+  const agent = new Agent(options);
   const requests = [];
   const count = random.integer(20, 120);
   const calm = random.chance(0.3);
@@ -117,7 +124,9 @@ function start(random, server, agent, id, requests, calm) {
     method,
     // The answer to a repetition is a good one, mostly.
     act: `${act},${random.chance(0.9) ? 'ok' : 'close'}`,
-    then: random.chance(calm ? 0.8 : 0.3) ? `${random.pick(IDLE)}/${random.integer(0, 60)}` : undefined,
+    then: random.chance(calm ? 0.8 : 0.3)
+      ? `${random.pick(server.idle)}/${random.integer(0, 60)}`
+      : undefined,
     headers: one.key ? { 'Idempotency-Key': id } : undefined,
     body: has && random.chance(0.3) ? (request) => inPieces(random, request, body) : body,
   });
@@ -259,9 +268,9 @@ function pause(ms) {
 module.exports = { stress };
 
 if (require.main === module) {
-  const [, , seconds = 30, seed = Math.floor(Math.random() * 2 ** 31)] = process.argv;
+  const [, , seconds = 30, seed = Math.floor(Math.random() * 2 ** 31), version] = process.argv;
   console.log(`seed ${seed}`);
-  stress(Number(seconds), Number(seed)).then(({ requests, outcomes, violations }) => {
+  stress(Number(seconds), Number(seed), version).then(({ requests, outcomes, violations }) => {
     console.log(`${requests} requests`, outcomes);
     for (const text of violations) console.log(text);
     process.exitCode = violations.length > 0 ? 1 : 0;

@@ -184,7 +184,8 @@ class TlsWire extends Duplex {
         this.#raw.write('HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n', done);
         break;
       case 'ticket':
-        this.#raw.write(this.#seal(HANDSHAKE, this.#ticket), done);
+        // OpenSSL may have sent none.
+        this.#raw.write(this.#ticket ? this.#seal(HANDSHAKE, this.#ticket) : '', done);
         break;
       case 'key-update':
         this.#raw.write(this.#seal(HANDSHAKE, Buffer.from(KEY_UPDATE)), done);

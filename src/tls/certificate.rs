@@ -4,17 +4,34 @@ use rustls::pki_types::SubjectPublicKeyInfoDer;
 use x509_cert::certificate::{Certificate, Version};
 use x509_cert::der::asn1::{AnyRef, ObjectIdentifier};
 use x509_cert::der::{Decode, Encode};
+use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{
-    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, NameConstraints,
-    SubjectKeyIdentifier,
+    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier,
 };
 
 /// id-kp-serverAuth (RFC 5280 section 4.2.1.12).
 const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
 
-/// Netscape's older word for a certificate's purpose, which OpenSSL still heeds.
-const NETSCAPE_CERT_TYPE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.113730.1.1");
+/// Extensions that OpenSSL heeds, and webpki does not or not in the same way: Netscape's
+/// older word for a certificate's purpose, name constraints, proxy certificates
+/// (RFC 3820), and blocks of addresses and of autonomous systems (RFC 3779).
+const BEYOND_WEBPKI: [ObjectIdentifier; 5] = [
+    ObjectIdentifier::new_unwrap("2.16.840.1.113730.1.1"),
+    ObjectIdentifier::new_unwrap("2.5.29.30"),
+    ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.14"),
+    ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.7"),
+    ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.8"),
+];
+
+/// Extensions that may be critical: key usage, alternative names, basic
+/// constraints, extended key usage. webpki does not look for others in an anchor.
+const KNOWN_CRITICAL: [ObjectIdentifier; 4] = [
+    ObjectIdentifier::new_unwrap("2.5.29.15"),
+    ObjectIdentifier::new_unwrap("2.5.29.17"),
+    ObjectIdentifier::new_unwrap("2.5.29.19"),
+    ObjectIdentifier::new_unwrap("2.5.29.37"),
+];
 
 /// The facts about one certificate. Whatever is unusual enough to make them
 /// doubtful is [`Doubtful`], and then Node judges.
@@ -47,10 +64,11 @@ impl Facts {
         let extensions = tbs.extensions.as_deref().unwrap_or_default();
         let is_twice =
             |at: usize| extensions[..at].iter().any(|other| other.extn_id == extensions[at].extn_id);
-        if (0..extensions.len()).any(is_twice)
-            || extensions.iter().any(|extension| extension.extn_id == NETSCAPE_CERT_TYPE)
-            || tbs.get::<NameConstraints>().map_err(|_| Doubtful)?.is_some()
-        {
+        let is_beyond = |extension: &Extension| {
+            BEYOND_WEBPKI.contains(&extension.extn_id)
+                || (extension.critical && !KNOWN_CRITICAL.contains(&extension.extn_id))
+        };
+        if (0..extensions.len()).any(is_twice) || extensions.iter().any(is_beyond) {
             return Err(Doubtful);
         }
         let purposes = tbs.get::<ExtendedKeyUsage>().map_err(|_| Doubtful)?;

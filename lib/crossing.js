@@ -177,9 +177,14 @@ function leave(slot) {
   freeSlots.push(slot);
 }
 
+/** What stands in the rows came first. */
+function sendBefore() {
+  if (revocable && rows > 0) sendRevocable();
+  else if (!revocable) send();
+}
+
 function open(slot, epoch, options, context) {
-  // What stands in the rows came first.
-  send();
+  sendBefore();
   crossing.open(slot, epoch, options, context);
 }
 
@@ -189,7 +194,7 @@ function exportKeyingMaterial(slot, epoch, length, label, context) {
 }
 
 function resolved(slot, serial, addresses) {
-  send();
+  sendBefore();
   crossing.resolved(slot, serial, addresses);
 }
 

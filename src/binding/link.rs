@@ -38,19 +38,22 @@ struct Outbox {
 }
 
 /// The rows at the end that may be taken back.
+#[derive(Default)]
 struct Early {
     /// How much stands before them.
     rows: usize,
     bytes: usize,
-    /// When the runtime saw them first, and what JavaScript had computed by then.
+    /// When the runtime saw the first of them.
+    first_seen: Option<Instant>,
+    /// When it saw the last of them, and what JavaScript had computed by then.
     seen: Option<(Instant, Option<Duration>)>,
 }
 
-/// JavaScript's thread has to have computed for so long in the tick, if it can be told: a
-/// thread that waits for a processor says nothing about the tick.
-const BUSY: Duration = Duration::from_millis(2);
-/// The least that rows wait for the end of the tick. Most ticks are shorter, and what is not
-/// is longer by far.
+/// For so long JavaScript has to have computed without another word, if it can
+/// be told: a thread that waits for a processor says nothing about the tick.
+const BUSY: Duration = Duration::from_millis(3);
+/// The least that rows wait for the end of the tick. Most ticks are shorter,
+/// and what is not is longer by far.
 const PATIENCE: Duration = Duration::from_millis(3);
 /// And the most: JavaScript may be blocked without computing.
 const MAX_PATIENCE: Duration = Duration::from_millis(15);
@@ -59,17 +62,13 @@ impl Early {
     /// Whether JavaScript has been in this tick for too long.
     fn is_overdue(&mut self, javascript: CpuClock) -> bool {
         let now = Instant::now();
-        let Some((since, computed)) = self.seen else {
-            self.seen = Some((now, javascript.now()));
-            return false;
+        let first_seen = *self.first_seen.get_or_insert(now);
+        let (since, computed) = *self.seen.get_or_insert_with(|| (now, javascript.now()));
+        let is_busy = match (computed, javascript.now()) {
+            (Some(before), Some(after)) => after.saturating_sub(before) >= BUSY,
+            _ => true,
         };
-        let waited = now - since;
-        waited >= MAX_PATIENCE
-            || (waited >= PATIENCE
-                && match (computed, javascript.now()) {
-                    (Some(before), Some(after)) => after.saturating_sub(before) >= BUSY,
-                    _ => true,
-                })
+        now - first_seen >= MAX_PATIENCE || (now - since >= PATIENCE && is_busy)
     }
 }
 
@@ -107,7 +106,7 @@ impl Link {
         let awaited = {
             let mut outbox = lock(&self.to_runtime);
             add(&mut outbox.submission);
-            outbox.early.take().is_some_and(|early| early.seen.is_some())
+            outbox.early.take().is_some_and(|early| early.first_seen.is_some())
         };
         if wake || awaited {
             runtime::wake();
@@ -123,7 +122,7 @@ impl Link {
                 outbox.early = None;
             }
             let (rows, bytes) = (outbox.submission.rows.len(), outbox.submission.bytes.len());
-            outbox.early.get_or_insert(Early { rows, bytes, seen: None });
+            outbox.early.get_or_insert(Early { rows, bytes, ..Early::default() }).seen = None;
             add(&mut outbox.submission);
         }
         if wake {
@@ -131,8 +130,16 @@ impl Link {
         }
     }
 
+    /// Goes behind what may still be taken back, and does not change that.
     pub fn submit_cold(&self, lane: LaneRef, request: Cold) {
-        self.submit(true, |submission| submission.push_cold(lane.slot, lane.epoch, request));
+        {
+            let mut outbox = lock(&self.to_runtime);
+            outbox.submission.push_cold(lane.slot, lane.epoch, request);
+            if let Some(early) = &mut outbox.early {
+                early.seen = None;
+            }
+        }
+        runtime::wake();
     }
 
     /// JavaScript may submit without waking the runtime, which then looks by

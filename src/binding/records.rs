@@ -225,14 +225,14 @@ impl<C> Submission<C> {
         other.rows.extend(self.rows.drain(..rows));
         other.bytes.extend(self.bytes.drain(..bytes));
         other.blobs.append(&mut self.blobs);
-        other.cold.append(&mut self.cold);
+        let cold = other.rows.chunks_exact(OP_WIDTH).filter(|row| row[0] == op::COLD).count();
+        other.cold.extend(self.cold.drain(..cold));
     }
 
     /// Adds a cold request in its place among the rows.
     pub fn push_cold(&mut self, slot: u32, epoch: u32, request: C) {
-        let index = self.cold.len();
         self.cold.push(Some(request));
-        self.rows.extend([op::COLD, slot.cast_signed(), epoch.cast_signed(), index as i32, 0]);
+        self.rows.extend([op::COLD, slot.cast_signed(), epoch.cast_signed(), 0, 0]);
     }
 
     /// Calls `apply` for each row, in order. A row that is not well formed ends
@@ -241,14 +241,17 @@ impl<C> Submission<C> {
         &mut self,
         mut apply: impl FnMut(u32, u32, Op<'_>, &mut Vec<Option<C>>),
     ) -> Result<(), Malformed> {
-        let mut offset = 0;
+        let (mut offset, mut cold) = (0, 0);
         let mut blobs = std::mem::take(&mut self.blobs).into_iter();
         for row in self.rows.chunks_exact(OP_WIDTH) {
             let (code, flags) = (row[0] & 0xff, row[0] >> 8);
             let (slot, epoch) = (row[1].cast_unsigned(), row[2].cast_unsigned());
             let (arg, len) = (row[3], row[4]);
             let request = match code {
-                op::COLD => Op::Cold { index: arg as usize },
+                op::COLD => {
+                    cold += 1;
+                    Op::Cold { index: cold - 1 }
+                }
                 op::LEASE => Op::Lease {
                     http: flags & op_flag::HTTP != 0,
                     received: arg.cast_unsigned(),
@@ -398,6 +401,24 @@ mod tests {
                 "3/8 Park { limit_ms: None, received: 9 }",
             ]
         );
+    }
+
+    #[test]
+    fn the_front_is_moved_with_all_that_belongs_to_it() {
+        let (mut submission, mut front) = (Submission::new(), Submission::new());
+        submission.push_cold(1, 1, "first");
+        submission.rows.extend([op::WRITE, 1, 1, 0, 2]);
+        submission.bytes.extend(b"ab");
+        let (length, bytes) = (submission.rows.len(), submission.bytes.len());
+        submission.rows.extend([op::WRITE, 2, 1, 0, 1]);
+        submission.bytes.extend(b"c");
+        submission.push_cold(3, 1, "second");
+        submission.move_front(length, bytes, &mut front);
+        let (front, rest) = (rows(&mut front), rows(&mut submission));
+        assert_eq!((front.len(), rest.len()), (2, 2));
+        assert_eq!((front[0].as_str(), rest[1].as_str()), ("1/1 cold first", "3/1 cold second"));
+        assert!(front[1].starts_with("1/1 Write { bytes: Inline([97, 98])"));
+        assert!(rest[0].starts_with("2/1 Write { bytes: Inline([99])"));
     }
 
     #[test]

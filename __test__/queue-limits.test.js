@@ -4,6 +4,7 @@
 
 const assert = require('node:assert');
 const { AsyncLocalStorage } = require('node:async_hooks');
+const diagnostics = require('node:diagnostics_channel');
 const { once } = require('node:events');
 const http = require('node:http');
 const { test } = require('node:test');
@@ -182,6 +183,22 @@ test('many that time out leave nothing behind', patience, async (t) => {
   assert.deepStrictEqual(books(agent).requests, {});
   assert.strictEqual(agent.totalSocketCount, 1);
   assert.strictEqual(held.seen.length, 1);
+});
+
+test('a request that has to wait is told of on its channel', patience, async (t) => {
+  const seen = [];
+  const note = (message) => seen.push(message);
+  diagnostics.subscribe('offloop:request:queued', note);
+  t.after(() => diagnostics.unsubscribe('offloop:request:queued', note));
+  const { agent, get } = await busyAgent(t);
+  const [one, other] = [get(), get()];
+  assert.deepStrictEqual(
+    seen.map(({ agent: of, request, waiting }) => [of === agent, request, waiting]),
+    [
+      [true, one, 1],
+      [true, other, 2],
+    ],
+  );
 });
 
 test('wrong values are refused', () => {

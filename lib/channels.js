@@ -1,14 +1,11 @@
 'use strict';
 
-// The channels of diagnostics_channel on which connections and requests are told of. Nothing is computed
-// for a channel that nobody has subscribed to.
+// The channels of diagnostics_channel on which requests are told of. Nothing is computed for a channel that
+// nobody has subscribed to.
 
 const { channel } = require('diagnostics_channel');
 
 module.exports = {
-  opened: channel('offloop:connection:opened'),
-  reused: channel('offloop:connection:reused'),
-  closed: channel('offloop:connection:closed'),
-  retried: channel('offloop:request:retried'),
+  /** { agent, request, waiting }: a request has to wait for a socket, as the last of so many. */
   queued: channel('offloop:request:queued'),
 };

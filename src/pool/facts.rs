@@ -64,7 +64,7 @@ impl Pool {
         let reason = connection.who_closed(reason) as i32;
         let facts = connection.facts(Instant::now());
         let rule = verdict.rule();
-        format!("reason\t{reason}\n{facts}\nretry\tto be sent again by rule {rule}\nrule\t{rule}")
+        format!("reason\t{reason}\n{facts}\nretry\tto be sent again by rule {rule}")
     }
 
     /// The facts of a loss that JavaScript is told of.

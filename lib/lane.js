@@ -171,7 +171,8 @@ class Lane extends SocketShape {
 
   /** The request that is about to get the lane; it may be destroyed before it does. */
   _meanFor(request) {
-    this.#intended = request;
+    // Newer Nodes have put it on the lane by now.
+    if (this.#message !== request) this.#intended = request;
   }
 
   /** Runs in the async context of the request that has the lane, as net.Socket's handle does. */

@@ -47,6 +47,10 @@ declare class HttpAgent extends http.Agent {
   readonly totalSocketCount: number;
   /** What has been counted of offloop's own connections, by origin: `'host:port'`, or the path of a Unix socket. */
   stats(): { [origin: string]: HttpAgent.OriginStats };
+  /** What agentkeepalive tells of an agent: its counters, and how many are in each list of the books. */
+  getCurrentStatus(): HttpAgent.KeepAliveStatus;
+  /** Whether a counter of `getCurrentStatus()` has changed since this was last asked. */
+  readonly statusChanged: boolean;
   /** The protocol that requests must have: `'http:'`. `null` turns the check off. */
   protocol: string | null;
   /** The port of requests that name none. Default: 80. */
@@ -82,6 +86,10 @@ declare namespace HttpAgent {
     readonly totalSocketCount: number;
     /** What has been counted of offloop's own connections, by origin: `'host:port'`. */
     stats(): { [origin: string]: OriginStats };
+    /** What agentkeepalive tells of an agent: its counters, and how many are in each list of the books. */
+    getCurrentStatus(): KeepAliveStatus;
+    /** Whether a counter of `getCurrentStatus()` has changed since this was last asked. */
+    readonly statusChanged: boolean;
     /** The protocol that requests must have: `'https:'`. `null` turns the check off. */
     protocol: string | null;
     /** The port of requests that name none. Default: 443. */
@@ -164,6 +172,20 @@ declare namespace HttpAgent {
     p90: number;
     p99: number;
     max: number;
+  }
+
+  /** As agentkeepalive has it. Sockets of Node's own that time out are not counted in `timeoutSocketCount`. */
+  export interface KeepAliveStatus {
+    createSocketCount: number;
+    createSocketErrorCount: number;
+    closeSocketCount: number;
+    errorSocketCount: number;
+    timeoutSocketCount: number;
+    /** Requests that have given their socket back. */
+    requestCount: number;
+    freeSockets: { [name: string]: number };
+    sockets: { [name: string]: number };
+    requests: { [name: string]: number };
   }
 
   /**

@@ -17,6 +17,7 @@ const { warnNodeSocket } = require('./fallback');
 const { hintOf, idleLimit, nativeHint, nodeMargin } = require('./idle-limit');
 const Lane = require('./lane');
 const nodeSocket = require('./node-socket');
+const keepAliveStatus = require('./keepalive-status');
 const { agentOptions } = require('./options');
 const queue = require('./queue');
 const { setPolicy } = require('./retry-policy');
@@ -57,6 +58,7 @@ function defineAgent(Base, name) {
       this[kEnding] = false;
       this[kChosen] = undefined;
       this[kPlaceless] = new Set();
+      keepAliveStatus.begin(this);
       return undefined;
     },
   }[name];
@@ -65,6 +67,7 @@ function defineAgent(Base, name) {
     constructor: { value: Agent, writable: true, configurable: true },
   });
   define(Agent.prototype, pooling(Base));
+  keepAliveStatus.define(Agent.prototype);
   return Agent;
 }
 
@@ -104,6 +107,7 @@ function pooling(Base) {
     },
 
     emit(event, socket, ...rest) {
+      if (event === 'free') keepAliveStatus.count(this, 'requestCount');
       // What a request that is gone has sent will be answered: nobody else may have that connection.
       if (event === 'free' && socket instanceof Lane && socket._isOwed) {
         socket.destroy();
@@ -148,6 +152,7 @@ function pooling(Base) {
      * before its 'close' has no place to give: a newer one may be in it.
      */
     removeSocket(socket, options) {
+      if (socket.destroyed) noteClose(this, socket);
       if (!queue.isEmpty(this) && isPlaceless(this, socket, this.getName(options))) return;
       Base.prototype.removeSocket.call(this, socket, options);
     },
@@ -186,6 +191,11 @@ function pooling(Base) {
       if (socket instanceof Lane) socket._noteWait(ms);
     },
 
+    /** A socket has run into its timeout. */
+    _noteTimeout() {
+      keepAliveStatus.count(this, 'timeoutSocketCount');
+    },
+
     /** Whether it is destroy() that ends the sockets now. */
     _isEnding() {
       return this[kEnding];
@@ -197,6 +207,27 @@ function pooling(Base) {
     },
   };
   return methods;
+}
+
+/** Node tells of a socket that was destroyed once, with its 'close'. */
+function noteClose(agent, socket) {
+  keepAliveStatus.count(agent, 'closeSocketCount');
+  if (socket.errored) keepAliveStatus.count(agent, 'errorSocketCount');
+}
+
+/** A createConnection that counts what it makes. */
+function counting(createConnection) {
+  return function (...args) {
+    let socket;
+    try {
+      socket = createConnection.apply(this, args);
+    } catch (error) {
+      keepAliveStatus.count(this, 'createSocketErrorCount');
+      throw error;
+    }
+    if (socket) keepAliveStatus.count(this, 'createSocketCount');
+    return socket;
+  };
 }
 
 /** Whether the pool is full without this socket. */
@@ -278,7 +309,7 @@ function nodeConnection(Base, agent, args) {
 const HttpAgent = defineAgent(NodeAgent, 'HttpAgent');
 
 define(HttpAgent.prototype, {
-  createConnection(...args) {
+  createConnection: counting(function (...args) {
     const [options, callback] = normalizeArgs(args);
     const reason = nodeReason(options);
     if (reason !== undefined) {
@@ -296,7 +327,7 @@ define(HttpAgent.prototype, {
     if (this.createConnection === HttpAgent.prototype.createConnection) this[kGiven] = lane;
     startLane(lane, plan, options);
     return lane;
-  },
+  }),
 });
 
 function startLane(lane, plan, options) {
@@ -313,13 +344,13 @@ function startLane(lane, plan, options) {
 const HttpsAgent = defineAgent(NodeHttpsAgent, 'HttpsAgent');
 
 define(HttpsAgent.prototype, {
-  createConnection(...args) {
+  createConnection: counting(function (...args) {
     const byNode = (given) => nodeConnection(NodeHttpsAgent, this, given);
     const { socket, lane, plan, options } = secureConnection(this, this[kId], args, byNode);
     if (socket !== undefined) return socket;
     startLane(lane, plan, options);
     return lane;
-  },
+  }),
 
   /** Node's name, and behind it what else a connection must not be shared over. */
   getName(options) {

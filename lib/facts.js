@@ -12,6 +12,11 @@ const NAMES = new Map(
   Object.entries(closeReason).map(([name, number]) => [number, name.toLowerCase().replaceAll('_', '-')]),
 );
 
+/** How a reason is spelled. */
+function nameOf(reason) {
+  return NAMES.get(reason);
+}
+
 /** Rows of a name and a value, as the native side gives them, as an object; without the reason. */
 function parse(text) {
   const facts = {};
@@ -65,4 +70,4 @@ function explainLater(request, tell) {
   request.res?.once(errorMonitor, listener);
 }
 
-module.exports = { NAMES, explain, explainLater, parse, reasonIn };
+module.exports = { NAMES, explain, explainLater, nameOf, parse, reasonIn };

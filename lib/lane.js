@@ -6,10 +6,11 @@
 const { AsyncResource } = require('async_hooks');
 const { addAbortSignal } = require('stream');
 
+const channels = require('./channels');
 const { endpoint, failedAttempt, lookupResults, connectFailure } = require('./connect-reports');
 const crossing = require('./crossing');
 const errors = require('./errors');
-const { explain, explainLater, parse, reasonIn } = require('./facts');
+const { explain, explainLater, nameOf, parse, reasonIn } = require('./facts');
 const { op, opFlag, event, eventFlag, rebound, closeReason } = require('./records');
 const { policyOf } = require('./retry-policy');
 const plainResponse = require('./plain-response');
@@ -216,6 +217,7 @@ class Lane extends SocketShape {
     }
     this.#parked = false;
     if (this.#slot === -1) return;
+    if (channels.reused.hasSubscribers) this.#tell(channels.reused, { request });
     // While the first connection is made nothing of a request before can be late, and what is reported of
     // the connect must not seem to be: it is this request's too.
     if (this.#connected) this.#epoch = crossing.nextEpoch(this.#slot);
@@ -381,13 +383,19 @@ class Lane extends SocketShape {
     this._unrefTimer();
     this.emit('connect');
     this.emit('ready');
+    if (this.#plan.secure === undefined && channels.opened.hasSubscribers) this.#tell(channels.opened);
     this.#pass(flags, argument);
     this.#pump();
+  }
+
+  #tell(channel, more) {
+    channel.publish({ agent: this.#agent, socket: this, ...more });
   }
 
   /** The handshake is over, and a write is done once it is handed over. */
   _established() {
     this.#connected = true;
+    if (channels.opened.hasSubscribers) this.#tell(channels.opened);
     this.#pump();
   }
 
@@ -410,12 +418,21 @@ class Lane extends SocketShape {
     if (request !== null && why !== rebound.IDLE && !this.#denied) {
       // What fails from here on fails on a connection of its own.
       request.reusedSocket = false;
-      if (why === rebound.RETRY) request.attempts = 2;
+      if (why === rebound.RETRY) this._resent();
     }
+    this.#tellOfRebound(why, request);
     if (this.#noDelay !== this.#plan.noDelay) this.#sendNoDelay();
     if (this.#keepAlive !== (this.#plan.keepAlive !== undefined)) this.#sendKeepAlive();
     if (flags & eventFlag.GATED) this.emit('connect');
     this.#pass(flags, 0);
+  }
+
+  /** Why the connection before is gone is known where it was lost, and counted there. */
+  #tellOfRebound(why, request) {
+    if (channels.closed.hasSubscribers) this.#tell(channels.closed, { reason: undefined });
+    if (why !== rebound.IDLE) {
+      if (channels.opened.hasSubscribers) this.#tell(channels.opened);
+    } else if (channels.reused.hasSubscribers) this.#tell(channels.reused, { request });
   }
 
   /** Lets a guarded connect go on, unless a listener has destroyed the lane. */
@@ -470,7 +487,10 @@ class Lane extends SocketShape {
 
   /** The request goes out a second time. */
   _resent() {
-    if (this.#message !== null) this.#message.attempts = 2;
+    const request = this.#message;
+    if (request === null) return;
+    request.attempts = 2;
+    if (channels.retried.hasSubscribers) this.#tell(channels.retried, { request });
   }
 
   /** Between requests. */
@@ -516,7 +536,10 @@ class Lane extends SocketShape {
   #loseParked(reason) {
     if (this.destroyed) return;
     this.#endReason = reason;
-    if (reason === closeReason.IDLE_TIMEOUT && this.timeout > 0) this.emit('timeout');
+    if (reason === closeReason.IDLE_TIMEOUT && this.timeout > 0) {
+      this.#agent._noteTimeout();
+      this.emit('timeout');
+    }
     this.destroy();
   }
 
@@ -674,6 +697,8 @@ class Lane extends SocketShape {
       if (this.#refed && this.#opened) crossing.hold(-1);
     }
     if (this.#parked) this.#agent._idleLaneGone();
+    if (this.#connected && channels.closed.hasSubscribers)
+      this.#tell(channels.closed, { reason: nameOf(this.#endReason) });
     const pending = this.#output.takeCallback();
     this.#output.clear();
     if (pending !== undefined && this.#connected) {
@@ -715,6 +740,7 @@ class Lane extends SocketShape {
     const isRequests = request !== null && this.timeout !== (this.#agent.options.timeout || 0);
     const reason = isRequests ? closeReason.REQUEST_TIMEOUT : closeReason.SOCKET_TIMEOUT;
     this.#timedOut = { request, reason, mark: this.#mark() };
+    this.#agent._noteTimeout();
     this._inContext(this.emit, 'timeout');
   }
 

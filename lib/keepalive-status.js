@@ -1,0 +1,69 @@
+'use strict';
+
+// What agentkeepalive tells of an agent (getCurrentStatus(), statusChanged and the counters), for those who
+// watch it: the same names and the same meanings.
+
+const kStatus = Symbol('status');
+
+/** Sockets made, not made, closed, closed by an error and timed out; requests that have given their socket back. */
+const COUNTERS = [
+  'createSocketCount',
+  'createSocketErrorCount',
+  'closeSocketCount',
+  'errorSocketCount',
+  'timeoutSocketCount',
+  'requestCount',
+];
+
+/** Begins to count. */
+function begin(agent) {
+  const zero = Object.fromEntries(COUNTERS.map((name) => [name, 0]));
+  agent[kStatus] = { now: zero, looked: { ...zero } };
+}
+
+function count(agent, name) {
+  agent[kStatus].now[name]++;
+}
+
+/** Adds the members to the prototype of an agent. */
+function define(prototype) {
+  const getter = (get) => ({ get, configurable: true, enumerable: false });
+  for (const name of COUNTERS) {
+    Object.defineProperty(
+      prototype,
+      name,
+      getter(function () {
+        return this[kStatus].now[name];
+      }),
+    );
+  }
+  Object.defineProperty(
+    prototype,
+    'statusChanged',
+    getter(function () {
+      const { now, looked } = this[kStatus];
+      this[kStatus].looked = { ...now };
+      return COUNTERS.some((name) => now[name] !== looked[name]);
+    }),
+  );
+  Object.defineProperty(prototype, 'getCurrentStatus', {
+    value: function getCurrentStatus() {
+      const { freeSockets, sockets, requests } = this;
+      return {
+        ...this[kStatus].now,
+        freeSockets: lengths(freeSockets),
+        sockets: lengths(sockets),
+        requests: lengths(requests),
+      };
+    },
+    writable: true,
+    configurable: true,
+    enumerable: false,
+  });
+}
+
+function lengths(lists) {
+  return Object.fromEntries(Object.entries(lists).map(([name, { length }]) => [name, length]));
+}
+
+module.exports = { begin, count, define };

@@ -118,7 +118,12 @@ const odd = {
   'another protocol': 'SSH-2.0-OpenSSH_9.6\r\n',
 };
 
-/** Answers `/name/cut`: the response in one piece, or in two. What follows a request on its connection is its end. */
+/** The socket of the exchange that is traced. */
+let client;
+
+/**
+ * Answers `/name/cut`: the response in one piece, or in two, of which the client has read the first before the
+ * second is written. What follows a request on its connection is its end. */
 async function startServer(t, responses) {
   const server = net.createServer({ noDelay: true }, (socket) => {
     let read = '';
@@ -130,8 +135,9 @@ async function startServer(t, responses) {
       read = '';
       const response = Buffer.from(responses[decodeURIComponent(name)], 'latin1');
       if (Number(cut) > 0) {
+        const before = client.bytesRead;
         socket.write(response.subarray(0, Number(cut)));
-        await new Promise((resolve) => setTimeout(resolve, 1));
+        while (!client.destroyed && client.bytesRead - before < Number(cut)) await new Promise(setImmediate);
       }
       socket.write(response.subarray(Number(cut)));
     });
@@ -217,6 +223,7 @@ async function trace(agent, port, path, reader, requestOptions = {}, act = () =>
   ];
   for (const name of EVENTS.request) {
     request.on(name, (argument, socket) => {
+      if (name === 'socket') client = argument;
       note([
         name,
         state(),

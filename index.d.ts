@@ -301,6 +301,13 @@ declare namespace HttpAgent {
      */
     maxReadAheadBytes?: number | undefined;
     /**
+     * The same for all connections of the agent together: what has been read of responses, and not been taken by
+     * JavaScript. Each connection may read 64 KiB (or `maxReadAheadBytes`, if that is less) beyond it, so that a
+     * response which is read never waits for others that are not. An integer from 0, or Infinity.
+     * Default: 67108864 (64 MiB).
+     */
+    maxBufferedBytes?: number | undefined;
+    /**
      * Bytes of a request, its head included, that are kept so that it can be sent again; a longer one is
      * never retried. An integer from 0 (no retries) to 2^32 - 1. Default: 65536 (64 KiB).
      */

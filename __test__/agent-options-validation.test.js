@@ -140,6 +140,21 @@ for (const [name, least, most] of [
   });
 }
 
+test('maxBufferedBytes is an integer from 0, or Infinity', () => {
+  for (const maxBufferedBytes of [0, 1000, Number.MAX_SAFE_INTEGER, Infinity])
+    assert.strictEqual(new HttpAgent({ maxBufferedBytes }).options.maxBufferedBytes, maxBufferedBytes);
+  for (const maxBufferedBytes of [-1, 1.5, NaN, -Infinity])
+    assert.throws(() => new HttpAgent({ maxBufferedBytes }), {
+      name: 'RangeError',
+      code: 'ERR_OUT_OF_RANGE',
+    });
+  for (const maxBufferedBytes of ['1024', {}, true])
+    assert.throws(() => new HttpAgent({ maxBufferedBytes }), {
+      name: 'TypeError',
+      code: 'ERR_INVALID_ARG_TYPE',
+    });
+});
+
 test('sendEarly is safe, all or false', () => {
   for (const sendEarly of ['safe', 'all', false, undefined, null])
     assert.doesNotThrow(() => new HttpAgent({ sendEarly }));
@@ -211,6 +226,7 @@ test('the defaults', () => {
     assert.strictEqual(agent.options.noDelay, true);
     assert.strictEqual(agent.options.freeSocketTimeout, 4000);
     assert.strictEqual(agent.options.maxReadAheadBytes, 256 * 1024);
+    assert.strictEqual(agent.options.maxBufferedBytes, 64 * 1024 * 1024);
     assert.strictEqual(agent.options.maxReplayBytes, 64 * 1024);
     assert.strictEqual(agent.options.maxFreeSocketTimeout, 60_000);
     assert.strictEqual(agent.options.deadPeerTimeout, 20_000);

@@ -174,6 +174,7 @@ class Plan {
       ttl: toLimit(options.socketActiveTTL ?? defaults.socketActiveTTL, 'socketActiveTTL'),
       parse: process.env.OFFLOOP_PATH !== 'raw',
       readAhead: options.maxReadAheadBytes ?? defaults.maxReadAheadBytes,
+      maxBuffered: defaults.maxBufferedBytes,
       maxReplay: options.maxReplayBytes ?? defaults.maxReplayBytes,
     };
   }

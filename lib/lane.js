@@ -20,6 +20,11 @@ const WriteWindow = require('./write-window');
 const LIMITLESS = -1;
 /** What the native side counts to. */
 const MAX_LIMIT = 0x7fffffff;
+/**
+ * Bytes that the stream has consumed when Rust hears of it at the latest: what a connection may read ahead in any
+ * case, or both sides would wait for each other.
+ */
+const REPORT_CONSUMED = 64 * 1024;
 /** Bytes of one write that may leave before the request has the lane: what the crossing has room for. */
 const MAX_EARLY = 16 * 1024;
 
@@ -73,6 +78,7 @@ class Lane extends SocketShape {
   /** Bytes read in this exchange, modulo 2^32, and how many of them Rust thinks are unread. */
   #received = 0;
   #unconsumed = 0;
+  #reportConsumed;
   #bytesRead = 0;
 
   #output = new WriteWindow((chunk, encoding, report) => this.#send(chunk, encoding, report));
@@ -83,6 +89,7 @@ class Lane extends SocketShape {
     this.#agent = agent;
     this.#plan = plan;
     this.#host = plan.host;
+    this.#reportConsumed = Math.min(plan.native.readAhead / 2, REPORT_CONSUMED);
     this.#noDelay = plan.noDelay;
     this.#keepAlive = plan.keepAlive !== undefined;
     this.#keepAliveDelay = Math.trunc((plan.keepAlive ?? 0) / 1000);
@@ -286,7 +293,7 @@ class Lane extends SocketShape {
   }
 
   _acknowledge(more) {
-    if (more && this.#unconsumed * 2 >= this.#plan.native.readAhead && !this.destroyed) {
+    if (more && this.#unconsumed >= this.#reportConsumed && !this.destroyed) {
       crossing.row(op.CONSUMED, this.#slot, this.#epoch, this.#unconsumed, 0);
       this.#unconsumed = 0;
     }

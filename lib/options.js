@@ -17,6 +17,8 @@ const SOCKET_ACTIVE_TTL = 600_000;
 const DEAD_PEER_TIMEOUT = 20_000;
 /** Bytes of a response that are read before JavaScript has taken them. */
 const MAX_READ_AHEAD = 256 * 1024;
+/** The same for all connections of an agent together. */
+const MAX_BUFFERED = 64 * 1024 * 1024;
 /** Bytes of a request that are kept to send it again. */
 const MAX_REPLAY = 64 * 1024;
 
@@ -39,6 +41,7 @@ function agentOptions(given) {
   if (options.socketActiveTTL === undefined) options.socketActiveTTL = SOCKET_ACTIVE_TTL;
   options.deadPeerTimeout ??= DEAD_PEER_TIMEOUT;
   options.maxReadAheadBytes ??= MAX_READ_AHEAD;
+  options.maxBufferedBytes ??= MAX_BUFFERED;
   options.maxReplayBytes ??= MAX_REPLAY;
 
   for (const name of ['freeSocketTimeout', 'maxFreeSocketTimeout', 'deadPeerTimeout']) {
@@ -63,6 +66,9 @@ function agentOptions(given) {
     throw errors.invalidArgValue('options.sendEarly', options.sendEarly, "must be 'safe', 'all' or false");
   }
   errors.checkInteger(options.maxReadAheadBytes, 'options.maxReadAheadBytes', 1, MAX_WINDOW);
+  if (options.maxBufferedBytes !== Infinity) {
+    errors.checkInteger(options.maxBufferedBytes, 'options.maxBufferedBytes', 0, Infinity);
+  }
   errors.checkInteger(options.maxReplayBytes, 'options.maxReplayBytes', 0, MAX_UINT);
   toPolicy(options.retry, 'options.retry');
   return options;

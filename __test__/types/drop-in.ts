@@ -40,6 +40,7 @@ const options: HttpAgentOptions = {
   hints: 0,
   localAddress: '127.0.0.1',
   localPort: 0,
+  maxBufferedBytes: 64 * 1024 * 1024,
   maxFreeSockets: 256,
   maxReadAheadBytes: 256 * 1024,
   maxReplayBytes: 0,

@@ -34,6 +34,8 @@ pub struct OpenOptions {
     pub resolver: u32,
     pub addresses: Option<Vec<String>>,
     pub read_ahead: u32,
+    /// A whole number, or infinity.
+    pub max_buffered: f64,
     pub parse: bool,
     pub max_replay: u32,
     pub guard_attempt: bool,
@@ -80,6 +82,7 @@ impl OpenOptions {
             },
             limits: Limits {
                 read_ahead: self.read_ahead,
+                max_buffered: self.max_buffered as u64,
                 max_replay: self.max_replay as usize,
                 answers: self.dns_cache_ttl.map(ms),
                 parse: self.parse,

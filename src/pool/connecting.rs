@@ -15,6 +15,7 @@ use super::deadlines::jittered;
 use super::facts::Tally;
 use super::lane::{Cause, LossReport, State, accepts};
 use super::out_queue::OutQueue;
+use super::read_window::ReadWindow;
 use super::status::add;
 use crate::binding::records::{event, event_flag, rebound};
 use crate::connect::{self, ConnectError, Connected, Endpoint, Failure, Progress, Stream, Target, TlsSetup};
@@ -228,7 +229,7 @@ impl Pool {
             return;
         }
         let destination = Rc::clone(&lane.destination);
-        let window = lane.limits.read_ahead;
+        let window = ReadWindow::new(lane.limits.read_ahead, Rc::clone(&lane.buffered));
         let is_tls = secured.is_some();
         let gated = match (&secured, &lane.pin) {
             (None, _) => lane.guards.connect,

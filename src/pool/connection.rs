@@ -20,6 +20,7 @@ use super::idle_limit;
 use super::learned::Closes;
 use super::liveness::Watch;
 use super::out_queue::OutQueue;
+use super::read_window::ReadWindow;
 use super::status::{Counts, add};
 use crate::connect::{Destination, RoundTrip, Stream};
 use crate::error::CloseReason;
@@ -77,7 +78,7 @@ pub struct Connection {
     /// EOF has been read.
     pub ended: bool,
     /// Bytes that may still go to JavaScript before it has consumed some.
-    pub window: u32,
+    pub window: ReadWindow,
     /// Bytes given to JavaScript in the present exchange, modulo 2^32.
     pub received: u32,
     pub entry: Option<deadlines::Entry>,
@@ -188,8 +189,8 @@ impl Connection {
     }
 
     /// Whether reading is over, or waits for JavaScript.
-    pub const fn reads_no_more(&self) -> bool {
-        self.ended || self.window == 0
+    pub fn reads_no_more(&self) -> bool {
+        self.ended || self.window.room() == 0
     }
 
     /// Lets its task look at it again.

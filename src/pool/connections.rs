@@ -95,7 +95,7 @@ impl Pool {
     fn poll_read(&mut self, id: ConnectionId, cx: &mut Context<'_>) {
         for _ in 0..READS_PER_TURN {
             let Some(connection) = self.connections.get_mut(id) else { return };
-            let room = READ_SIZE.min(connection.window as usize);
+            let room = READ_SIZE.min(connection.window.room_or_stall() as usize);
             if connection.ended || room == 0 {
                 return;
             }
@@ -147,7 +147,7 @@ impl Pool {
         connection.doubted = false;
         let is_first = connection.received == 0;
         connection.received = connection.received.wrapping_add(count as u32);
-        connection.window = connection.window.saturating_sub(count as u32);
+        connection.window.read(count as u32);
         let reused = connection.served > 0;
         let drained = connection.out.is_empty();
         let Some(lane) = self.lane(slot) else { return false };

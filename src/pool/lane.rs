@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::connection::ConnectionId;
 use super::out_queue::OutQueue;
+use super::read_window::Buffered;
 use super::status::Counts;
 use crate::connect::Destination;
 use crate::error::{CloseReason, uv_errno};
@@ -51,6 +52,8 @@ pub struct Lane {
     /// What is told of the connection whose loss led to a new one (rules R3, R4).
     pub loss: Option<String>,
     pub counts: Rc<Counts>,
+    /// What its agent's connections have read ahead.
+    pub buffered: Rc<Buffered>,
     /// When the connect began that is under way, or was last.
     pub connecting_since: Instant,
     /// An attempt that waits for JavaScript.
@@ -68,6 +71,8 @@ pub struct Lane {
 pub struct Limits {
     /// Bytes that may be read before JavaScript has consumed them.
     pub read_ahead: u32,
+    /// The same for all connections of the agent together.
+    pub max_buffered: u64,
     pub max_replay: usize,
     /// How long the addresses that JavaScript gave serve other connects.
     pub answers: Option<Duration>,
@@ -178,6 +183,7 @@ impl Lane {
         limits: Limits,
         guards: Guards,
         counts: Rc<Counts>,
+        buffered: Rc<Buffered>,
     ) -> Self {
         Self {
             epoch,
@@ -199,6 +205,7 @@ impl Lane {
             park_wanted: None,
             loss: None,
             counts,
+            buffered,
             connecting_since: Instant::now(),
             proceed: None,
             pin: None,

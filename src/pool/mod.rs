@@ -20,6 +20,7 @@ mod lane;
 mod learned;
 mod liveness;
 mod out_queue;
+mod read_window;
 mod requests;
 mod status;
 
@@ -49,6 +50,7 @@ use deadlines::Deadlines;
 use idle::IdleSet;
 use lane::Lane;
 use learned::Learned;
+use read_window::Buffered;
 use status::Status;
 
 pub struct Pool {
@@ -58,6 +60,8 @@ pub struct Pool {
     connections: Connections,
     idle: IdleSet,
     learned: Learned,
+    /// By agent, for as long as it has lanes.
+    buffered: HashMap<u32, Weak<Buffered>>,
     status: Status,
     answers: Answers,
     /// Connections with bytes on their way, and what wakes the task that looks at them.
@@ -89,6 +93,7 @@ impl Pool {
                 connections: Connections::default(),
                 idle: IdleSet::default(),
                 learned: Learned::default(),
+                buffered: HashMap::new(),
                 status: Status::default(),
                 answers: Answers::default(),
                 watched: Vec::new(),
@@ -167,6 +172,19 @@ impl Pool {
                 waker.wake_by_ref();
             }
         }
+    }
+
+    /// What the connections of an agent share.
+    fn buffered(&mut self, agent: u32, limit: u64) -> Rc<Buffered> {
+        let known = self.buffered.get(&agent).and_then(Weak::upgrade);
+        let buffered = known.unwrap_or_else(|| {
+            self.buffered.retain(|_, buffered| buffered.strong_count() > 0);
+            let buffered = Rc::new(Buffered::default());
+            self.buffered.insert(agent, Rc::downgrade(&buffered));
+            buffered
+        });
+        buffered.set_limit(limit);
+        buffered
     }
 
     fn lane(&mut self, slot: u32) -> Option<&mut Lane> {

@@ -124,7 +124,9 @@ impl Pool {
         let learned = &mut self.learned;
         let counts = self.status.of(&open.destination, || learned.of(&open.destination));
         add(&counts.requests);
-        let mut lane = Lane::new(epoch, Rc::new(open.destination), open.limits, open.guards, counts);
+        let buffered = self.buffered(open.destination.agent, open.limits.max_buffered);
+        let mut lane =
+            Lane::new(epoch, Rc::new(open.destination), open.limits, open.guards, counts, buffered);
         lane.keylog = open.keylog;
         self.lanes[at] = Some(lane);
         self.start_connect(slot, Cause::First, open.addresses);
@@ -159,9 +161,8 @@ impl Pool {
         };
         let was_parked = connection.parked.take().is_some();
         connection.begin_exchange(now);
-        let stalled = connection.window == 0;
-        connection.window = read_ahead;
-        if stalled {
+        connection.window.resize(read_ahead);
+        if connection.window.clear() {
             connection.wake();
         }
         // Bytes of the request before are still on their way out: what is
@@ -358,7 +359,7 @@ impl Pool {
             connection.lane = slot;
             connection.parked = None;
             connection.begin_exchange(now);
-            connection.window = read_ahead;
+            connection.window.resize(read_ahead);
             connection.wake();
             let addresses = connection.address_text();
             self.set_state(slot, State::Bound(id));
@@ -441,9 +442,8 @@ impl Pool {
                 waker.wake_by_ref();
             }
         }
-        if connection.window == 0 {
+        if connection.window.clear() {
             // Its task does not look at the socket while JavaScript has not caught up.
-            connection.window = 1;
             connection.wake();
         }
         if !was_parked {
@@ -467,9 +467,7 @@ impl Pool {
 
     fn consumed(&mut self, slot: u32, bytes: u32) {
         self.with_stream(slot, |connection| {
-            let stalled = connection.window == 0;
-            connection.window = connection.window.saturating_add(bytes);
-            if stalled {
+            if connection.window.consumed(bytes) {
                 connection.wake();
             }
         });

@@ -3,6 +3,10 @@
 // JavaScript's half of the crossing. All that lanes ask for in a tick goes to Rust in one native
 // call; all that has come from the network is handed over in one call back.
 
+const { performance } = require('perf_hooks');
+// Programs put clocks of their own into the place of the global one, for their tests.
+const { setImmediate } = require('timers');
+
 const { native } = require('./binding');
 const { startLog } = require('./log');
 const { ROW_WIDTH, op, opFlag, event, eventFlag, isBinary } = require('./records');
@@ -210,10 +214,19 @@ function stats(agent) {
   return crossing?.stats(agent) ?? '';
 }
 
-/** Hands over what waits to be handed over, unless it is called from within a batch. */
+/** Hands over all that waits to be handed over, unless it is called from within a batch. */
 function drain() {
   if (rows > 0) flush();
-  crossing?.drain();
+  if (crossing !== undefined) handOver();
+}
+
+function handOver() {
+  isDraining = true;
+  try {
+    crossing.drain();
+  } finally {
+    isDraining = false;
+  }
 }
 
 /**
@@ -223,7 +236,7 @@ function drain() {
 function quiet(slot, epoch) {
   if (rows > 0) flush();
   const ms = crossing.quiet(slot, epoch);
-  crossing.drain();
+  handOver();
   return ms ?? undefined;
 }
 
@@ -300,11 +313,21 @@ let buffers;
 let nextBuffer = 0;
 let delivering = false;
 
+/**
+ * After so many ms of handlers the event loop gets a turn: its timers and other sockets are not to wait for all
+ * that came in one batch. The rest is handed over in the loop's next turn.
+ */
+const TURN = 0.5;
+let turnEnds = 0;
+/** All of it is wanted now. */
+let isDraining = false;
+
 /** Node drains both queues between the events of two sockets, so every row gets its own drain. */
 const runTicks = process._tickCallback;
 
-function deliver(count, list) {
+function deliver(count, list, begins) {
   delivering = true;
+  if (begins) turnEnds = isDraining ? Infinity : performance.now() + TURN;
   if (count >= 0) {
     nextRow = 0;
     lastRow = count;
@@ -340,10 +363,24 @@ function deliver(count, list) {
       lane._reported(code, flags, rowsIn[at + 3], text);
     }
     endTick();
+    if (nextRow < lastRow && performance.now() >= turnEnds) return pause();
   }
   buffers = undefined;
   delivering = false;
   send();
+  return false;
+}
+
+/** What is left is handed over behind the loop's timers: they run between two phases of immediates. */
+function pause() {
+  delivering = false;
+  send();
+  setImmediate(setImmediate, resume);
+  return true;
+}
+
+function resume() {
+  crossing.drain();
 }
 
 function endTick() {

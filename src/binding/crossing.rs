@@ -38,8 +38,7 @@ struct State {
     bytes_in: Slab<u8>,
     deliver: sys::napi_ref,
     waker: sys::napi_threadsafe_function,
-    /// Swapped with the link's, so that neither side allocates in steady state.
-    batch: RefCell<Batch>,
+    delivery: RefCell<Delivery>,
     bell: Cell<Bell>,
     /// A batch is being handled; another one then waits.
     delivering: Cell<bool>,
@@ -67,6 +66,44 @@ impl Bell {
     }
 }
 
+/// The batch that is being handed over.
+struct Delivery {
+    /// Swapped with the link's, so that neither side allocates in steady state.
+    batch: Batch,
+    /// The first row that has not been put into the in arrays, and its bytes.
+    row: usize,
+    offset: usize,
+    /// JavaScript has left the rest of what stands in the in arrays for a later turn of its loop.
+    paused: bool,
+}
+
+impl Delivery {
+    const fn new() -> Self {
+        Self { batch: Batch::new(), row: 0, offset: 0, paused: false }
+    }
+
+    fn has_more(&self) -> bool {
+        self.row < self.batch.rows.len()
+    }
+
+    fn clear(&mut self) {
+        self.batch.clear();
+        (self.row, self.offset) = (0, 0);
+    }
+}
+
+/// How a call of `deliver` has ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    Paused,
+    /// JavaScript can no longer run.
+    Gone,
+}
+
+/// In the place of a number of rows: `deliver` goes on with those that it has.
+const REST: i32 = -1;
+
 /// The memory of a typed array that the environment keeps alive.
 #[derive(Clone, Copy)]
 struct Slab<T> {
@@ -84,8 +121,9 @@ pub struct Crossing {
 #[napi]
 impl Crossing {
     /// `rowsOut`, `bytesOut`: what `submit` reads. `rowsIn`, `bytesIn`: what
-    /// `deliver(count, buffers)` finds filled; `deliver(-1)` goes on after a
-    /// handler threw.
+    /// `deliver(count, buffers, begins)` finds filled. `deliver(-1)` goes on after
+    /// a handler threw, and with what it has left for a later turn of its loop,
+    /// which it says by returning true. `begins`: this is the first call of a turn.
     #[napi(constructor)]
     pub fn new(
         env: Env,
@@ -108,7 +146,7 @@ impl Crossing {
             bytes_in: Slab::of(raw, bytes_in.raw())?,
             deliver: reference,
             waker: ptr::null_mut(),
-            batch: RefCell::new(Batch::new()),
+            delivery: RefCell::new(Delivery::new()),
             bell: Cell::new(Bell::Free),
             delivering: Cell::new(false),
         }));
@@ -425,25 +463,42 @@ fn deliver_pending(env: sys::napi_env, state: &State) {
     if state.delivering.replace(true) {
         return;
     }
-    let mut batch = state.batch.take();
-    state.link.take_batch(&mut batch);
+    let mut delivery = state.delivery.borrow_mut();
     state.hush();
     let mut deliver = ptr::null_mut();
     // SAFETY: the reference was made in this environment.
     unsafe { sys::napi_get_reference_value(env, state.deliver, &raw mut deliver) };
-    let (mut row, mut offset) = (0, 0);
-    while row < batch.rows.len() {
-        let (rows, bytes, buffers) = fill(env, state, &batch, row, offset);
-        if !call(env, deliver, rows, buffers) {
-            break;
-        }
-        row += rows * EVENT_WIDTH;
-        offset += bytes;
+    let mut begins = true;
+    let mut outcome = Outcome::Done;
+    if delivery.paused {
+        outcome = call(env, deliver, REST, ptr::null_mut(), begins);
+        begins = false;
     }
+    let mut taken = false;
+    while outcome == Outcome::Done {
+        if !delivery.has_more() {
+            delivery.clear();
+            // What comes from here on has a wake of its own.
+            if taken {
+                break;
+            }
+            taken = true;
+            state.link.take_batch(&mut delivery.batch);
+            continue;
+        }
+        let (rows, bytes, buffers) = fill(env, state, &delivery.batch, delivery.row, delivery.offset);
+        delivery.row += rows * EVENT_WIDTH;
+        delivery.offset += bytes;
+        outcome = call(env, deliver, rows as i32, buffers, begins);
+        begins = false;
+    }
+    delivery.paused = outcome == Outcome::Paused;
+    if outcome == Outcome::Gone {
+        delivery.clear();
+    }
+    drop(delivery);
     state.unhush();
     state.delivering.set(false);
-    batch.clear();
-    state.batch.replace(batch);
 }
 
 /// Fills the in arrays from a row on. How many rows and bytes went in, and
@@ -498,33 +553,41 @@ fn fill(
 
 /// Calls `deliver`, and again after each handler that threw: what it threw is
 /// an uncaught exception of that handler, and costs the other rows nothing.
-/// Whether JavaScript can still run.
-fn call(env: sys::napi_env, deliver: sys::napi_value, rows: usize, buffers: sys::napi_value) -> bool {
-    let mut count = rows as i32;
-    for _ in 0..=rows {
-        let (mut receiver, mut number) = (ptr::null_mut(), ptr::null_mut());
+fn call(
+    env: sys::napi_env,
+    deliver: sys::napi_value,
+    mut count: i32,
+    buffers: sys::napi_value,
+    mut begins: bool,
+) -> Outcome {
+    // Each call handles a row at least, so it comes to an end.
+    loop {
+        let (mut receiver, mut number, mut first) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+        let (mut result, mut paused) = (ptr::null_mut(), false);
         // SAFETY: all values belong to the handle scope that N-API opened for this callback.
         let status = unsafe {
             sys::napi_get_undefined(env, &raw mut receiver);
             sys::napi_create_int32(env, count, &raw mut number);
-            let args = [number, if buffers.is_null() { receiver } else { buffers }];
-            sys::napi_call_function(env, receiver, deliver, args.len(), args.as_ptr(), ptr::null_mut())
+            sys::napi_get_boolean(env, begins, &raw mut first);
+            let args = [number, if buffers.is_null() { receiver } else { buffers }, first];
+            sys::napi_call_function(env, receiver, deliver, args.len(), args.as_ptr(), &raw mut result)
         };
         if status == sys::Status::napi_ok {
-            return true;
+            // SAFETY: as above; N-API checks that it is a boolean.
+            unsafe { sys::napi_get_value_bool(env, result, &raw mut paused) };
+            return if paused { Outcome::Paused } else { Outcome::Done };
         }
         if status != sys::Status::napi_pending_exception {
-            return false;
+            return Outcome::Gone;
         }
         // SAFETY: an exception is pending, and is handed to process 'uncaughtException'.
         unsafe {
             let mut exception = ptr::null_mut();
             sys::napi_get_and_clear_last_exception(env, &raw mut exception);
             if sys::napi_fatal_exception(env, exception) != sys::Status::napi_ok {
-                return false;
+                return Outcome::Gone;
             }
         }
-        count = -1;
+        (count, begins) = (REST, false);
     }
-    true
 }

@@ -345,17 +345,20 @@ function deliver(count, list, begins) {
     const code = head & 0xff;
     const flags = head >> 8;
     const binary = isBinary(code);
-    const own = binary && (flags & eventFlag.OWN_BUFFER) !== 0;
+    const isResponse = code === event.RESPONSE;
+    const own = (binary || isResponse) && (flags & eventFlag.OWN_BUFFER) !== 0;
     const from = nextByte;
     const buffer = own ? buffers[nextBuffer++] : undefined;
-    if (!own) nextByte += length;
+    nextByte += length;
 
     const lane = lanes[slot];
     if (lane === undefined || epochs[slot] !== rowsIn[at + 2]) continue;
     if (code === event.DATA) {
       lane._received(own ? buffer : copyOut(from, length));
-    } else if (code === event.RESPONSE) {
-      lane._responded(bytesIn, from, rowsIn[at + 3], length);
+    } else if (isResponse) {
+      const size = rowsIn[at + 3];
+      if (own) lane._responded(buffer, 0, size, bytesIn, from, length, true);
+      else lane._responded(bytesIn, from, size, bytesIn, from + size, length - size, false);
     } else if (binary) {
       lane._reported(code, flags, rowsIn[at + 3], own ? buffer : copyOut(from, length));
     } else {

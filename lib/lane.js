@@ -274,14 +274,14 @@ class Lane extends SocketShape {
     this.#resource.runInAsyncScope(pushChunk, this, chunk);
   }
 
-  /** A whole response of `length` bytes stands in `bytes`, and its parts behind it, `size` bytes in all. */
-  _responded(bytes, from, length, size) {
+  /** A whole response: the arguments are those of plainResponse.parse(). */
+  _responded(bytes, from, length, parts, at, size, own) {
     if (this.#parked || !plainResponse.isReady(this, this.#message)) {
-      this._received(crossing.copyOut(from, length));
+      this._received(own ? bytes : crossing.copyOut(from, length));
       return;
     }
     this.#count(length);
-    const response = plainResponse.parse(bytes, from, length, size);
+    const response = plainResponse.parse(bytes, from, length, parts, at, size, own);
     this.#resource.runInAsyncScope(takeResponse, this, response);
   }
 

@@ -13,8 +13,8 @@ const NAMES = ['parserOnHeadersComplete', 'parserOnBody', 'parserOnMessageComple
 /** How many such functions a parser has at most. */
 const PLACES = 8;
 
-/** What Rust takes apart is shorter than this, its head included. */
-const MAX_RESPONSE = 4096;
+/** The head of what Rust takes apart is no longer than this. */
+const MAX_HEAD = 4096;
 
 /** 16-bit integers before those of the headers, and for each header. */
 const HEADING = 5;
@@ -32,7 +32,7 @@ function learn(parser, onData) {
     for (let place = 0; place < PLACES; place++) if (parser[place]?.name === name) return place;
     return -1;
   });
-  if (places.includes(-1) || onData?.name !== 'socketOnData' || maxHeaderSize < MAX_RESPONSE) return null;
+  if (places.includes(-1) || onData?.name !== 'socketOnData' || maxHeaderSize < MAX_HEAD) return null;
   const [onHeaders, onBody, onComplete] = places;
   return { onHeaders, onBody, onComplete, onData, native: parser.execute, headers: parser[onHeaders] };
 }
@@ -62,11 +62,13 @@ function isReady(lane, request) {
   );
 }
 
-/** The parts of the response in `bytes`: `length` bytes from `from` on, and where they are behind that. */
-function parse(bytes, from, length, size) {
-  const at = from + length;
-  const count = (size - length) / 2;
-  const number = (index) => bytes[at + 2 * index] | (bytes[at + 2 * index + 1] << 8);
+/**
+ * The parts of the response in `bytes`: `length` bytes from `from` on. Where they are stands in `parts`, in `size` bytes
+ * from `at` on. `own`: the bytes are not used again.
+ */
+function parse(bytes, from, length, parts, at, size, own) {
+  const count = size / 2;
+  const number = (index) => parts[at + 2 * index] | (parts[at + 2 * index + 1] << 8);
   const headLength = number(2);
   const head = bytes.latin1Slice(from, from + headLength);
   const headers = new Array(((count - HEADING) / PER_HEADER) * 2);
@@ -75,7 +77,9 @@ function parse(bytes, from, length, size) {
     headers[i + 1] = head.slice(number(index + 2), number(index + 3));
   }
   let body;
-  if (length > headLength) {
+  if (own) {
+    body = bytes.subarray(headLength, length);
+  } else if (length > headLength) {
     body = Buffer.allocUnsafe(length - headLength);
     bytes.copy(body, 0, from + headLength, from + length);
   }

@@ -66,7 +66,7 @@ const event = {
 };
 
 const eventFlag = {
-  /** DATA, SECURED, UNSENT: the bytes are in a buffer of their own. */
+  /** DATA, SECURED, UNSENT: the bytes are in a buffer of their own; of RESPONSE, those of the response. */
   OWN_BUFFER: 1,
   /** CONNECTED, REBOUND: nothing is written before PROCEED. */
   GATED: 1,

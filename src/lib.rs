@@ -3,10 +3,12 @@
 //! `binding` is the crossing between JavaScript and this crate, `runtime` the
 //! thread, `pool` what it keeps, `connect` how a connection comes to be, `tls`
 //! what is between its socket and the request, and `exchange` the rules for
-//! one request on one connection. `error` has the closed list of reasons,
+//! one request on one connection. `block` is the memory of
+//! large pieces, `error` has the closed list of reasons,
 //! `log` writes down what happens.
 
 mod binding;
+mod block;
 mod connect;
 mod error;
 mod exchange;

@@ -16,6 +16,7 @@ use tokio::task::LocalSet;
 
 use crate::binding::link::Link;
 use crate::binding::records::Submission;
+use crate::block;
 use crate::pin::pin;
 use crate::pool::Pool;
 
@@ -112,6 +113,7 @@ fn run() {
 
 /// Applies what the environments submit, until it finds nothing.
 async fn dispatch() {
+    tokio::task::spawn_local(block::give_back_unwanted());
     let mut environments: Vec<(Arc<Link>, Rc<RefCell<Pool>>)> = Vec::new();
     let mut submission = Submission::new();
     let mut patrolled = false;

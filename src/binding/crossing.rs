@@ -18,16 +18,14 @@ use napi_derive::napi;
 
 use super::link::{JavaScriptWaker, Link};
 use super::open::{OpenOptions, addresses};
-use super::records::{Batch, EVENT_WIDTH, LaneRef, OP_WIDTH, Submission, is_binary};
+use super::records::{Batch, EVENT_WIDTH, LaneRef, OP_WIDTH, Submission, event_flag, has_block, is_binary};
 use super::secure::TlsContext;
+use crate::block::Block;
 use crate::pool::{Ask, Cold, Export, Question};
 use crate::runtime;
 
 /// Larger pieces get a buffer of their own, smaller ones go through the shared one.
 const INLINE_MAX: usize = 4096;
-
-/// Flag of a row of bytes: they are the next of the buffers beside.
-const OWN_BUFFER: i32 = 1;
 
 /// What the JavaScript thread of one environment needs for both calls.
 struct State {
@@ -486,9 +484,7 @@ fn deliver_pending(env: sys::napi_env, state: &State) {
             state.link.take_batch(&mut delivery.batch);
             continue;
         }
-        let (rows, bytes, buffers) = fill(env, state, &delivery.batch, delivery.row, delivery.offset);
-        delivery.row += rows * EVENT_WIDTH;
-        delivery.offset += bytes;
+        let (rows, buffers) = fill(env, state, &mut delivery);
         outcome = call(env, deliver, rows as i32, buffers, begins);
         begins = false;
     }
@@ -501,20 +497,15 @@ fn deliver_pending(env: sys::napi_env, state: &State) {
     state.delivering.set(false);
 }
 
-/// Fills the in arrays from a row on. How many rows and bytes went in, and
+/// Fills the in arrays with what is next. How many rows went in, and
 /// the array of buffers for what is too large.
-fn fill(
-    env: sys::napi_env,
-    state: &State,
-    batch: &Batch,
-    from: usize,
-    mut offset: usize,
-) -> (usize, usize, sys::napi_value) {
+fn fill(env: sys::napi_env, state: &State, delivery: &mut Delivery) -> (usize, sys::napi_value) {
     // SAFETY: on the JavaScript thread, which waits for this function; each is taken once.
     let (rows_in, bytes_in) = unsafe { (state.rows_in.get_mut(), state.bytes_in.get_mut()) };
-    let (start, mut used, mut rows) = (offset, 0, 0);
+    let Delivery { batch: Batch { rows: reports, bytes, blocks }, row: from, offset, .. } = delivery;
+    let (mut used, mut rows) = (0, 0);
     let (mut buffers, mut count): (sys::napi_value, u32) = (ptr::null_mut(), 0);
-    for row in batch.rows[from..].chunks_exact(EVENT_WIDTH) {
+    for row in reports[*from..].chunks_exact(EVENT_WIDTH) {
         let at = rows * EVENT_WIDTH;
         let len = row[4] as usize;
         let large = len > INLINE_MAX && is_binary(row[0]);
@@ -522,33 +513,76 @@ fn fill(
             break;
         }
         rows_in[at..at + EVENT_WIDTH].copy_from_slice(row);
-        let bytes = &batch.bytes[offset..offset + len];
-        if large {
-            rows_in[at] |= OWN_BUFFER << 8;
-            // SAFETY: the places are valid and the bytes are copied at once.
+        let bytes = &bytes[*offset..*offset + len];
+        let own = if large {
+            rows_in[at] |= event_flag::OWN_BUFFER << 8;
+            rows_in[at + 4] = 0;
+            Some(copied_buffer(env, bytes))
+        } else {
+            bytes_in[used..used + len].copy_from_slice(bytes);
+            used += len;
+            has_block(row[0]).then(|| blocks.pop_front()).flatten().map(|block| lent_buffer(env, block))
+        };
+        if let Some(buffer) = own {
+            // SAFETY: the place is valid, the values are of this callback's handle scope.
             unsafe {
                 if buffers.is_null() {
                     sys::napi_create_array(env, &raw mut buffers);
                 }
-                let mut buffer = ptr::null_mut();
-                sys::napi_create_buffer_copy(
-                    env,
-                    len,
-                    bytes.as_ptr().cast(),
-                    ptr::null_mut(),
-                    &raw mut buffer,
-                );
                 sys::napi_set_element(env, buffers, count, buffer);
             }
             count += 1;
-        } else {
-            bytes_in[used..used + len].copy_from_slice(bytes);
-            used += len;
         }
-        offset += len;
+        *offset += len;
         rows += 1;
     }
-    (rows, offset - start, buffers)
+    *from += rows * EVENT_WIDTH;
+    (rows, buffers)
+}
+
+fn copied_buffer(env: sys::napi_env, bytes: &[u8]) -> sys::napi_value {
+    let mut buffer = ptr::null_mut();
+    // SAFETY: the place is valid and the bytes are copied at once.
+    unsafe {
+        sys::napi_create_buffer_copy(
+            env,
+            bytes.len(),
+            bytes.as_ptr().cast(),
+            ptr::null_mut(),
+            &raw mut buffer,
+        );
+    }
+    buffer
+}
+
+/// A buffer over a block's memory, which comes back when JavaScript has forgotten the buffer. V8 counts it among its
+/// external memory by itself. Where a buffer must not have such memory (Electron), a copy.
+fn lent_buffer(env: sys::napi_env, block: Block) -> sys::napi_value {
+    let (mut buffer, len) = (ptr::null_mut(), block.len());
+    let memory = block.into_raw();
+    // SAFETY: the memory is the buffer's alone until take_back.
+    let status = unsafe {
+        sys::napi_create_external_buffer(
+            env,
+            len,
+            memory.cast(),
+            Some(take_back),
+            ptr::null_mut(),
+            &raw mut buffer,
+        )
+    };
+    if status == sys::Status::napi_ok {
+        return buffer;
+    }
+    // SAFETY: it was not taken.
+    let mut block = unsafe { Block::from_raw(memory) };
+    block.set_len(len);
+    copied_buffer(env, &block)
+}
+
+unsafe extern "C" fn take_back(_env: sys::napi_env, memory: *mut c_void, _hint: *mut c_void) {
+    // SAFETY: lent_buffer gave it, and this is called once, when no buffer has it.
+    drop(unsafe { Block::from_raw(memory.cast()) });
 }
 
 /// Calls `deliver`, and again after each handler that threw: what it threw is

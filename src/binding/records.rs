@@ -6,6 +6,9 @@
 //! epoch goes up each time the slot gets a new request or a new lane, so a row
 //! that is late by the time it is read can be told and dropped.
 
+use std::collections::VecDeque;
+
+use crate::block::Block;
 use crate::error::CloseReason;
 
 /// Integers in a row from JavaScript: `op | flags << 8, slot, epoch, arg, len`.
@@ -98,8 +101,8 @@ pub mod event {
     pub const RESOLVE: i32 = 14;
     /// The connection is dead, and its request can go nowhere else: its place may be given away.
     pub const DEAD: i32 = 15;
-    /// `arg` bytes of the peer that are a whole plain response, and behind them where its
-    /// parts are ([`crate::exchange::Plain`]).
+    /// `arg` bytes of the peer that are a whole plain response, and behind them (or alone, with
+    /// [`super::event_flag::OWN_BUFFER`]) where its parts are ([`crate::exchange::Plain`]).
     pub const RESPONSE: i32 = 16;
     /// A TLS connection comes under the lane: [`crate::tls::Secured::report`].
     pub const SECURED: i32 = 30;
@@ -118,6 +121,11 @@ pub mod event {
     pub const HANDED_BACK: i32 = 36;
 }
 
+/// Whether a report comes with one of the batch's blocks.
+pub const fn has_block(head: i32) -> bool {
+    matches!(head & 0xff, event::DATA | event::RESPONSE) && head >> 8 & event_flag::OWN_BUFFER != 0
+}
+
 /// Whether the bytes of a report are bytes to JavaScript too, and not text.
 pub const fn is_binary(event: i32) -> bool {
     matches!(event & 0xff, event::DATA | event::SECURED | event::UNSENT)
@@ -125,6 +133,8 @@ pub const fn is_binary(event: i32) -> bool {
 
 /// Flags of events.
 pub mod event_flag {
+    /// DATA, SECURED, UNSENT: the bytes are the next of the buffers beside. RESPONSE: those of the response are.
+    pub const OWN_BUFFER: i32 = 1;
     /// CONNECTED: nothing is written before PROCEED, which names it by `arg`.
     pub const GATED: i32 = 1;
     /// CONNECT_FAILED: several addresses were there to try.
@@ -307,11 +317,13 @@ pub struct Malformed;
 pub struct Batch {
     pub rows: Vec<i32>,
     pub bytes: Vec<u8>,
+    /// What is too large to be copied, for the rows that [have a block](has_block).
+    pub blocks: VecDeque<Block>,
 }
 
 impl Batch {
     pub const fn new() -> Self {
-        Self { rows: Vec::new(), bytes: Vec::new() }
+        Self { rows: Vec::new(), bytes: Vec::new(), blocks: VecDeque::new() }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -321,6 +333,7 @@ impl Batch {
     pub fn clear(&mut self) {
         self.rows.clear();
         self.bytes.clear();
+        self.blocks.clear();
         if self.bytes.capacity() > 1 << 20 {
             self.bytes.shrink_to(1 << 18);
         }
@@ -344,6 +357,7 @@ impl Batch {
         } else {
             self.rows.append(&mut other.rows);
             self.bytes.append(&mut other.bytes);
+            self.blocks.append(&mut other.blocks);
         }
     }
 }

@@ -6,8 +6,8 @@
 
 use httparse::{EMPTY_HEADER, Response, Status};
 
-/// A longer response is not looked at: to read it here would save little of what it costs.
-pub const MAX_RESPONSE: usize = 4096;
+/// A longer head is not looked at: to read it here would save little of what it costs.
+const MAX_HEAD: usize = 4096;
 
 const MAX_HEADERS: usize = 48;
 
@@ -28,13 +28,10 @@ type Span = (u16, u16);
 impl Plain {
     /// Reads a response that has arrived whole, and nothing behind it.
     pub fn read(bytes: &[u8]) -> Option<Self> {
-        if bytes.len() > MAX_RESPONSE {
-            return None;
-        }
         let mut headers = [EMPTY_HEADER; MAX_HEADERS];
         let mut response = Response::new(&mut headers);
         let Ok(Status::Complete(head_len)) = response.parse(bytes) else { return None };
-        if response.version != Some(1) || !has_plain_lines(&bytes[..head_len]) {
+        if head_len > MAX_HEAD || response.version != Some(1) || !has_plain_lines(&bytes[..head_len]) {
             return None;
         }
         let status = response.code.filter(|status| (200..=999).contains(status))?;

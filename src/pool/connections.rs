@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
+use std::mem;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,12 +16,14 @@ use super::Pool;
 use super::connection::{Connection, ConnectionId, Fin};
 use super::lane::{Cause, LossReport, State};
 use super::status::add;
-use crate::binding::records::event;
+use crate::binding::records::{event, event_flag};
+use crate::block::{BLOCK_SIZE, Block};
 use crate::error::CloseReason;
 use crate::exchange::{Loss, Plain, Verdict};
 
-/// The most that one read takes.
-const READ_SIZE: usize = 64 * 1024;
+/// What one read brings is handed over as it is, without a copy, from so many bytes on. Below, to make JavaScript a
+/// buffer of memory that is not its own costs more than to copy.
+const LEND_MIN: usize = 32 * 1024;
 
 /// Reads of one connection in a row before the others get their turn.
 const READS_PER_TURN: u32 = 4;
@@ -93,17 +96,14 @@ impl Pool {
     /// caught up with what was read: so an idle connection that ends or speaks
     /// is gone at once, whatever JavaScript is doing.
     fn poll_read(&mut self, id: ConnectionId, cx: &mut Context<'_>) {
+        let mut block = Block::new();
         for _ in 0..READS_PER_TURN {
             let Some(connection) = self.connections.get_mut(id) else { return };
-            let room = READ_SIZE.min(connection.window.room_or_stall() as usize);
+            let room = BLOCK_SIZE.min(connection.window.room_or_stall() as usize);
             if connection.ended || room == 0 {
                 return;
             }
-            // Straight into the batch: what is read is on its way already.
-            let bytes = &mut self.batch.bytes;
-            let before = bytes.len();
-            bytes.reserve(room);
-            let mut buf = ReadBuf::uninit(&mut bytes.spare_capacity_mut()[..room]);
+            let mut buf = ReadBuf::new(&mut block.memory()[..room]);
             let polled = connection.stream.poll_read(cx, &mut buf);
             let count = buf.filled().len();
             match polled {
@@ -114,10 +114,8 @@ impl Pool {
                     return;
                 }
                 Poll::Ready(Ok(())) => {
-                    // SAFETY: poll_read has filled `count` bytes of the spare capacity.
-                    unsafe { bytes.set_len(before + count) };
-                    if !self.connection_read(id, count) {
-                        self.batch.bytes.truncate(before);
+                    block.set_len(count);
+                    if !self.connection_read(id, &mut block) {
                         return;
                     }
                 }
@@ -130,14 +128,15 @@ impl Pool {
         cx.waker().wake_by_ref();
     }
 
-    /// `count` bytes stand at the end of the batch. Whether they belong there.
-    fn connection_read(&mut self, id: ConnectionId, count: usize) -> bool {
+    /// Hands over what was read. Whether the connection goes on.
+    fn connection_read(&mut self, id: ConnectionId, block: &mut Block) -> bool {
+        let count = block.len();
         let Some(connection) = self.connections.get_mut(id) else { return false };
         let slot = connection.lane;
         if connection.parked.is_some() {
             // A forged response that waits for the next request, or a 408: it
             // must never be an answer to anything. A 408 says what a FIN would.
-            if self.batch.bytes[self.batch.bytes.len() - count..].get(8..12) == Some(b" 408") {
+            if block.get(8..12) == Some(b" 408") {
                 connection.note_close(Instant::now());
             }
             self.lose_parked(id, CloseReason::UnexpectedData);
@@ -163,16 +162,8 @@ impl Pool {
         // What has been answered will not be sent again.
         lane.replay.forget();
         let may_parse = is_first && lane.limits.parse;
-        let from = self.batch.bytes.len() - count;
-        let plain = may_parse.then(|| Plain::read(&self.batch.bytes[from..])).flatten();
-        match plain {
-            Some(plain) => {
-                let parts = plain.write(&mut self.batch.bytes);
-                self.batch.push_row(event::RESPONSE, self.lane_ref(slot), count as i32, count + parts);
-            }
-            None => self.batch.push_row(event::DATA, self.lane_ref(slot), 0, count),
-        }
-        self.flush_soon();
+        let plain = may_parse.then(|| Plain::read(block)).flatten();
+        self.hand_over(slot, block, plain.as_ref());
         if let Some(connection) = self.connections.get(id)
             && connection.reads_no_more()
             && let Some(error) = &connection.write_error
@@ -181,6 +172,25 @@ impl Pool {
             self.report_loss(id, slot, report);
         }
         true
+    }
+
+    /// Bytes for JavaScript: many in the block itself, which then is another one, few in the batch. There stands, too,
+    /// where the parts of a plain response are.
+    fn hand_over(&mut self, slot: u32, block: &mut Block, plain: Option<&Plain>) {
+        let (lane, count) = (self.lane_ref(slot), block.len());
+        let code = if plain.is_some() { event::RESPONSE } else { event::DATA };
+        let is_lent = count >= LEND_MIN;
+        if !is_lent {
+            self.batch.bytes.extend_from_slice(block);
+        }
+        let parts = plain.map_or(0, |plain| plain.write(&mut self.batch.bytes));
+        if is_lent {
+            self.batch.blocks.push_back(mem::replace(block, Block::new()));
+            self.batch.push_row(code | event_flag::OWN_BUFFER << 8, lane, count as i32, parts);
+        } else {
+            self.batch.push_row(code, lane, count as i32, count + parts);
+        }
+        self.flush_soon();
     }
 
     fn connection_ended(&mut self, id: ConnectionId) {

@@ -1,0 +1,162 @@
+//! Memory for large pieces of bodies, used again and again.
+//!
+//! A fresh piece of this size comes from the kernel: each of its pages is a
+//! fault, and zeroed, and all of it is unmapped again when it is freed. That
+//! costs more than to copy the bytes. So pieces that are no longer used are
+//! kept for the next reads, on whichever thread these happen, and given back
+//! to the system when nobody has wanted one for a while.
+
+use std::mem;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+/// Bytes of each. At 64 KiB JavaScript handles twice as many pieces for the same body; larger ones are seldom
+/// filled by one read.
+pub const BLOCK_SIZE: usize = 128 * 1024;
+
+/// How many are kept at most: 32 MiB. JavaScript's collector gives them back by the dozen.
+const MAX_SPARE: usize = 256;
+
+/// For how long none has been wanted when those that are kept go.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+static SPARE: Mutex<Vec<Box<[u8]>>> = Mutex::new(Vec::new());
+
+/// Goes up with each block that is wanted.
+static WANTED: AtomicU32 = AtomicU32::new(0);
+
+/// There is something to keep an eye on.
+static KEPT: Notify = Notify::const_new();
+
+/// Up to [`BLOCK_SIZE`] bytes.
+#[derive(Debug)]
+pub struct Block {
+    memory: Box<[u8]>,
+    len: usize,
+}
+
+impl Block {
+    /// An empty one.
+    pub fn new() -> Self {
+        WANTED.fetch_add(1, Ordering::Relaxed);
+        let spare = spare().pop();
+        Self { memory: spare.unwrap_or_else(|| vec![0; BLOCK_SIZE].into()), len: 0 }
+    }
+
+    /// All of its memory, whatever it holds.
+    pub fn memory(&mut self) -> &mut [u8] {
+        &mut self.memory
+    }
+
+    /// Says that its first `len` bytes are meant.
+    pub fn set_len(&mut self, len: usize) {
+        assert!(len <= BLOCK_SIZE);
+        self.len = len;
+    }
+
+    /// What [`Block::from_raw`] makes a block of again.
+    pub fn into_raw(mut self) -> *mut u8 {
+        Box::into_raw(mem::take(&mut self.memory)).cast()
+    }
+
+    /// # Safety
+    /// `memory` comes from [`Block::into_raw`], and nobody uses it or will give it here again.
+    pub unsafe fn from_raw(memory: *mut u8) -> Self {
+        let memory = std::ptr::slice_from_raw_parts_mut(memory, BLOCK_SIZE);
+        // SAFETY: as the caller promises; all blocks are of this size.
+        Self { memory: unsafe { Box::from_raw(memory) }, len: 0 }
+    }
+}
+
+impl Deref for Block {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.memory[..self.len]
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        let memory = mem::take(&mut self.memory);
+        // Handed over by into_raw.
+        if memory.is_empty() {
+            return;
+        }
+        let mut spare = spare();
+        if spare.len() < MAX_SPARE {
+            spare.push(memory);
+            let is_first = spare.len() == 1;
+            drop(spare);
+            if is_first {
+                KEPT.notify_one();
+            }
+        }
+    }
+}
+
+/// The task that gives back what is not wanted. It sleeps for as long as nothing is kept.
+pub async fn give_back_unwanted() {
+    loop {
+        KEPT.notified().await;
+        loop {
+            let before = WANTED.load(Ordering::Relaxed);
+            tokio::time::sleep(PATIENCE).await;
+            if WANTED.load(Ordering::Relaxed) == before {
+                break;
+            }
+        }
+        let unwanted = mem::take(&mut *spare());
+        drop(unwanted);
+    }
+}
+
+/// A panic elsewhere leaves it whole.
+fn spare() -> MutexGuard<'static, Vec<Box<[u8]>>> {
+    SPARE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In one test: what is kept is kept for the whole process.
+    #[test]
+    fn a_block_is_used_again_until_none_is_wanted() {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let task = tokio::spawn(give_back_unwanted());
+            let mut block = Block::new();
+            block.memory()[..3].copy_from_slice(b"abc");
+            block.set_len(3);
+            assert_eq!(&*block, b"abc");
+            let place = block.as_ptr();
+            drop(block);
+            let again = Block::new();
+            assert_eq!((again.as_ptr(), again.len()), (place, 0));
+
+            let raw = again.into_raw();
+            assert_eq!(spare().len(), 0);
+            // SAFETY: from into_raw, once.
+            drop(unsafe { Block::from_raw(raw) });
+            assert_eq!(spare().len(), 1);
+
+            let many: Vec<_> = (0..=MAX_SPARE).map(|_| Block::new()).collect();
+            drop(many);
+            assert_eq!(spare().len(), MAX_SPARE);
+            for _ in 0..3 {
+                tokio::time::sleep(PATIENCE / 2).await;
+                drop(Block::new());
+                assert_eq!(spare().len(), MAX_SPARE);
+            }
+            tokio::time::sleep(PATIENCE * 3).await;
+            assert_eq!(spare().len(), 0);
+            task.abort();
+        });
+    }
+}

@@ -16,10 +16,12 @@ const { leaveEarly, mayLeaveEarly } = require('./early');
 const { warnNodeSocket } = require('./fallback');
 const { hintOf, idleLimit, nativeHint, nodeMargin } = require('./idle-limit');
 const Lane = require('./lane');
+const { isLearning, learnListener } = require('./node-client');
 const nodeSocket = require('./node-socket');
 const keepAliveStatus = require('./keepalive-status');
 const { agentOptions } = require('./options');
 const queue = require('./queue');
+const { releaseLane } = require('./release');
 const { setPolicy } = require('./retry-policy');
 const { reuseIdleLane } = require('./reuse');
 const { isolation, knownName, secureConnection, unnumbered } = require('./secure-connection');
@@ -31,6 +33,8 @@ const kPlaceless = Symbol('placeless');
 const kIdleLaneGone = Symbol('idleLaneGone');
 /** The lane that addRequest has given to its request. */
 const kGiven = Symbol('given');
+/** Node's own listener for 'free'. */
+const kOnFree = Symbol('onFree');
 const kEnding = Symbol('ending');
 /** The socket for the request that is being added: null until it is there, undefined at other times. */
 const kChosen = Symbol('chosen');
@@ -58,6 +62,7 @@ function defineAgent(Base, name) {
       this[kEnding] = false;
       this[kChosen] = undefined;
       this[kPlaceless] = new Set();
+      this[kOnFree] = this._events.free;
       keepAliveStatus.begin(this);
       return undefined;
     },
@@ -107,13 +112,18 @@ function pooling(Base) {
     },
 
     emit(event, socket, ...rest) {
-      if (event === 'free') keepAliveStatus.count(this, 'requestCount');
+      if (event !== 'free') return Base.prototype.emit.call(this, event, socket, ...rest);
+      keepAliveStatus.count(this, 'requestCount');
       // What a request that is gone has sent will be answered: nobody else may have that connection.
-      if (event === 'free' && socket instanceof Lane && socket._isOwed) {
+      if (socket instanceof Lane && socket._isOwed) {
         socket.destroy();
         return true;
       }
-      return Base.prototype.emit.call(this, event, socket, ...rest);
+      const isShort = this._events.free === this[kOnFree] && this.removeSocket === methods.removeSocket;
+      if (isShort && releaseLane(this, socket, ...rest)) return true;
+      Base.prototype.emit.call(this, event, socket, ...rest);
+      if (isLearning()) learnListener('idleError', socket.rawListeners('error').at(-1)?.listener);
+      return true;
     },
 
     /** Decides whether the socket is kept for another request, and for how long. */

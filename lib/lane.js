@@ -6,14 +6,16 @@
 const { AsyncResource } = require('async_hooks');
 const { addAbortSignal } = require('stream');
 
+const { parserFor } = require('./attach');
 const channels = require('./channels');
 const { endpoint, failedAttempt, lookupResults, connectFailure } = require('./connect-reports');
 const crossing = require('./crossing');
 const errors = require('./errors');
 const { explain, explainLater, nameOf, parse, reasonIn } = require('./facts');
+const { isLearning } = require('./node-client');
 const { op, opFlag, event, eventFlag, rebound, closeReason } = require('./records');
-const { policyOf } = require('./retry-policy');
 const plainResponse = require('./plain-response');
+const { policyOf } = require('./retry-policy');
 const SocketShape = require('./socket-shape');
 const WriteWindow = require('./write-window');
 
@@ -53,6 +55,9 @@ class Lane extends SocketShape {
   /** What the server said of the connection, where it is Rust that has to keep it. */
   #hint;
   #firstWrite = true;
+  /** The request has neither Node's listeners nor a parser (attach.js), and whether the next may go without. */
+  #light = false;
+  #plain = false;
   /** A request whose bytes leave before it has the lane, and those that it has not written to it since. */
   #early = null;
   #earlyChunks = [];
@@ -199,10 +204,34 @@ class Lane extends SocketShape {
     const previous = this.#message;
     this.#message = message;
     if (message === previous) return;
+    this.#light = false;
+    if (message !== null && isLearning()) this._learnListeners();
     if (message === null && previous.res === null && previous.destroyed) this.#explainUnsent(previous);
     if (message !== null) this.#begin(message);
     // An upgraded socket is let go of too, but the agent no longer listens to it then.
     else if (!this.destroyed && this.listenerCount('free') > 0) this.#park();
+  }
+
+  /** Whether a request may get the lane without Node's listeners and parser. */
+  get _mayBeLight() {
+    const { data, readable, newListener, removeListener } = this._events;
+    return (
+      this.#plain &&
+      (data ?? readable ?? newListener ?? removeListener) === undefined &&
+      this.readableFlowing === true &&
+      this.readableLength === 0
+    );
+  }
+
+  /** The request gets it so. */
+  _becomeLight(request) {
+    this._httpMessage = request;
+    this.#light = true;
+    this._noteListeners();
+  }
+
+  get _isLight() {
+    return this.#light;
   }
 
   #begin(message) {
@@ -271,7 +300,18 @@ class Lane extends SocketShape {
       return;
     }
     this.#count(chunk.length);
+    this.#plain = false;
+    if (this.#light) this.#resource.runInAsyncScope(this.#getParser, this);
     this.#resource.runInAsyncScope(pushChunk, this, chunk);
+  }
+
+  /** Bytes come that Node's parser has to read. */
+  #getParser() {
+    this.#light = false;
+    const parser = parserFor(this.#message);
+    Object.assign(parser, { socket: this, outgoing: this.#message });
+    this.parser = parser;
+    this.#message.parser = parser;
   }
 
   /** A whole response: the arguments are those of plainResponse.parse(). */
@@ -281,6 +321,8 @@ class Lane extends SocketShape {
       return;
     }
     this.#count(length);
+    this.#plain = true;
+    if (isLearning()) this._learnListeners();
     const response = plainResponse.parse(bytes, from, length, parts, at, size, own);
     this.#resource.runInAsyncScope(takeResponse, this, response);
   }
@@ -577,7 +619,7 @@ class Lane extends SocketShape {
     if (this.#timedOut?.request === this.#message && this.#timedOut.mark === this.#mark())
       return this.#timedOut.reason;
     // Node gives the parser back before it destroys the socket of a response that it cannot read.
-    const refused = this.#message !== null && this.#received !== 0 && this.parser === null;
+    const refused = this.#message !== null && this.#received !== 0 && this.parser === null && !this.#light;
     return refused ? closeReason.INVALID_RESPONSE : closeReason.ABORTED;
   }
 

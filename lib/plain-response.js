@@ -6,51 +6,53 @@
 // and the way of the bytes through the socket's stream. Where anything is not as Node left it (somebody else
 // reads the socket, the parser has begun, an option of the request), the bytes take that way.
 
-const { maxHeaderSize } = require('http');
-
-/** The functions of a parser of Node's, by their names, and where they are. */
-const NAMES = ['parserOnHeadersComplete', 'parserOnBody', 'parserOnMessageComplete'];
-/** How many such functions a parser has at most. */
-const PLACES = 8;
-
-/** The head of what Rust takes apart is no longer than this. */
-const MAX_HEAD = 4096;
+const { functionsOf, listeners } = require('./node-client');
 
 /** 16-bit integers before those of the headers, and for each header. */
 const HEADING = 5;
 const PER_HEADER = 4;
 
-/** Node's own: filled in with the first parser that is seen. `null`: this Node is not as we know it. */
-let known;
-
 /** What stands in for the bytes, and what `execute` finds. */
 const NOTHING = Buffer.alloc(0);
 let found;
 
-function learn(parser, onData) {
-  const places = NAMES.map((name) => {
-    for (let place = 0; place < PLACES; place++) if (parser[place]?.name === name) return place;
-    return -1;
-  });
-  if (places.includes(-1) || onData?.name !== 'socketOnData' || maxHeaderSize < MAX_HEAD) return null;
-  const [onHeaders, onBody, onComplete] = places;
-  return { onHeaders, onBody, onComplete, onData, native: parser.execute, headers: parser[onHeaders] };
+/** What Node's functions see of a parser, where a request has none (attach.js). */
+class StandIn {
+  incoming = null;
+  _headers = [];
+  _url = '';
+
+  constructor(lane, { joinDuplicateHeaders, maxHeadersCount }, { onIncoming }) {
+    this.socket = lane;
+    this.joinDuplicateHeaders = joinDuplicateHeaders;
+    this.maxHeaderPairs = typeof maxHeadersCount === 'number' ? maxHeadersCount << 1 : 0;
+    this.onIncoming = onIncoming;
+  }
 }
 
 /**
- * Whether the response may be handed over so. `parser` and the listener are Node's, and nothing of the response
- * or of an informational one before it has been read.
+ * Whether the response may be handed over so. The listener, and the parser if there is one, are Node's, and
+ * nothing of the response or of an informational one before it has been read.
  */
 function isReady(lane, request) {
+  if (request === null) return false;
   const { parser } = lane;
-  if (!parser || request === null || parser.incoming !== null || parser.socket !== lane) return false;
-  const onData = lane._events.data;
-  known ??= learn(parser, onData);
+  if (parser) {
+    const known = functionsOf(parser);
+    if (
+      known === null ||
+      parser.incoming !== null ||
+      parser.socket !== lane ||
+      parser[known.onHeadersAt] !== known.onHeaders ||
+      (parser.execute !== known.execute && parser.execute !== execute)
+    ) {
+      return false;
+    }
+  } else if (!lane._isLight) {
+    return false;
+  }
   return (
-    known !== null &&
-    onData === known.onData &&
-    parser[known.onHeaders] === known.headers &&
-    (parser.execute === known.native || parser.execute === execute) &&
+    lane._isReadByNode &&
     // The answers to these have no body, whatever they say.
     request.method !== 'CONNECT' &&
     request.method !== 'HEAD' &&
@@ -89,20 +91,36 @@ function parse(bytes, from, length, parts, at, size, own) {
 
 /** Hands over what parse() has found, in the place of the bytes. Runs in the request's async context. */
 function handOver(lane, response) {
-  found = response;
-  lane.parser.execute = execute;
-  known.onData.call(lane, NOTHING);
+  const { parser } = lane;
+  if (parser) {
+    found = response;
+    parser.execute = execute;
+    listeners.data.call(lane, NOTHING);
+    return;
+  }
+  const known = functionsOf();
+  const standIn = new StandIn(lane, lane._httpMessage, known);
+  run(known, standIn, response);
+  // As Node's listener for 'data' does behind the last byte.
+  lane.removeListener('data', listeners.data);
+  lane.removeListener('end', listeners.end);
+  lane.removeListener('drain', listeners.drain);
 }
 
 /** In the place of the parser's own, once: Node's listener for 'data' calls it. */
 function execute() {
-  this.execute = known.native;
-  const { status, keepAlive, reason, headers, body } = found;
+  const known = functionsOf(this);
+  this.execute = known.execute;
+  const response = found;
   found = undefined;
-  this[known.onHeaders](1, 1, headers, undefined, undefined, status, reason, false, keepAlive);
-  if (body !== undefined) this[known.onBody](body);
-  this[known.onComplete]();
+  run(known, this, response);
   return 0;
 }
 
-module.exports = { isReady, parse, handOver };
+function run({ onHeaders, onBody, onComplete }, parser, { status, keepAlive, reason, headers, body }) {
+  onHeaders.call(parser, 1, 1, headers, undefined, undefined, status, reason, false, keepAlive);
+  if (body !== undefined) onBody.call(parser, body);
+  onComplete.call(parser);
+}
+
+module.exports = { handOver, isReady, parse };

@@ -8,7 +8,9 @@
 const { Agent: NodeAgent } = require('http');
 const { isIP } = require('net');
 
+const { attach } = require('./attach');
 const Lane = require('./lane');
+const { poolName } = require('./pool-name');
 
 /** Options of the agent that override the request's in the name of the pool, or change the socket. */
 const OVERRIDING = ['host', 'port', 'localAddress', 'family', 'socketPath', 'highWaterMark'];
@@ -51,7 +53,7 @@ function reuseIdleLane(agent, request, options) {
   const hostHeader = request.getHeader('host');
   if (hostHeader !== undefined && typeof hostHeader !== 'string') return false;
 
-  const name = isPlain ? agent.getName(options) : secureName(agent, options, hostHeader);
+  const name = isPlain ? poolName(agent, options) : secureName(agent, options, hostHeader);
   if (name === undefined) return false;
   const idle = agent.freeSockets[name];
   if (idle === undefined) return false;
@@ -63,7 +65,7 @@ function reuseIdleLane(agent, request, options) {
   else idle.pop();
   if (idle.length === 0) delete agent.freeSockets[name];
   agent.reuseSocket(lane, request);
-  request.onSocket(lane);
+  attach(request, lane);
   const { timeout } = request;
   if (timeout !== undefined && timeout !== (agent.options.timeout || 0)) lane.setTimeout(timeout);
   (agent.sockets[name] ??= []).push(lane);

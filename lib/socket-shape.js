@@ -8,8 +8,9 @@ const { Duplex } = require('stream');
 
 const errors = require('./errors');
 const { toTimerDuration } = require('./durations');
+const LightListeners = require('./light-listeners');
 
-class SocketShape extends Duplex {
+class SocketShape extends LightListeners {
   #addresses = '';
   #timer = null;
 

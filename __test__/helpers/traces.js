@@ -1,0 +1,200 @@
+'use strict';
+
+// The same exchange through http.Agent, through our agent with Node's parser, and without it: everything that
+// a program sees of it, in order.
+
+const assert = require('node:assert/strict');
+const { once } = require('node:events');
+const http = require('node:http');
+const net = require('node:net');
+
+const { HttpAgent } = require('../..');
+const plainResponse = require('../../lib/plain-response');
+
+/** How often a response came without Node's parser. */
+let taken = 0;
+const { handOver } = plainResponse;
+plainResponse.handOver = (...args) => {
+  taken++;
+  return handOver(...args);
+};
+
+/** The socket of the exchange that is traced. */
+let client;
+
+/**
+ * Answers `/name/cut`: the response in one piece, or in two, of which the client has read the first before the
+ * second is written. What follows a request on its connection is its end. */
+async function startServer(t, responses) {
+  const server = net.createServer({ noDelay: true }, (socket) => {
+    let read = '';
+    socket.on('error', () => {});
+    socket.on('data', async (bytes) => {
+      read += bytes.toString('latin1');
+      if (!read.endsWith('\r\n\r\n')) return;
+      const [, name, cut] = /^\S+ \/([^/]*)\/(\d+)/.exec(read);
+      read = '';
+      const response = Buffer.from(responses[decodeURIComponent(name)], 'latin1');
+      if (Number(cut) > 0) {
+        const before = client.bytesRead;
+        socket.write(response.subarray(0, Number(cut)));
+        while (!client.destroyed && client.bytesRead - before < Number(cut)) await new Promise(setImmediate);
+      }
+      socket.write(response.subarray(Number(cut)));
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  return server.address().port;
+}
+
+/** The agents that are compared. */
+function agents(t, options) {
+  const made = [
+    ['http.Agent', () => new http.Agent({ keepAlive: true, ...options })],
+    ['raw', () => new HttpAgent(options)],
+    ['parsed', () => new HttpAgent(options)],
+  ].map(([name, make]) => [name, make()]);
+  t.after(() => made.forEach(([, agent]) => agent.destroy()));
+  return made;
+}
+
+/** Runs `use` as it is with one of the agents. */
+async function using(name, use) {
+  // The path is chosen when a lane is opened.
+  process.env.OFFLOOP_PATH = name === 'raw' ? 'raw' : '';
+  try {
+    return await use();
+  } finally {
+    delete process.env.OFFLOOP_PATH;
+  }
+}
+
+/** Ways of reading a response. */
+const READERS = {
+  flowing: (response, note) => response.on('data', (chunk) => note(['data', chunk.toString('latin1')])),
+  text: (response, note) => response.setEncoding('utf8').on('data', (chunk) => note(['data', chunk])),
+  readable: (response, note) =>
+    response.on('readable', () => {
+      for (let chunk; (chunk = response.read()) !== null;) note(['read', chunk.toString('latin1')]);
+    }),
+  later: (response, note) => {
+    response.pause();
+    response.on('data', (chunk) => note(['data', chunk.toString('latin1')]));
+    setImmediate(() => response.resume());
+  },
+  iterator: async (response, note) => {
+    try {
+      for await (const chunk of response) note(['chunk', chunk.toString('latin1')]);
+    } catch (error) {
+      note(['iterator', error.code]);
+    }
+  },
+  dumped: (response) => response.resume(),
+};
+
+const EVENTS = {
+  request: [
+    'socket',
+    'finish',
+    'response',
+    'information',
+    'continue',
+    'upgrade',
+    'abort',
+    'timeout',
+    'error',
+    'close',
+  ],
+  response: ['resume', 'pause', 'end', 'aborted', 'error', 'close'],
+};
+
+/** Everything that a program sees of an exchange, in order. */
+async function trace(agent, port, path, reader, requestOptions = {}, act = () => {}) {
+  const seen = [];
+  const note = (what) => seen.push(what);
+  const request = http.request({ host: '127.0.0.1', port, path, agent, ...requestOptions });
+  const state = () => [
+    request.destroyed,
+    request.aborted,
+    request.reusedSocket,
+    request.finished,
+    request.res !== null,
+  ];
+  for (const name of EVENTS.request) {
+    request.on(name, (argument, socket) => {
+      if (name === 'socket') client = argument;
+      note([
+        name,
+        state(),
+        name === 'error' ? [argument.name, argument.code, argument.message, argument.reason] : [],
+      ]);
+      if (name === 'upgrade') socket.destroy();
+    });
+  }
+  request.on('response', (response) => {
+    note(describe(response));
+    for (const name of EVENTS.response) {
+      response.on(name, (argument) => {
+        note([
+          name,
+          state(),
+          response.complete,
+          response.aborted,
+          response.destroyed,
+          response.socket === null,
+        ]);
+        if (name === 'error') note([argument.code, argument.message]);
+      });
+    }
+    act(request, response, note);
+    READERS[reader](response, note);
+  });
+  request.end();
+  const ended = new Promise((resolve) => request.once('close', resolve));
+  const patience = setTimeout(() => request.destroy(), 2000);
+  await ended;
+  clearTimeout(patience);
+  // What comes behind the close of the request: the response's, and the socket's way back.
+  for (let i = 0; i < 3; i++) await new Promise(setImmediate);
+  note([agent.totalSocketCount, Object.keys(agent.freeSockets).length]);
+  return seen;
+}
+
+function describe(response) {
+  const { statusCode, statusMessage, httpVersion, httpVersionMajor, httpVersionMinor, url, method, upgrade } =
+    response;
+  const { rawHeaders, headers, headersDistinct, rawTrailers, trailers, complete, aborted } = response;
+  return [
+    { statusCode, statusMessage, httpVersion, httpVersionMajor, httpVersionMinor, url, method, upgrade },
+    { rawHeaders, headers, headersDistinct, rawTrailers, trailers, complete, aborted },
+    [response.joinDuplicateHeaders, response.req.path, response.socket.listenerCount('data')],
+  ];
+}
+
+/** The traces of one exchange through all agents are the same; returns how many of them had no parser of Node's. */
+async function compare(made, port, path, ...rest) {
+  const before = taken;
+  let expected;
+  for (const [name, agent] of made) {
+    const seen = await using(name, () => trace(agent, port, path, ...rest));
+    if (name === 'raw') assert.equal(taken, before, 'Rust was told to leave it');
+    expected ??= joined(seen);
+    assert.deepEqual(joined(seen), expected, `${name}: ${path}`);
+  }
+  return taken - before;
+}
+
+/** Where the bytes were cut is the network's business: adjoining chunks are one. */
+function joined(seen) {
+  const out = [];
+  for (const entry of seen) {
+    const last = out.at(-1);
+    if (entry[0] === 'data' && last?.[0] === 'data') last[1] += entry[1];
+    else out.push(Array.isArray(entry) ? [...entry] : entry);
+  }
+  return out;
+}
+
+module.exports = { READERS, agents, compare, startServer, using, handedOver: () => taken };

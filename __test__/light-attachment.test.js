@@ -1,0 +1,232 @@
+'use strict';
+
+// A request on a lane whose answers Rust reads has none of Node's listeners, and no parser, until somebody
+// looks. No program can tell: who looks finds what Node would have put there.
+
+const assert = require('node:assert/strict');
+const { once } = require('node:events');
+const http = require('node:http');
+const net = require('node:net');
+const { finished } = require('node:stream');
+const { test } = require('node:test');
+
+const { HttpAgent } = require('..');
+const { odd, plain } = require('./helpers/responses');
+const { agents, compare, startServer, using } = require('./helpers/traces');
+
+const timeout = 60_000;
+
+const EVENTS = [
+  'error',
+  'data',
+  'end',
+  'close',
+  'drain',
+  'timeout',
+  'finish',
+  'connect',
+  'agentRemove',
+  'free',
+];
+
+/** Node's own listeners on a socket: ours has others beside them for what net.Socket does by itself. */
+const OWN = ['socketErrorListener', 'socketOnData', 'socketOnEnd', 'socketCloseListener', 'ondrain'];
+const NODES = [
+  ...OWN,
+  'responseOnTimeout',
+  'freeSocketErrorListener',
+  'onFree',
+  'onClose',
+  'onTimeout',
+  'onRemove',
+];
+
+function listenersOf(socket) {
+  return EVENTS.map((event) => {
+    const names = socket.listeners(event).map(({ name }) => name);
+    return [event, names.filter((name) => NODES.includes(name)), names.length > 0];
+  }).filter(([, names]) => names.length > 0);
+}
+
+function get(agent, port, path, options) {
+  return http.get({ host: '127.0.0.1', port, path, agent, ...options });
+}
+
+/** Exchanges until the next one is put lightly on its lane. */
+async function warm(agent, port, path = '/a%20body/0') {
+  for (let i = 0; i < 3; i++) {
+    const request = get(agent, port, path);
+    const [response] = await once(request, 'response');
+    response.resume();
+    await once(request, 'close');
+    await new Promise(setImmediate);
+  }
+}
+
+test('without anybody who looks there is neither a listener nor a parser', { timeout }, async (t) => {
+  const port = await startServer(t, plain);
+  const agent = new HttpAgent();
+  t.after(() => agent.destroy());
+  await warm(agent, port);
+  const request = get(agent, port, '/a%20body/0');
+  const [response] = await once(request, 'response');
+  const { socket } = response;
+  assert.equal(socket._isLight, true);
+  assert.equal(socket._events.error, undefined);
+  assert.equal(request.parser, null);
+  response.resume();
+  await once(request, 'close');
+});
+
+test('who looks finds Node’s listeners, at every moment', { timeout }, async (t) => {
+  const port = await startServer(t, plain);
+  const seen = [];
+  for (const [name, agent] of agents(t)) {
+    await using(name, async () => {
+      await warm(agent, port);
+      const found = {};
+      const idle = Object.values(agent.freeSockets)[0][0];
+      // Looked at once, they are all there from then on: so each moment has an exchange of its own.
+      for (const moment of ['socket', 'response', 'end', 'close']) {
+        const request = get(agent, port, '/a%20body/0');
+        const look = () => (found[moment] = listenersOf(idle));
+        if (moment === 'socket' || moment === 'response' || moment === 'close') request.once(moment, look);
+        request.once('response', (response) => {
+          response.resume();
+          if (moment === 'end') response.once('end', look);
+        });
+        await once(request, 'close');
+        await new Promise(setImmediate);
+        await warm(agent, port);
+      }
+      found.idle = listenersOf(idle);
+      seen.push([name, found]);
+    });
+  }
+  const [[, expected], ...others] = seen;
+  assert.equal(expected.response.length, 8);
+  for (const [name, found] of others) assert.deepEqual(found, expected, name);
+});
+
+test('listeners of a program stand behind those of Node', { timeout }, async (t) => {
+  const port = await startServer(t, plain);
+  const agent = new HttpAgent();
+  t.after(() => agent.destroy());
+  await warm(agent, port);
+  const request = get(agent, port, '/a%20body/0');
+  const [socket] = await once(request, 'socket');
+  socket.on('close', function mine() {});
+  socket.prependListener('error', function first() {});
+  assert.deepEqual(
+    socket.listeners('close').map(({ name }) => name),
+    ['onClose', 'socketCloseListener', 'mine'],
+  );
+  assert.deepEqual(
+    socket.listeners('error').map(({ name }) => name),
+    ['first', 'socketErrorListener'],
+  );
+  const [response] = await once(request, 'response');
+  response.resume();
+  await once(request, 'close');
+  assert.deepEqual(
+    socket.listeners('close').map(({ name }) => name),
+    ['onClose', 'mine'],
+  );
+});
+
+test('every odd response behind a plain one', { timeout }, async (t) => {
+  const port = await startServer(t, { ...plain, ...odd });
+  const made = agents(t);
+  for (const name of Object.keys(odd)) {
+    for (const [which, agent] of made) await using(which, () => warm(agent, port));
+    await compare(made, port, `/${encodeURIComponent(name)}/0`, 'flowing');
+  }
+});
+
+test('a response in two pieces behind a plain one', { timeout }, async (t) => {
+  const port = await startServer(t, { ...plain, ...odd });
+  const made = agents(t);
+  for (const name of ['a body', 'chunks', 'Connection: close']) {
+    for (let cut = 1; cut < { ...plain, ...odd }[name].length; cut += 3) {
+      for (const [which, agent] of made) await using(which, () => warm(agent, port));
+      await compare(made, port, `/${encodeURIComponent(name)}/${cut}`, 'flowing');
+    }
+  }
+});
+
+/** Ways in which a connection ends while a request waits for its answer. */
+const ENDS = {
+  FIN: (socket) => socket.end(),
+  RST: (socket) => socket.resetAndDestroy(),
+};
+
+test('what becomes of a request whose connection is lost', { timeout }, async (t) => {
+  const server = net.createServer((socket) => {
+    let served = 0;
+    socket.on('error', () => {});
+    socket.on('data', (bytes) => {
+      const [, how] = /^POST \/(\w+)/.exec(bytes.toString('latin1')) ?? [];
+      if (how in ENDS && served > 0) ENDS[how](socket);
+      else socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+      served++;
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const { port } = server.address();
+  for (const how of Object.keys(ENDS)) {
+    const seen = [];
+    for (const [name, agent] of agents(t)) {
+      await using(name, async () => {
+        await warm(agent, port, '/');
+        const events = [];
+        const request = get(agent, port, `/${how}`, { method: 'POST' });
+        request.on('error', ({ code, message, syscall }) => events.push(['error', code, message, syscall]));
+        request.on('socket', (socket) => socket.on('close', (hadError) => events.push(['socket', hadError])));
+        await once(request, 'close').catch(() => once(request, 'close'));
+        events.push(request.destroyed, request.reusedSocket, Object.keys(agent.sockets));
+        seen.push(events);
+      });
+    }
+    assert.deepEqual(seen[1], seen[0]);
+    assert.deepEqual(seen[2], seen[0]);
+  }
+});
+
+test('a lane that is destroyed, and watched to its end', { timeout }, async (t) => {
+  const port = await startServer(t, plain);
+  const agent = new HttpAgent();
+  t.after(() => agent.destroy());
+  for (const error of [undefined, new Error('enough')]) {
+    await warm(agent, port);
+    const request = get(agent, port, '/a%20body/0');
+    const errors = [];
+    request.on('error', ({ message }) => errors.push(message));
+    const [socket] = await once(request, 'socket');
+    const ended = new Promise((resolve) => finished(socket, resolve));
+    const closed = new Promise((resolve) => request.once('close', resolve));
+    socket.destroy(error);
+    await Promise.all([ended, closed]);
+    assert.deepEqual(errors, [error?.message ?? 'socket hang up']);
+  }
+});
+
+test('a request that is destroyed before it has its lane', { timeout }, async (t) => {
+  const port = await startServer(t, plain);
+  const seen = [];
+  for (const [name, agent] of agents(t, { maxSockets: 1 })) {
+    await using(name, async () => {
+      await warm(agent, port);
+      const events = [];
+      const request = get(agent, port, '/a%20body/0');
+      for (const event of ['socket', 'error', 'close']) request.on(event, () => events.push(event));
+      request.destroy();
+      await once(request, 'close').catch(() => {});
+      await warm(agent, port);
+      seen.push(events);
+    });
+  }
+  assert.deepEqual(seen[1], seen[0]);
+  assert.deepEqual(seen[2], seen[0]);
+});

@@ -1,0 +1,84 @@
+'use strict';
+
+// How a request gets a lane that has served another. Node puts its listeners on the socket and takes a parser
+// for each request; on a lane whose answers Rust can read (plain-response.js) neither is of use. So the lane
+// notes the listeners (light-listeners.js), and a parser is made only if bytes come that it has to read.
+// What a program can see is Node's: the same members at the same times, the same events in the same order.
+
+const { ClientRequest } = require('http');
+
+const { isKnown } = require('./node-client');
+
+const { onSocket } = ClientRequest.prototype;
+
+/** Whether Node puts a request on its socket at once, and not in the next tick (in newer Nodes it does). */
+let isAtOnce;
+
+/** Puts the request on the lane, as its onSocket() does. */
+function attach(request, lane) {
+  if (!mayBeLight(request, lane)) {
+    request.onSocket(lane);
+    isAtOnce ??= lane._httpMessage === request;
+    return;
+  }
+  if (isAtOnce) {
+    lane._httpMessage = request;
+    lane._noteListeners();
+  }
+  process.nextTick(attachLightly, request, lane);
+}
+
+function mayBeLight(request, lane) {
+  return (
+    lane._mayBeLight &&
+    isAtOnce !== undefined &&
+    isKnown() &&
+    request.onSocket === onSocket &&
+    request.timeout === undefined &&
+    !request.agent.options.timeout &&
+    request.maxHeaderSize === undefined &&
+    request.insecureHTTPParser === undefined &&
+    request.method !== 'CONNECT' &&
+    request.method !== 'HEAD'
+  );
+}
+
+function attachLightly(request, lane) {
+  if (request.destroyed) {
+    lane._forgetListeners();
+    request.onSocket(lane);
+    return;
+  }
+  request.socket = lane;
+  lane._becomeLight(request);
+  request.emit('socket', lane);
+  request._flush();
+}
+
+/** A parser of Node's, in the state in which Node gives one to a request. */
+function parserFor({
+  maxHeaderSize,
+  insecureHTTPParser,
+  httpValidation,
+  joinDuplicateHeaders,
+  maxHeadersCount,
+}) {
+  const request = {
+    __proto__: ClientRequest.prototype,
+    maxHeaderSize,
+    insecureHTTPParser,
+    httpValidation,
+    joinDuplicateHeaders,
+    maxHeadersCount,
+    destroyed: false,
+    emit() {},
+    _flush() {},
+  };
+  const socket = { on() {}, parser: null };
+  request.onSocket(socket);
+  // What Node does in the next tick. Between the events of the crossing nothing else waits for one.
+  process._tickCallback();
+  return socket.parser;
+}
+
+module.exports = { attach, parserFor };

@@ -1,10 +1,14 @@
 'use strict';
 
 const assert = require('node:assert');
+const dns = require('node:dns');
 const { once } = require('node:events');
 const http = require('node:http');
 const { test } = require('node:test');
 const { HttpAgent, HttpsAgent } = require('..');
+const { Route } = require('../lib/route');
+const { numberOf } = require('../lib/routes');
+const { surroundings } = require('../lib/surroundings');
 const { echoServer, holding } = require('./helpers/echo-server');
 const { asNode, books, closed, exchange, exchangeAndIdle, ourAgent } = require('./helpers/request');
 
@@ -130,4 +134,59 @@ test('the options are an object of their own, which programs may spread and writ
     assert.strictEqual(agent.options.ca, 'two');
     assert.strictEqual(new Ours().options.ca, undefined);
   }
+});
+
+test('what decides where a connection leads is read for each', { timeout: 20_000 }, async (t) => {
+  const peers = [];
+  // Elsewhere it has to be set up first.
+  const another = process.platform === 'linux' ? '127.0.0.2' : '127.0.0.1';
+  const server = await echoServer(t, {
+    listener: (request, response) => {
+      peers.push(request.socket.remoteAddress);
+      response.end();
+    },
+  });
+  const asked = await asNode(t, async (make) => {
+    const asked = [];
+    const lookup = (name) => (host, options, callback) => {
+      asked.push(name);
+      if (options.all) callback(null, [{ address: '127.0.0.1', family: 4 }]);
+      else callback(null, '127.0.0.1', 4);
+    };
+    const agent = make({ keepAlive: false, localAddress: '127.0.0.1' });
+    const at = { ...server.at, host: 'a.test', agent };
+    const original = dns.lookup;
+    peers.length = 0;
+    try {
+      dns.lookup = lookup('of the process');
+      await exchange(at);
+      agent.options.lookup = lookup('of the agent');
+      await exchange(at);
+      agent.options.lookup = lookup('another of the agent');
+      agent.options.localAddress = another;
+      await exchange(at);
+      delete agent.options.lookup;
+      await exchange(at);
+    } finally {
+      dns.lookup = original;
+    }
+    return [asked, [...peers]];
+  });
+  assert.deepStrictEqual(asked, [
+    ['of the process', 'of the agent', 'another of the agent', 'of the process'],
+    ['127.0.0.1', '127.0.0.1', another, another],
+  ]);
+});
+
+test('a route that Rust has forgotten is told again', { timeout: 20_000 }, async (t) => {
+  const server = await echoServer(t);
+  const agent = ourAgent(t, { keepAlive: false });
+  await exchange({ ...server.at, agent });
+  const route = (port) => new Route(0, { host: '127.0.0.1', port }, agent.options, surroundings);
+  const others = Array.from({ length: 1000 }, (_, n) => route(n + 1));
+  assert.strictEqual(new Set(others.map(numberOf)).size, others.length);
+  await exchange({ ...server.at, agent });
+  // That one has taken the place of the oldest.
+  assert.strictEqual(others[0].number, 0);
+  assert.notStrictEqual(others[1].number, 0);
 });

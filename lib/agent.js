@@ -9,8 +9,9 @@ const { Agent: NodeAgent } = require('http');
 const { Agent: NodeHttpsAgent } = require('https');
 
 require('./binding').native; // A binary that is missing is told at once, not with the first request.
-const { Plan, nodeReason, normalizeArgs } = require('./connect');
+const { Plan, normalizeArgs } = require('./connect');
 const crossing = require('./crossing');
+const { Decisions } = require('./decisions');
 const { toDuration } = require('./durations');
 const { leaveEarly, mayLeaveEarly } = require('./early');
 const { warnNodeSocket } = require('./fallback');
@@ -24,10 +25,14 @@ const queue = require('./queue');
 const { releaseLane } = require('./release');
 const { setPolicy } = require('./retry-policy');
 const { reuseIdleLane } = require('./reuse');
+const { Route, nodeReason } = require('./route');
 const { isolation, knownName, secureConnection, unnumbered } = require('./secure-connection');
 const { parseStats } = require('./status');
+const { surroundings } = require('./surroundings');
 
 const kId = Symbol('id');
+/** What the options of its connections come to (decisions.js). */
+const kDecisions = Symbol('decisions');
 /** Busy lanes that are no longer in the books. */
 const kPlaceless = Symbol('placeless');
 const kIdleLaneGone = Symbol('idleLaneGone');
@@ -57,6 +62,7 @@ function defineAgent(Base, name) {
       // null prototype). In fast mode, with the same prototype and the same members, the copy is cheap.
       this.options = Object.setPrototypeOf({ ...this.options }, null);
       this[kId] = lastId = (lastId + 1) >>> 0;
+      this[kDecisions] = new Decisions();
       this[kIdleLaneGone] = false;
       this[kGiven] = undefined;
       this[kEnding] = false;
@@ -321,13 +327,17 @@ const HttpAgent = defineAgent(NodeAgent, 'HttpAgent');
 define(HttpAgent.prototype, {
   createConnection: counting(function (...args) {
     const [options, callback] = normalizeArgs(args);
-    const reason = nodeReason(options);
+    const { reason, route } = this[kDecisions].of(
+      options.path || options.host,
+      [options, this.options, surroundings],
+      (...sources) => decide(this[kId], ...sources),
+    );
     if (reason !== undefined) {
       const socket = nodeConnection(NodeAgent, this, args);
       if (reason !== '') warnNodeSocket(reason);
       return socket;
     }
-    const plan = new Plan(this[kId], options, this.options);
+    const plan = new Plan(route);
     const lane = new Lane(this, plan, options);
     choose(this, lane);
     if (callback !== null && !isNodesCallback(callback)) {
@@ -339,6 +349,12 @@ define(HttpAgent.prototype, {
     return lane;
   }),
 });
+
+/** `{ route }`, or the reason why these options are for Node's own sockets (see decisions.js, which watches them). */
+function decide(id, options, defaults, surroundings) {
+  const reason = nodeReason(options, surroundings);
+  return reason === undefined ? { route: new Route(id, options, defaults, surroundings) } : { reason };
+}
 
 function startLane(lane, plan, options) {
   if (options.timeout) lane.setTimeout(options.timeout);
@@ -356,7 +372,12 @@ const HttpsAgent = defineAgent(NodeHttpsAgent, 'HttpsAgent');
 define(HttpsAgent.prototype, {
   createConnection: counting(function (...args) {
     const byNode = (given) => nodeConnection(NodeHttpsAgent, this, given);
-    const { socket, lane, plan, options } = secureConnection(this, this[kId], args, byNode);
+    const { socket, lane, plan, options } = secureConnection(
+      this,
+      { id: this[kId], decisions: this[kDecisions] },
+      args,
+      byNode,
+    );
     if (socket !== undefined) return socket;
     startLane(lane, plan, options);
     return lane;
@@ -371,12 +392,19 @@ define(HttpsAgent.prototype, {
   },
 });
 
-const { getName } = HttpsAgent.prototype;
+const { createConnection, getName } = HttpsAgent.prototype;
 
-/** No subclass, and nobody else, has a say in the names of the pools. */
-Object.defineProperty(HttpsAgent.prototype, '_hasOwnGetName', {
-  get() {
-    return this.getName === getName;
+/** No subclass, and nobody else, has a say in the names of the pools, and in what is connected to. */
+Object.defineProperties(HttpsAgent.prototype, {
+  _hasOwnCreateConnection: {
+    get() {
+      return this.createConnection === createConnection;
+    },
+  },
+  _hasOwnGetName: {
+    get() {
+      return this.getName === getName;
+    },
   },
 });
 

@@ -187,9 +187,22 @@ function sendBefore() {
   else if (!revocable) send();
 }
 
-function open(slot, epoch, options, context) {
+/** Tells Rust where a number leads (see routes.js); `forgotten` leads nowhere from now on. */
+function introduce(number, route, context, forgotten) {
   sendBefore();
-  crossing.open(slot, epoch, options, context);
+  crossing.introduce(number, route, context, forgotten);
+}
+
+/** Opens a lane at once: it connects while the tick goes on. */
+function open(slot, epoch, flags, route, resolver) {
+  append(op.OPEN | (flags << 8), slot, epoch, route, resolver);
+  sendBefore();
+}
+
+/** The same with addresses that JavaScript found, which serve other connects for `ttl` ms. */
+function openTo(addresses, ttl, slot, epoch, flags, route, resolver) {
+  sendBefore();
+  crossing.openTo(slot, epoch, { flags, route, resolver, addresses, ttl });
 }
 
 function exportKeyingMaterial(slot, epoch, length, label, context) {
@@ -407,7 +420,9 @@ module.exports = {
   enter,
   leave,
   nextEpoch,
+  introduce,
   open,
+  openTo,
   resolved,
   facts,
   quiet,

@@ -16,6 +16,7 @@ const { isLearning } = require('./node-client');
 const { op, opFlag, event, eventFlag, rebound, closeReason } = require('./records');
 const plainResponse = require('./plain-response');
 const { policyOf } = require('./retry-policy');
+const { numberOf } = require('./routes');
 const SocketShape = require('./socket-shape');
 const WriteWindow = require('./write-window');
 
@@ -31,9 +32,10 @@ const REPORT_CONSUMED = 64 * 1024;
 const MAX_EARLY = 16 * 1024;
 
 class Lane extends SocketShape {
-  /** The agent, and the plan of its connection (see connect.js). */
+  /** The agent, the plan of its connection (connect.js) and where that leads (route.js). */
   #agent;
   #plan;
+  #route;
 
   #slot = -1;
   #epoch = 0;
@@ -93,11 +95,12 @@ class Lane extends SocketShape {
     super(options);
     this.#agent = agent;
     this.#plan = plan;
-    this.#host = plan.host;
-    this.#reportConsumed = Math.min(plan.native.readAhead / 2, REPORT_CONSUMED);
-    this.#noDelay = plan.noDelay;
-    this.#keepAlive = plan.keepAlive !== undefined;
-    this.#keepAliveDelay = Math.trunc((plan.keepAlive ?? 0) / 1000);
+    const route = (this.#route = plan.route);
+    this.#host = route.host;
+    this.#reportConsumed = Math.min(route.native.readAhead / 2, REPORT_CONSUMED);
+    this.#noDelay = route.noDelay;
+    this.#keepAlive = route.keepAlive !== undefined;
+    this.#keepAliveDelay = Math.trunc((route.keepAlive ?? 0) / 1000);
     this.#capture();
     this.#slot = crossing.enter(this);
     this.#epoch = crossing.nextEpoch(this.#slot);
@@ -107,25 +110,18 @@ class Lane extends SocketShape {
   // ---- What the agent and connect.js do with a lane.
 
   /**
-   * Hands the plan to Rust. `guards`: where a listener has a say; `addresses`: if JavaScript resolved;
-   * `dnsCacheTtl`: how long these serve other connects, in ms.
+   * Has Rust connect. `resolver`: the number of what has a say in it; `flags`: where (opFlag.GUARD_*);
+   * `addresses`: if JavaScript resolved; `dnsCacheTtl`: how long these serve other connects, in ms.
    */
-  _open(guards, addresses, dnsCacheTtl) {
+  _open(resolver, flags, addresses, dnsCacheTtl) {
     if (this.destroyed) return;
     this.#opened = true;
     if (addresses?.length > 1) this.autoSelectFamilyAttemptedAddresses = [];
     // A lookup in JavaScript that never answers holds nothing; a connect does.
     if (this.#refed) crossing.hold(1);
-    const options = {
-      ...this.#plan.native,
-      resolver: guards.resolver,
-      guardAttempt: guards.attempt,
-      guardConnect: guards.connect,
-      addresses,
-      dnsCacheTtl,
-      secure: this._secureOptions(),
-    };
-    crossing.open(this.#slot, this.#epoch, options, this.#plan.secure?.context);
+    const row = [this.#slot, this.#epoch, flags, numberOf(this.#route), resolver];
+    if (addresses === undefined) crossing.open(...row);
+    else crossing.openTo(addresses, dnsCacheTtl, ...row);
     // The request may have been given up before there was anything to park.
     if (this.#parked) this.#park();
     this.#pump();
@@ -169,11 +165,6 @@ class Lane extends SocketShape {
     const { CONNECT_FAILED, LOOKUP_FAILED } = closeReason;
     this.#endReason = error.code === 'ERR_IP_BLOCKED' ? CONNECT_FAILED : LOOKUP_FAILED;
     this.destroy(error);
-  }
-
-  /** For a lane over TLS (tls-lane.js). */
-  _secureOptions() {
-    return undefined;
   }
 
   /** The limit for the next time the lane is parked, in ms; `hint`: what the server says (idle-limit.js). */
@@ -257,7 +248,7 @@ class Lane extends SocketShape {
     // While the first connection is made nothing of a request before can be late, and what is reported of
     // the connect must not seem to be: it is this request's too.
     if (this.#connected) this.#epoch = crossing.nextEpoch(this.#slot);
-    const { maxReplayBytes = this.#plan.native.maxReplay } = policyOf(request);
+    const { maxReplayBytes = this.#route.native.maxReplay } = policyOf(request);
     crossing.row(op.LEASE | (opFlag.HTTP << 8), this.#slot, this.#epoch, this.#received, maxReplayBytes);
     this.#received = 0;
     this.#unconsumed = 0;
@@ -428,11 +419,11 @@ class Lane extends SocketShape {
       return;
     }
     this.connecting = false;
-    if (this.#plan.secure === undefined) this.#connected = true;
+    if (this.#route.secure === undefined) this.#connected = true;
     this._unrefTimer();
     this.emit('connect');
     this.emit('ready');
-    if (this.#plan.secure === undefined && channels.opened.hasSubscribers) this.#tell(channels.opened);
+    if (this.#route.secure === undefined && channels.opened.hasSubscribers) this.#tell(channels.opened);
     this.#pass(flags, argument);
     this.#pump();
   }
@@ -470,8 +461,8 @@ class Lane extends SocketShape {
       if (why === rebound.RETRY) this._resent();
     }
     this.#tellOfRebound(why, request);
-    if (this.#noDelay !== this.#plan.noDelay) this.#sendNoDelay();
-    if (this.#keepAlive !== (this.#plan.keepAlive !== undefined)) this.#sendKeepAlive();
+    if (this.#noDelay !== this.#route.noDelay) this.#sendNoDelay();
+    if (this.#keepAlive !== (this.#route.keepAlive !== undefined)) this.#sendKeepAlive();
     if (flags & eventFlag.GATED) this.emit('connect');
     this.#pass(flags, 0);
   }
@@ -497,7 +488,7 @@ class Lane extends SocketShape {
       return;
     }
     const found = lookupResults(text);
-    if (this.#plan.native.firstOnly) found.length = 1;
+    if (this.#route.native.firstOnly) found.length = 1;
     for (const { address, family } of found) {
       this.emit('lookup', null, address, family, this.#host);
       if (this.destroyed) return;
@@ -762,7 +753,7 @@ class Lane extends SocketShape {
   resetAndDestroy() {
     if (this.destroyed) {
       this.destroy(errors.coded(Error, 'ERR_SOCKET_CLOSED', 'Socket is closed'));
-    } else if (this.#plan.native.path !== undefined) {
+    } else if (this.#route.native.path !== undefined) {
       throw errors.coded(TypeError, 'ERR_INVALID_HANDLE_TYPE', 'This handle type cannot be sent');
     } else if (this.connecting) {
       this.once('connect', this.resetAndDestroy);
@@ -863,7 +854,7 @@ class Lane extends SocketShape {
   #sendOption(send) {
     if (this.destroyed) return;
     if (this.#connected) send();
-    else this.once(this.#plan.secure === undefined ? 'connect' : 'secureConnect', send);
+    else this.once(this.#route.secure === undefined ? 'connect' : 'secureConnect', send);
   }
 
   /** Whether the process waits for this lane. */

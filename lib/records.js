@@ -18,6 +18,7 @@ const op = {
   NO_DELAY: 8,
   KEEP_ALIVE: 9,
   HINT: 10,
+  OPEN: 12,
   REFUSE: 20,
   GATE: 21,
   WAITED: 11,
@@ -36,6 +37,12 @@ const opFlag = {
   HTTP: 1,
   /** CLOSE: with RST. */
   RESET: 1,
+  /** OPEN: JavaScript has a say before each attempt, before the first byte, when the handshake is over. */
+  GUARD_ATTEMPT: 1,
+  GUARD_CONNECT: 2,
+  GUARD_SECURE: 4,
+  /** OPEN: 'keylog' is listened to. */
+  KEYLOG: 8,
 };
 
 /** What Rust reports. */

@@ -2,11 +2,13 @@
 
 // createConnection() of the HttpsAgent: a lane over TLS, or Node's own TLS for what rustls cannot do.
 
-const { Plan, nodeReason, normalizeArgs } = require('./connect');
+const { Plan, normalizeArgs } = require('./connect');
 const { warnNodeSocket } = require('./fallback');
+const { Route, nodeReason } = require('./route');
+const { surroundings } = require('./surroundings');
 const TlsLane = require('./tls-lane');
 const { identityOf, secureOptions } = require('./tls-options');
-const { isNodesCheck, processReason } = require('./tls-process');
+const { isNodesCheck } = require('./tls-process');
 
 /** How long an origin stays with Node's TLS once rustls has refused it and Node has not (ms). */
 const REFUSED_FOR = 10 * 60_000;
@@ -71,20 +73,20 @@ function unnumbered(options) {
 }
 
 /** The socket for the arguments of createConnection(): `{ lane, plan, options }`, or `{ socket }` of Node's. */
-function secureConnection(agent, agentId, args, byNode) {
+function secureConnection(agent, { id, decisions }, args, byNode) {
   const [options] = normalizeArgs(args);
-  const name = agent.getName(options);
-  // Those of its own createSocket(), and no program's: they do not change any more.
-  if (options._agentKey && agent._hasOwnGetName) names.set(options, name);
-  const { reason, secure } = decide(agent, options);
+  const { reason, route } = decisions.of(
+    options.path || options.host,
+    [options, agent.options, agent, surroundings],
+    (...sources) => decide(agent, id, ...sources),
+  );
+  const name = nameOf(agent, options);
   if (reason !== undefined || isRefused(agent, name)) {
     const socket = byNode(args);
     if (reason) warnNodeSocket(reason);
     return { socket };
   }
-  secure.maxSessions = options._agentKey ? toCount(agent.maxCachedSessions) : 0;
-  const plan = new Plan(agentId, options, agent.options);
-  plan.secure = secure;
+  const plan = new Plan(route);
   const lane = new TlsLane(agent, plan, options, (refused, reason) => {
     const socket = byNode(args);
     if (reason !== undefined) warnNodeSocket(reason);
@@ -98,9 +100,29 @@ function secureConnection(agent, agentId, args, byNode) {
   return { lane, plan, options };
 }
 
-function decide(agent, options) {
-  const reason = nodeReason(options) ?? processReason();
-  return reason === undefined ? secureOptions(agent, options) : { reason };
+/** The name of the pool. Of options that Node's createSocket() has made it is kept: they do not change any more. */
+function nameOf(agent, options) {
+  const { _agentKey: key } = options;
+  if (!key || !agent._hasOwnGetName) return agent.getName(options);
+  // It has just put the name there, and nobody has come between.
+  const name = agent._hasOwnCreateConnection ? key : agent.getName(options);
+  names.set(options, name);
+  return name;
+}
+
+/** `{ route }`, or the reason why these options are for Node's own TLS (see decisions.js, which watches all but the first two). */
+function decide(agent, id, options, defaults, pool, surroundings) {
+  const reason = nodeReason(options, surroundings) ?? surroundings.tlsReason;
+  if (reason !== undefined) return { reason };
+  const made = secureOptions(agent, options, surroundings);
+  if (made.reason !== undefined) return made;
+  const route = new Route(id, options, defaults, surroundings);
+  route.secure = made.secure;
+  const { sni, hostname, checkId } = made.secure;
+  // Sessions are for the sockets that the agent has asked for.
+  const maxSessions = '_agentKey' in options ? toCount(pool.maxCachedSessions) : 0;
+  route.native.secure = { sni, identity: hostname, check: checkId, maxSessions };
+  return { route };
 }
 
 function origin({ path, host, port, servername }) {

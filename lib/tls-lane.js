@@ -9,7 +9,7 @@ const errors = require('./errors');
 const { checkBytes, checkString, checkUint32 } = require('./arguments');
 const Lane = require('./lane');
 const { reasonOf } = require('./node-socket');
-const { closeReason, event, eventFlag } = require('./records');
+const { closeReason, event, eventFlag, opFlag } = require('./records');
 const { disconnected, tlsError } = require('./tls-errors');
 const Security = require('./tls-security');
 
@@ -27,10 +27,12 @@ class TlsLane extends Lane {
   /** Node's socket, if the lane is on one. */
   #nodes;
   #connectByNode;
+  #options;
 
   constructor(agent, plan, options, connectByNode) {
     super(agent, plan, options);
-    this.#secure = plan.secure;
+    this.#options = options;
+    this.#secure = plan.route.secure;
     this.#connectByNode = connectByNode;
     this.encrypted = true;
     this.authorized = false;
@@ -44,23 +46,17 @@ class TlsLane extends Lane {
 
   // ---- What Rust is told, and what it reports.
 
-  _open(...args) {
+  _open(resolver, flags, addresses, dnsCacheTtl) {
     const reason = this.#asked[0]?.name ?? (this.listenerCount('session') > 0 && "a listener for 'session'");
-    if (!reason) super._open(...args);
+    if (!reason) super._open(resolver, flags | this.#openFlags(), addresses, dnsCacheTtl);
     else if (!this.destroyed) this.#goToNode(reason);
   }
 
-  _secureOptions() {
-    const { sni, hostname, checkId, maxSessions } = this.#secure;
-    return {
-      sni,
-      identity: hostname,
-      check: checkId,
-      maxSessions,
-      keylog: this.listenerCount('keylog') > 0,
-      // A listener that destroys the socket because of what it sees stops the request, as with Node.
-      gate: checkId !== 0 || this.listenerCount('secureConnect') > 0,
-    };
+  #openFlags() {
+    const keylog = this.listenerCount('keylog') > 0 ? opFlag.KEYLOG : 0;
+    // A listener that destroys the socket because of what it sees stops the request, as with Node.
+    const isGuarded = this.#secure.checkId !== 0 || this.listenerCount('secureConnect') > 0;
+    return isGuarded ? keylog | opFlag.GUARD_SECURE : keylog;
   }
 
   _secureReport(code, flags, argument, payload) {
@@ -72,9 +68,7 @@ class TlsLane extends Lane {
         for (const line of payload.match(/.+\n/g)) this.emit('keylog', Buffer.from(line, 'latin1'));
         break;
       case event.HANDSHAKE_FAILED:
-        this.#fail(
-          argument === 0 ? disconnected(this.#secure.options) : errors.errnoException(argument, 'read'),
-        );
+        this.#fail(argument === 0 ? disconnected(this.#options) : errors.errnoException(argument, 'read'));
         break;
       case event.UNSENT:
         this.#unsent.push(payload);

@@ -3,13 +3,14 @@
 // From the TLS options of a connection to a context of rustls's, or to the reason why it has to be Node's
 // own TLS. docs/tls.md has the table of all options.
 
-const { constants, createHash } = require('crypto');
+const { constants } = require('crypto');
 const net = require('net');
 const tls = require('tls');
 
 const { native } = require('./binding');
-const { bytesOf, readAnchors, readIdentity } = require('./tls-pem');
-const { allowsUnauthorized, defaultAnchors, isNodesCheck } = require('./tls-process');
+const { Content } = require('./option-content');
+const { readAnchors, readIdentity } = require('./tls-pem');
+const { isNodesCheck } = require('./tls-process');
 const { CIPHERS, GROUPS } = require('./tls-names');
 
 /** What rustls does not know. With these Node's own TLS is used, unless they are off. */
@@ -82,10 +83,11 @@ function identityOf(value) {
  * What the options of tls.connect() come to: `{ reason }` as nodeReason() has it, or `{ secure }` for a
  * plan. An empty reason means that Node will refuse them.
  */
-function secureOptions(agent, options) {
+function secureOptions(agent, options, surroundings) {
   for (const name of NODES) if (options[name]) return { reason: name };
   if (options.minDHSize !== undefined && !(options.minDHSize > 0)) return { reason: '' };
-  const check = 'checkServerIdentity' in options ? options.checkServerIdentity : tls.checkServerIdentity;
+  const check =
+    'checkServerIdentity' in options ? options.checkServerIdentity : surroundings.checkServerIdentity;
   if (typeof check !== 'function') return { reason: '' };
   const { servername } = options;
   if (servername && (typeof servername !== 'string' || net.isIP(servername) !== 0)) return { reason: '' };
@@ -94,8 +96,8 @@ function secureOptions(agent, options) {
   // A final dot is for the resolver alone, and rustls does not tell it to the server as Node does.
   if (!native.isServerName(hostname) || hostname.endsWith('.')) return { reason: 'an unusual servername' };
   const rejects =
-    'rejectUnauthorized' in options ? options.rejectUnauthorized !== false : !allowsUnauthorized();
-  const made = contextOf(agent, options, rejects);
+    'rejectUnauthorized' in options ? options.rejectUnauthorized !== false : !surroundings.allowsUnauthorized;
+  const made = contextOf(agent, options, rejects, surroundings);
   if (made.reason !== undefined) return made;
   return {
     secure: {
@@ -105,32 +107,24 @@ function secureOptions(agent, options) {
       check,
       checkId: isNodesCheck(check) ? 0 : identityOf(check),
       rejects,
-      options,
     },
   };
 }
 
 /** `{ context, own }`, or a reason; the same as before for the same options. */
-function contextOf(agent, options, rejects) {
-  const defaults = options.ca ? undefined : defaultAnchors();
+function contextOf(agent, options, rejects, surroundings) {
+  const defaults = options.ca ? undefined : surroundings.anchors;
   const alpn = alpnOf(options.ALPNProtocols);
   if (alpn === undefined) return { reason: 'ALPNProtocols' };
-  const values = [
-    defaults,
-    rejects,
-    alpn.join('\0'),
-    tls.DEFAULT_CIPHERS,
-    tls.DEFAULT_ECDH_CURVE,
-    tls.DEFAULT_MIN_VERSION,
-    tls.DEFAULT_MAX_VERSION,
-    ...CONTEXT.flatMap((name) => valuesOf(options[name], name === 'key')),
-  ];
+  const { ciphers, ecdhCurve, minVersion, maxVersion } = surroundings;
+  const others = [defaults, rejects, alpn.join('\0'), ciphers, ecdhCurve, minVersion, maxVersion];
+  const content = Content.ofAll(options, CONTEXT, others);
   let list = contexts.get(agent);
   if (list === undefined) contexts.set(agent, (list = []));
-  const known = list.find((entry) => isSame(entry.values, values));
+  const known = list.find((entry) => entry.content.equals(content));
   if (known !== undefined) return known.made;
   const made = makeContext(options, defaults, rejects, alpn);
-  list.push({ values: values.map(snapshot), made });
+  list.push({ content: content.snapshot(), made });
   if (list.length > MAX_CONTEXTS) list.shift();
   return made;
 }
@@ -225,43 +219,6 @@ function alpnOf(protocols) {
   if (!Array.isArray(protocols)) return undefined;
   const isName = (name) => typeof name === 'string' && /^[\x20-\x7e]{1,255}$/.test(name);
   return protocols.every(isName) ? protocols : undefined;
-}
-
-/** An option as a list of values to compare, with its shape among them. */
-function valuesOf(value, isSecret) {
-  if (Array.isArray(value)) return [value.length, ...value.flatMap((one) => valuesOf(one, isSecret))];
-  if (ArrayBuffer.isView(value)) return [isSecret ? new Secret(value) : bytesOf(value)];
-  if (value !== null && typeof value === 'object') {
-    return ['{', ...valuesOf(value.pem, true), ...valuesOf(value.passphrase, true)];
-  }
-  return [value];
-}
-
-/** The bytes of a key. They are not kept; the same buffer with the same digest is the same key. */
-class Secret {
-  constructor(value) {
-    this.value = value;
-    this.digest = createHash('sha256').update(value).digest('latin1');
-  }
-
-  equals(other) {
-    return other instanceof Secret && other.value === this.value && other.digest === this.digest;
-  }
-}
-
-function isSame(one, other) {
-  return one.length === other.length && one.every((value, at) => isEqual(value, other[at]));
-}
-
-function isEqual(one, other) {
-  if (one instanceof Secret) return one.equals(other);
-  if (Buffer.isBuffer(one)) return Buffer.isBuffer(other) && one.equals(other);
-  return Object.is(one, other);
-}
-
-/** The program may write to its buffers. */
-function snapshot(value) {
-  return Buffer.isBuffer(value) ? Buffer.from(value) : value;
 }
 
 module.exports = { identityOf, secureOptions };

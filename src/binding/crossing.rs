@@ -17,8 +17,8 @@ use napi::{Env, JsValue, Result, check_status, sys};
 use napi_derive::napi;
 
 use super::link::{JavaScriptWaker, Link};
-use super::open::{OpenOptions, addresses};
 use super::records::{Batch, EVENT_WIDTH, LaneRef, OP_WIDTH, Submission, event_flag, has_block, is_binary};
+use super::route::{OpenOptions, RouteOptions, addresses};
 use super::secure::TlsContext;
 use crate::block::Block;
 use crate::pool::{Ask, Cold, Export, Question};
@@ -180,16 +180,25 @@ impl Crossing {
         }
     }
 
-    /// Opens a lane; `context` comes with `options.secure`.
+    /// Gives a route its number, and takes another one's away; `context` comes
+    /// with `route.secure`.
     #[napi]
-    pub fn open(
+    pub fn introduce(
         &self,
-        slot: u32,
-        epoch: u32,
-        options: OpenOptions,
+        number: u32,
+        route: RouteOptions,
         context: Option<&TlsContext>,
+        forgotten: Option<u32>,
     ) -> Result<()> {
-        self.link.submit_cold(LaneRef { slot, epoch }, Cold::Open(Box::new(options.parse(context)?)));
+        let route = Box::new(route.parse(context)?);
+        self.link.submit_cold(LaneRef { slot: 0, epoch: 0 }, Cold::Introduce { number, route, forgotten });
+        Ok(())
+    }
+
+    /// Opens a lane whose addresses are known; others are opened by a row.
+    #[napi]
+    pub fn open_to(&self, slot: u32, epoch: u32, options: OpenOptions) -> Result<()> {
+        self.link.submit_cold(LaneRef { slot, epoch }, Cold::Open(Box::new(options.parse()?)));
         Ok(())
     }
 

@@ -5,8 +5,8 @@ mod cpu_clock;
 pub mod crossing;
 pub mod hint;
 pub mod link;
-pub mod open;
 pub mod records;
+pub mod route;
 pub mod secure;
 
 use napi_derive::napi;

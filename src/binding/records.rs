@@ -43,6 +43,8 @@ pub mod op {
     /// What the server says of the connection before it is parked: it keeps it idle for `arg` ms, and takes
     /// `len` requests more (-1: it does not say).
     pub const HINT: i32 = 10;
+    /// A lane connects; `arg` is the number of its route, `len` that of what has a say in JavaScript.
+    pub const OPEN: i32 = 12;
     /// A guard has not let the TLS connection pass; or the answer to TLS_REFUSED.
     pub const REFUSE: i32 = 20;
     /// Somebody listens for the end of the handshake, and may have a say.
@@ -51,7 +53,7 @@ pub mod op {
     pub const WAITED: i32 = 11;
 }
 
-/// Flags of [`op::WRITE`] and [`op::CLOSE`].
+/// Flags of requests, each with its own.
 pub mod op_flag {
     /// WRITE: the bytes are the next blob, not in the byte buffer.
     pub const BLOB: i32 = 1;
@@ -66,6 +68,14 @@ pub mod op_flag {
     pub const HTTP: i32 = 1;
     /// CLOSE: with RST.
     pub const RESET: i32 = 1;
+    /// OPEN: JavaScript has a say before each attempt.
+    pub const GUARD_ATTEMPT: i32 = 1;
+    /// OPEN: before the first byte, over TLS before the handshake.
+    pub const GUARD_CONNECT: i32 = 2;
+    /// OPEN: when the handshake is over.
+    pub const GUARD_SECURE: i32 = 4;
+    /// OPEN: somebody listens to 'keylog'.
+    pub const KEYLOG: i32 = 8;
 }
 
 /// Reports to JavaScript.
@@ -158,6 +168,7 @@ pub mod rebound {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Op<'a> {
     Cold { index: usize },
+    Open(Opening),
     Lease { http: bool, received: u32, max_replay: u32 },
     Write { bytes: Payload<'a>, leave: Leave, early: bool, notify: u32 },
     Shutdown,
@@ -171,6 +182,32 @@ pub enum Op<'a> {
     KeepAlive(Option<u32>),
     Waited { ms: u32 },
     Hint { timeout_ms: Option<u32>, max: Option<u32> },
+}
+
+/// How a lane is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// The number of its route.
+    pub route: u32,
+    /// The number of what has a say in JavaScript in where it leads; 0 for nothing.
+    pub resolver: u32,
+    pub guard_attempt: bool,
+    pub guard_connect: bool,
+    pub guard_secure: bool,
+    pub keylog: bool,
+}
+
+impl Opening {
+    pub const fn new(flags: i32, route: u32, resolver: u32) -> Self {
+        Self {
+            route,
+            resolver,
+            guard_attempt: flags & op_flag::GUARD_ATTEMPT != 0,
+            guard_connect: flags & op_flag::GUARD_CONNECT != 0,
+            guard_secure: flags & op_flag::GUARD_SECURE != 0,
+            keylog: flags & op_flag::KEYLOG != 0,
+        }
+    }
 }
 
 /// When the caller allows a request to be sent twice.
@@ -262,6 +299,7 @@ impl<C> Submission<C> {
                     cold += 1;
                     Op::Cold { index: cold - 1 }
                 }
+                op::OPEN => Op::Open(Opening::new(flags, arg.cast_unsigned(), len.cast_unsigned())),
                 op::LEASE => Op::Lease {
                     http: flags & op_flag::HTTP != 0,
                     received: arg.cast_unsigned(),
@@ -391,7 +429,9 @@ mod tests {
     fn rows_come_out_in_the_order_they_were_written() {
         let mut submission = Submission::new();
         submission.rows.extend([op::CLOSE | op_flag::RESET << 8, 3, 7, 7, 0]);
-        submission.push_cold(3, 8, "open");
+        submission.push_cold(3, 8, "ask");
+        let flags = op_flag::GUARD_CONNECT | op_flag::KEYLOG;
+        submission.rows.extend([op::OPEN | flags << 8, 3, 8, 4, -1]);
         submission.rows.extend([
             op::WRITE | (op_flag::REPLAYABLE | op_flag::UNACKNOWLEDGED) << 8,
             3,
@@ -408,7 +448,8 @@ mod tests {
             rows(&mut submission),
             [
                 "3/7 Close { reset: true, reason: Aborted }",
-                "3/8 cold open",
+                "3/8 cold ask",
+                "3/8 Open(Opening { route: 4, resolver: 4294967295, guard_attempt: false, guard_connect: true, guard_secure: false, keylog: true })",
                 "3/8 Write { bytes: Inline([97, 98]), leave: Leave { replayable: true, unacknowledged: true }, early: false, notify: 5 }",
                 "3/8 Write { bytes: Inline([99, 100, 101]), leave: Leave { replayable: false, unacknowledged: false }, early: false, notify: 0 }",
                 "3/8 Write { bytes: Blob([98, 108, 111, 98]), leave: Leave { replayable: false, unacknowledged: false }, early: false, notify: 0 }",

@@ -75,15 +75,13 @@ impl TlsContext {
     }
 }
 
-/// The TLS part of a lane's options.
+/// The TLS part of a route.
 #[napi(object)]
 pub struct SecureOptions {
     pub sni: Option<String>,
     pub identity: String,
     pub check: u32,
     pub max_sessions: u32,
-    pub keylog: bool,
-    pub gate: bool,
 }
 
 impl SecureOptions {

@@ -22,6 +22,7 @@ mod liveness;
 mod out_queue;
 mod read_window;
 mod requests;
+mod routes;
 mod status;
 
 use std::cell::RefCell;
@@ -36,8 +37,9 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 pub use ask::{Ask, Question};
-pub use lane::{Guards, Limits};
+pub use lane::Limits;
 pub use requests::{Cold, Export, Open};
+pub use routes::Route;
 
 use crate::binding::link::Link;
 use crate::binding::records::{Batch, LaneRef};
@@ -51,6 +53,7 @@ use idle::IdleSet;
 use lane::Lane;
 use learned::Learned;
 use read_window::Buffered;
+use routes::Routes;
 use status::Status;
 
 pub struct Pool {
@@ -70,6 +73,7 @@ pub struct Pool {
     /// Destinations of suspects: when a probe has connected, if it has.
     heard_by_probe: HashMap<Rc<Destination>, Option<Instant>>,
     sessions: SessionStores,
+    routes: Routes,
     deadlines: Deadlines,
     deadlines_waker: Option<Waker>,
     /// Connections that are written to when the rows of the tick are applied.
@@ -100,6 +104,7 @@ impl Pool {
                 watch_begins: Rc::new(Notify::new()),
                 heard_by_probe: HashMap::new(),
                 sessions: SessionStores::default(),
+                routes: Routes::default(),
                 deadlines: Deadlines::default(),
                 deadlines_waker: None,
                 early: Vec::new(),

@@ -7,21 +7,29 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::error;
 
 use super::Pool;
 use super::ask::Ask;
 use super::clock;
 use super::connection::{Connection, ConnectionId, Fin, Parked};
 use super::deadlines;
-use super::lane::{Cause, Guards, Lane, Limits, State, accepts};
+use super::lane::{Cause, Guards, Lane, State, accepts};
+use super::routes::Route;
 use super::status::add;
-use crate::binding::records::{Leave, Malformed, Op, Payload, Submission, event, rebound};
-use crate::connect::{Destination, Stream};
+use crate::binding::records::{Leave, Malformed, Op, Opening, Payload, Submission, event, rebound};
+use crate::connect::Stream;
 use crate::error::CloseReason;
 use crate::exchange::{Evidence, Facts, Hint, Loss, Verdict, judge};
 
 /// Requests that are too rare for a row.
 pub enum Cold {
+    /// A route gets a number; `forgotten` is no route's any more.
+    Introduce {
+        number: u32,
+        route: Box<Route>,
+        forgotten: Option<u32>,
+    },
     Open(Box<Open>),
     /// The answer to [`event::RESOLVE`]: the addresses, or none if JavaScript
     /// refuses or failed.
@@ -43,13 +51,11 @@ pub struct Export {
 
 /// A new lane.
 pub struct Open {
-    pub destination: Destination,
-    pub limits: Limits,
-    pub guards: Guards,
-    /// Somebody listens for 'keylog'.
-    pub keylog: bool,
+    pub how: Opening,
     /// Resolved in JavaScript already.
     pub addresses: Option<Vec<IpAddr>>,
+    /// For how long these serve other connects.
+    pub answers: Option<Duration>,
 }
 
 impl Pool {
@@ -58,12 +64,19 @@ impl Pool {
         submission.drain(|slot, epoch, request, cold| {
             if let Op::Cold { index } = request {
                 match cold.get_mut(index).and_then(Option::take) {
+                    Some(Cold::Introduce { number, route, forgotten }) => {
+                        self.routes.introduce(number, *route, forgotten);
+                    }
                     Some(Cold::Open(open)) => self.open(slot, epoch, *open),
                     Some(Cold::Resolved { serial, addresses }) => self.resolved(slot, serial, addresses),
                     Some(Cold::Ask(ask)) => self.answer(slot, epoch, ask),
                     Some(Cold::Export(export)) => self.export(slot, epoch, export),
                     None => {}
                 }
+                return;
+            }
+            if let Op::Open(how) = request {
+                self.open(slot, epoch, Open { how, addresses: None, answers: None });
                 return;
             }
             if let Op::Lease { http, received, max_replay } = request {
@@ -75,7 +88,7 @@ impl Pool {
                 return;
             }
             match request {
-                Op::Cold { .. } | Op::Lease { .. } => {}
+                Op::Cold { .. } | Op::Open { .. } | Op::Lease { .. } => {}
                 Op::Write { bytes, leave, early, notify } => self.write(slot, bytes, leave, early, notify),
                 Op::Shutdown => self.shutdown(slot),
                 Op::Hint { timeout_ms, max } => {
@@ -121,13 +134,23 @@ impl Pool {
         if self.lanes.len() <= at {
             self.lanes.resize_with(at + 1, || None);
         }
+        let Opening { route, resolver, .. } = open.how;
+        let Some((destination, mut limits)) = self.routes.find(route, resolver) else {
+            error!(lane = slot, route, "no such route");
+            return;
+        };
+        limits.answers = open.answers;
         let learned = &mut self.learned;
-        let counts = self.status.of(&open.destination, || learned.of(&open.destination));
+        let counts = self.status.of(&destination, || learned.of(&destination));
         add(&counts.requests);
-        let buffered = self.buffered(open.destination.agent, open.limits.max_buffered);
-        let mut lane =
-            Lane::new(epoch, Rc::new(open.destination), open.limits, open.guards, counts, buffered);
-        lane.keylog = open.keylog;
+        let buffered = self.buffered(destination.agent, limits.max_buffered);
+        let guards = Guards {
+            attempt: open.how.guard_attempt,
+            connect: open.how.guard_connect,
+            secure: open.how.guard_secure,
+        };
+        let mut lane = Lane::new(epoch, destination, limits, guards, counts, buffered);
+        lane.keylog = open.how.keylog;
         self.lanes[at] = Some(lane);
         self.start_connect(slot, Cause::First, open.addresses);
     }

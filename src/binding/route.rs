@@ -1,4 +1,4 @@
-//! The options of a new lane, as JavaScript gives them. JavaScript has checked
+//! Where lanes lead, as JavaScript gives it. JavaScript has checked its options
 //! them already and raised Node's errors; what is refused here is a bug.
 
 use std::net::IpAddr;
@@ -7,13 +7,14 @@ use std::time::Duration;
 use napi::{Error, Result, Status};
 use napi_derive::napi;
 
+use super::records::Opening;
 use super::secure::{SecureOptions, TlsContext};
 use crate::connect::{Destination, Order, Target, TcpTarget};
-use crate::pool::{Guards, Limits, Open};
+use crate::pool::{Limits, Open, Route};
 
 /// Times are in milliseconds; where a time is missing, there is no limit.
 #[napi(object)]
-pub struct OpenOptions {
+pub struct RouteOptions {
     pub agent: u32,
     pub path: Option<String>,
     pub host: String,
@@ -30,26 +31,20 @@ pub struct OpenOptions {
     pub connect_timeout: Option<u32>,
     pub dead_peer: Option<u32>,
     pub ttl: Option<u32>,
-    pub dns_cache_ttl: Option<u32>,
-    pub resolver: u32,
-    pub addresses: Option<Vec<String>>,
     pub read_ahead: u32,
     /// A whole number, or infinity.
     pub max_buffered: f64,
     pub parse: bool,
     pub max_replay: u32,
-    pub guard_attempt: bool,
-    pub guard_connect: bool,
     pub secure: Option<SecureOptions>,
 }
 
-impl OpenOptions {
+impl RouteOptions {
     /// `context` comes with `secure`.
-    pub fn parse(self, context: Option<&TlsContext>) -> Result<Open> {
+    pub fn parse(self, context: Option<&TlsContext>) -> Result<Route> {
         let ms = |ms: u32| Duration::from_millis(ms.into());
         let secure = self.secure.as_ref().zip(context);
         let secure = secure.map(|(secure, context)| secure.parse(context)).transpose()?;
-        let (keylog, gate) = self.secure.map_or((false, false), |secure| (secure.keylog, secure.gate));
         let target = match self.path {
             Some(path) => unix_target(path)?,
             None => Target::Tcp(TcpTarget {
@@ -70,12 +65,12 @@ impl OpenOptions {
                 keep_alive: self.keep_alive.map(ms),
             }),
         };
-        Ok(Open {
+        Ok(Route {
             destination: Destination {
                 agent: self.agent,
                 target,
                 secure,
-                resolver: self.resolver,
+                resolver: 0,
                 connect_timeout: self.connect_timeout.map(ms),
                 dead_peer: self.dead_peer.map(ms),
                 ttl: self.ttl.map(ms),
@@ -84,12 +79,30 @@ impl OpenOptions {
                 read_ahead: self.read_ahead,
                 max_buffered: self.max_buffered as u64,
                 max_replay: self.max_replay as usize,
-                answers: self.dns_cache_ttl.map(ms),
+                answers: None,
                 parse: self.parse,
             },
-            guards: Guards { attempt: self.guard_attempt, connect: self.guard_connect, secure: gate },
-            keylog,
-            addresses: self.addresses.as_deref().map(addresses).transpose()?,
+        })
+    }
+}
+
+/// A lane with addresses that JavaScript has found.
+#[napi(object)]
+pub struct OpenOptions {
+    pub flags: i32,
+    pub route: u32,
+    pub resolver: u32,
+    pub addresses: Vec<String>,
+    /// For how many ms they serve other connects.
+    pub ttl: Option<u32>,
+}
+
+impl OpenOptions {
+    pub fn parse(&self) -> Result<Open> {
+        Ok(Open {
+            how: Opening::new(self.flags, self.route, self.resolver),
+            addresses: Some(addresses(&self.addresses)?),
+            answers: self.ttl.map(|ms| Duration::from_millis(ms.into())),
         })
     }
 }

@@ -60,3 +60,48 @@ for (const [moment, giveUp, { sendEarly, most }] of Object.entries(moments).flat
     },
   );
 }
+
+/** What a program may do between. It is answered by the thread, which must not take it for the end of the tick. */
+const between = {
+  nothing: () => {},
+  'agent.stats()': (agent) => agent.stats(),
+  'another request': (agent, port) =>
+    http
+      .get({ port, host: '127.0.0.1', path: '/other', agent })
+      .on('error', () => {})
+      .destroy(),
+};
+
+for (const [name, act] of Object.entries(between)) {
+  test(`on an idle connection, with ${name} in between`, { timeout: 30_000 }, async (t) => {
+    const seen = [];
+    const server = http.createServer((request, response) => {
+      seen.push(request.url);
+      response.end();
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    t.after(() => server.close());
+    const agent = new HttpAgent();
+    t.after(() => agent.destroy());
+    const { port } = server.address();
+    let unsent = 0;
+    for (let i = 0; i < REQUESTS / 4; i++) {
+      const warm = http.get({ port, host: '127.0.0.1', path: '/warm', agent });
+      warm.on('response', (response) => response.resume());
+      await once(warm, 'close');
+      await new Promise(setImmediate);
+      const request = http.get({ port, host: '127.0.0.1', path: '/given-up', agent });
+      assert.equal(request.reusedSocket, true);
+      const failed = once(request, 'error');
+      act(agent, port);
+      request.destroy();
+      const [{ code, connection }] = await failed;
+      assert.equal(code, 'ECONNRESET');
+      if (connection.bytesWritten === 0) unsent++;
+    }
+    // As above: a pause of JavaScript's looks like work. Then the error says so.
+    assert.ok(unsent >= (REQUESTS / 4) * 0.9, `${unsent} were not sent`);
+    assert.ok(seen.filter((url) => url === '/given-up').length <= REQUESTS / 4 - unsent);
+  });
+}

@@ -206,7 +206,7 @@ function openTo(addresses, ttl, slot, epoch, flags, route, resolver) {
 }
 
 function exportKeyingMaterial(slot, epoch, length, label, context) {
-  send();
+  sendBefore();
   return crossing.exportKeyingMaterial(slot, epoch, length, label, context);
 }
 
@@ -215,21 +215,24 @@ function resolved(slot, serial, addresses) {
   crossing.resolved(slot, serial, addresses);
 }
 
-/** What is known of a lane's connection, as text (see facts.js); nothing if it has none. */
+/**
+ * What is known of a lane's connection, as text (see facts.js). Empty: nothing of this request has left, nor
+ * will before the end of the tick. undefined: it is not known.
+ */
 function facts(slot, epoch) {
-  if (rows > 0) flush();
-  return crossing.facts(slot, epoch) ?? '';
+  sendBefore();
+  return crossing.facts(slot, epoch) ?? undefined;
 }
 
 /** The status of an agent, as text (see status.js). */
 function stats(agent) {
-  if (rows > 0) flush();
+  sendBefore();
   return crossing?.stats(agent) ?? '';
 }
 
 /** Hands over all that waits to be handed over, unless it is called from within a batch. */
 function drain() {
-  if (rows > 0) flush();
+  sendBefore();
   if (crossing !== undefined) handOver();
 }
 
@@ -247,7 +250,7 @@ function handOver() {
  * handed over by the time this returns, unless it is called from within a batch.
  */
 function quiet(slot, epoch) {
-  if (rows > 0) flush();
+  sendBefore();
   const ms = crossing.quiet(slot, epoch);
   handOver();
   return ms ?? undefined;

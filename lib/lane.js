@@ -30,6 +30,8 @@ const MAX_LIMIT = 0x7fffffff;
 const REPORT_CONSUMED = 64 * 1024;
 /** Bytes of one write that may leave before the request has the lane: what the crossing has room for. */
 const MAX_EARLY = 16 * 1024;
+/** The facts of a request of which nothing was sent. */
+const NOTHING_LEFT = 'bytesWritten\t0\nbytesRead\t0';
 
 class Lane extends SocketShape {
   /** The agent, the plan of its connection (connect.js) and where that leads (route.js). */
@@ -721,8 +723,10 @@ class Lane extends SocketShape {
     this.#endReason = this.#whyDestroyed();
     const unfinished = this.#isUnfinished();
     if (unfinished) {
-      if (this.#connected && this.#slot !== -1 && this.#loss === '')
-        this.#loss = crossing.facts(this.#slot, this.#epoch);
+      if (this.#connected && this.#slot !== -1 && this.#loss === '') {
+        const facts = crossing.facts(this.#slot, this.#epoch);
+        this.#loss = facts === '' ? NOTHING_LEFT : (facts ?? '');
+      }
       this.#explainErrors();
     }
     if (error) this.#explain(error);

@@ -217,7 +217,7 @@ impl Crossing {
         let (reply, answer) = mpsc::sync_channel(1);
         let context = context.map(|context| context.to_vec());
         let export = Export { length: length as usize, label: label.into_bytes(), context, reply };
-        self.link.submit_cold(LaneRef { slot, epoch }, Cold::Export(export));
+        self.link.submit_question(LaneRef { slot, epoch }, Cold::Export(export));
         answer.recv_timeout(PATIENCE).ok().flatten().map(Buffer::from)
     }
 
@@ -306,8 +306,8 @@ impl Crossing {
     fn ask(&self, lane: LaneRef, question: Question) -> Option<String> {
         const PATIENCE: Duration = Duration::from_millis(250);
         let (reply, answer) = mpsc::sync_channel(1);
-        self.link.submit_cold(lane, Cold::Ask(Ask { question, reply }));
-        answer.recv_timeout(PATIENCE).ok().filter(|text| !text.is_empty())
+        self.link.submit_question(lane, Cold::Ask(Ask { question, reply }));
+        answer.recv_timeout(PATIENCE).ok()
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use napi::sys;
 
 use super::cpu_clock::CpuClock;
-use super::records::{Batch, LaneRef, Submission};
+use super::records::{Batch, LaneRef, OP_WIDTH, Submission};
 use crate::pool::Cold;
 use crate::runtime;
 
@@ -137,6 +137,21 @@ impl Link {
             outbox.submission.push_cold(lane.slot, lane.epoch, request);
             if let Some(early) = &mut outbox.early {
                 early.seen = None;
+            }
+        }
+        runtime::wake();
+    }
+
+    /// Goes before what may still be taken back: JavaScript waits for the answer in the middle of its tick,
+    /// and what it learns must not be outdated by what it takes back then.
+    pub fn submit_question(&self, lane: LaneRef, question: Cold) {
+        {
+            let mut outbox = lock(&self.to_runtime);
+            let Outbox { submission, early } = &mut *outbox;
+            let at = early.as_ref().map_or(submission.rows.len(), |early| early.rows);
+            submission.insert_cold(at, lane.slot, lane.epoch, question);
+            if let Some(early) = early {
+                *early = Early { rows: at + OP_WIDTH, bytes: early.bytes, ..Early::default() };
             }
         }
         runtime::wake();

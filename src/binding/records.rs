@@ -282,6 +282,13 @@ impl<C> Submission<C> {
         self.rows.extend([op::COLD, slot.cast_signed(), epoch.cast_signed(), 0, 0]);
     }
 
+    /// Adds one among the rows, behind the first `at` integers of them.
+    pub fn insert_cold(&mut self, at: usize, slot: u32, epoch: u32, request: C) {
+        let before = self.rows[..at].chunks_exact(OP_WIDTH).filter(|row| row[0] == op::COLD).count();
+        self.cold.insert(before, Some(request));
+        self.rows.splice(at..at, [op::COLD, slot.cast_signed(), epoch.cast_signed(), 0, 0]);
+    }
+
     /// Calls `apply` for each row, in order. A row that is not well formed ends
     /// the walk: the two halves no longer speak of the same thing.
     pub fn drain(

@@ -10,6 +10,9 @@
 mod binding;
 mod block;
 mod connect;
+#[cfg(test)]
+#[path = "../fuzz/checks/corpus.rs"]
+mod corpus;
 mod error;
 mod exchange;
 mod log;

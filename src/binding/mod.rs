@@ -6,6 +6,9 @@ pub mod crossing;
 pub mod hint;
 pub mod link;
 pub mod records;
+#[cfg(test)]
+#[path = "../../fuzz/checks/records.rs"]
+mod records_check;
 pub mod route;
 pub mod secure;
 

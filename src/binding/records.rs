@@ -272,8 +272,8 @@ impl<C> Submission<C> {
         other.rows.extend(self.rows.drain(..rows));
         other.bytes.extend(self.bytes.drain(..bytes));
         other.blobs.append(&mut self.blobs);
-        let cold = other.rows.chunks_exact(OP_WIDTH).filter(|row| row[0] == op::COLD).count();
-        other.cold.extend(self.cold.drain(..cold));
+        let cold = other.rows.chunks_exact(OP_WIDTH).filter(|row| row[0] & 0xff == op::COLD).count();
+        other.cold.extend(self.cold.drain(..cold.min(self.cold.len())));
     }
 
     /// Adds a cold request in its place among the rows.

@@ -66,6 +66,7 @@ fn number(value: &[u8]) -> Option<u32> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::keep_alive_hint_check::check;
     use super::*;
 
     fn parsed(text: &str) -> (Option<u64>, Option<u32>) {
@@ -134,32 +135,6 @@ mod tests {
             parsed("timeout=99999999999999999999, max=4294967296"),
             (Some(u32::MAX.into()), Some(u32::MAX))
         );
-    }
-
-    /// The inputs of the fuzz target, and what it has found (`fuzz/`).
-    #[test]
-    fn the_corpus_of_the_fuzz_target() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/keep_alive_hint");
-        let mut count = 0;
-        for entry in std::fs::read_dir(folder).unwrap() {
-            check(&std::fs::read(entry.unwrap().path()).unwrap());
-            count += 1;
-        }
-        assert!(count > 10, "{count} files");
-    }
-
-    /// What holds for any input.
-    fn check(value: &[u8]) {
-        let hint = Hint::parse(value);
-        assert_eq!(Hint::parse(&value.to_ascii_uppercase()), hint, "case has no meaning");
-        let nothing = Hint::default();
-        if !value.contains(&b'=') {
-            assert_eq!(hint, nothing);
-        }
-        // A field that is sent twice says the same, unless its quotes are open.
-        if value.iter().filter(|&&byte| byte == b'"').count() % 2 == 0 {
-            assert_eq!(Hint::parse(&[value, b", ", value].concat()), hint);
-        }
     }
 
     proptest! {

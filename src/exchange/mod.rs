@@ -2,7 +2,16 @@
 //! again, when it may be, and what the server says of its connection.
 
 mod keep_alive_hint;
+#[cfg(test)]
+#[path = "../../fuzz/checks/keep_alive_hint.rs"]
+mod keep_alive_hint_check;
 mod plain;
+#[cfg(test)]
+#[path = "../../fuzz/checks/plain.rs"]
+mod plain_check;
+#[cfg(test)]
+#[path = "../../fuzz/checks/reference.rs"]
+mod reference;
 mod replay;
 mod verdict;
 

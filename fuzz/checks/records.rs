@@ -1,0 +1,220 @@
+//! What holds for any rows of the crossing, well formed or not, and for what is beside them: each is applied
+//! as it stands up to the first that is not well formed, with bytes that were submitted and no others, and
+//! what is read of a row is all that was written into it.
+
+use super::records::{
+    Batch, EVENT_WIDTH, LaneRef, Malformed, OP_WIDTH, Op, Opening, Payload, Submission, op, op_flag,
+};
+use crate::error::CloseReason;
+
+pub fn check(input: &[u8]) {
+    let whole = submission(input);
+    let (applied, end) = drain(copy(&whole));
+    let (expected, is_whole) = well_formed(&whole);
+    assert_eq!(applied.rows, whole.rows[..expected * OP_WIDTH]);
+    assert_eq!(end.is_ok(), is_whole);
+    // The bytes of the rows that were applied, each once and in order.
+    assert!(whole.bytes.starts_with(&applied.bytes));
+    assert!(whole.blobs.starts_with(&applied.blobs));
+    assert!(whole.cold.starts_with(&applied.cold));
+    if is_whole {
+        check_fronts(&whole, &applied);
+    }
+    check_batches(&whole);
+}
+
+/// Takes an input apart: how many blobs, cold requests and rows there are, the rows, the lengths of the blobs,
+/// and bytes.
+fn submission(input: &[u8]) -> Submission<u8> {
+    let mut submission = Submission::new();
+    let mut rest = input;
+    let mut take = |count: usize| {
+        let (taken, left) = rest.split_at(count.min(rest.len()));
+        rest = left;
+        taken
+    };
+    let &[blobs, cold, rows] = take(3) else { return submission };
+    let numbers = take(usize::from(rows % 32) * OP_WIDTH * 4).as_chunks::<4>().0;
+    submission.rows.extend(numbers.iter().map(|bytes| i32::from_le_bytes(*bytes)));
+    for length in take(usize::from(blobs % 4)).to_vec() {
+        submission.blobs.push(take(length.into()).to_vec());
+    }
+    submission.cold.extend((0..cold % 4).map(Some));
+    submission.bytes.extend(take(input.len()));
+    submission
+}
+
+fn copy(Submission { rows, bytes, blobs, cold }: &Submission<u8>) -> Submission<u8> {
+    Submission { rows: rows.clone(), bytes: bytes.clone(), blobs: blobs.clone(), cold: cold.clone() }
+}
+
+/// Applies a submission, and writes down again what was applied.
+fn drain(mut submission: Submission<u8>) -> (Submission<u8>, Result<(), Malformed>) {
+    let rows = submission.rows.clone();
+    let mut applied = Submission::new();
+    let end = submission.drain(|slot, epoch, request, cold| {
+        // Of a row's integers that nobody looks at, what stands there.
+        let row = &rows[applied.rows.len()..][..OP_WIDTH];
+        write(&mut applied, row, slot, epoch, request, cold);
+    });
+    assert!(submission.blobs.is_empty());
+    (applied, end)
+}
+
+fn write(
+    out: &mut Submission<u8>,
+    row: &[i32],
+    slot: u32,
+    epoch: u32,
+    request: Op<'_>,
+    cold: &mut [Option<u8>],
+) {
+    let flag = |flag: i32, is_set: bool| if is_set { flag } else { 0 };
+    let number = |number: u32| number.cast_signed();
+    // A number that may be missing is written in many ways; this is the one that stood there.
+    let limit = |limit: Option<u32>, given: i32| match limit {
+        Some(limit) => number(limit),
+        None => {
+            assert!(given < 0);
+            given
+        }
+    };
+    let (known, code, flags, arg, len) = match request {
+        Op::Cold { index } => {
+            assert_eq!(index, out.rows.chunks(OP_WIDTH).filter(|row| row[0] & 0xff == op::COLD).count());
+            // Rust writes these itself, one for each. One without is nobody's.
+            if let Some(request) = cold.get_mut(index) {
+                assert!(request.is_some());
+                out.cold.push(*request);
+            }
+            (0, op::COLD, 0, row[3], row[4])
+        }
+        Op::Open(Opening { route, resolver, guard_attempt, guard_connect, guard_secure, keylog }) => {
+            let flags = flag(op_flag::GUARD_ATTEMPT, guard_attempt)
+                | flag(op_flag::GUARD_CONNECT, guard_connect)
+                | flag(op_flag::GUARD_SECURE, guard_secure)
+                | flag(op_flag::KEYLOG, keylog);
+            (0b1111, op::OPEN, flags, number(route), number(resolver))
+        }
+        Op::Lease { http, received, max_replay } => {
+            (op_flag::HTTP, op::LEASE, flag(op_flag::HTTP, http), number(received), number(max_replay))
+        }
+        Op::Write { bytes, leave, early, notify } => {
+            let blob = matches!(bytes, Payload::Blob(_));
+            let len = if blob { row[4] } else { bytes.as_slice().len() as i32 };
+            match bytes {
+                Payload::Blob(bytes) => out.blobs.push(bytes),
+                Payload::Inline(bytes) => out.bytes.extend(bytes),
+            }
+            let flags = flag(op_flag::BLOB, blob)
+                | flag(op_flag::REPLAYABLE, leave.replayable)
+                | flag(op_flag::UNACKNOWLEDGED, leave.unacknowledged)
+                | flag(op_flag::EARLY, early);
+            (0b1111, op::WRITE, flags, number(notify), len)
+        }
+        Op::Shutdown => (0, op::SHUTDOWN, 0, row[3], row[4]),
+        Op::Park { limit_ms, received } => (0, op::PARK, 0, limit(limit_ms, row[3]), number(received)),
+        Op::Close { reset, reason } => {
+            (op_flag::RESET, op::CLOSE, flag(op_flag::RESET, reset), reason as i32, row[4])
+        }
+        Op::Consumed { bytes } => (0, op::CONSUMED, 0, number(bytes), row[4]),
+        Op::Proceed { attempt } => (0, op::PROCEED, 0, number(attempt), row[4]),
+        Op::Refuse => (0, op::REFUSE, 0, row[3], row[4]),
+        Op::Gate => (0, op::GATE, 0, row[3], row[4]),
+        Op::NoDelay(on) => {
+            assert_eq!(on, row[3] != 0);
+            (0, op::NO_DELAY, 0, row[3], row[4])
+        }
+        Op::KeepAlive(delay) => (0, op::KEEP_ALIVE, 0, limit(delay, row[3]), row[4]),
+        Op::Waited { ms } => (0, op::WAITED, 0, number(ms), row[4]),
+        Op::Hint { timeout_ms, max } => (0, op::HINT, 0, limit(timeout_ms, row[3]), limit(max, row[4])),
+    };
+    let unknown = row[0] & !0xff & !(known << 8);
+    out.rows.extend([code | flags << 8 | unknown, number(slot), number(epoch), arg, len]);
+}
+
+/// How many rows there are before the first that is not well formed, and whether there is none such.
+fn well_formed(submission: &Submission<u8>) -> (usize, bool) {
+    let rows = submission.rows.chunks_exact(OP_WIDTH);
+    let (mut bytes, mut blobs) = (submission.bytes.len() as i64, submission.blobs.len());
+    for (index, row) in rows.clone().enumerate() {
+        let is_blob = row[0] >> 8 & op_flag::BLOB != 0;
+        let is_well_formed = match row[0] & 0xff {
+            op::WRITE if is_blob => blobs > 0,
+            op::WRITE => (0..=bytes).contains(&row[4].into()),
+            op::CLOSE => (1..=CloseReason::ALL.len() as i32).contains(&row[3]),
+            code => (op::COLD..=op::OPEN).contains(&code) || [op::REFUSE, op::GATE].contains(&code),
+        };
+        if !is_well_formed {
+            return (index, false);
+        }
+        match row[0] & 0xff {
+            op::WRITE if is_blob => blobs -= 1,
+            op::WRITE => bytes -= i64::from(row[4]),
+            _ => {}
+        }
+    }
+    (rows.len(), true)
+}
+
+/// Behind its last blob a submission may be parted anywhere: both parts together are the whole.
+fn check_fronts(whole: &Submission<u8>, applied: &Submission<u8>) {
+    let is_write = |row: &&[i32]| row[0] & 0xff == op::WRITE;
+    let is_blob = |row: &[i32]| row[0] >> 8 & op_flag::BLOB != 0;
+    let rows: Vec<_> = whole.rows.chunks_exact(OP_WIDTH).collect();
+    let last_blob = rows.iter().rposition(|row| is_write(row) && is_blob(row));
+    for count in last_blob.map_or(0, |at| at + 1)..=rows.len() {
+        let inline = rows[..count].iter().filter(|row| is_write(row) && !is_blob(row));
+        let bytes: i32 = inline.map(|row| row[4]).sum();
+        let (mut rest, mut front) = (copy(whole), Submission::new());
+        rest.move_front(count * OP_WIDTH, bytes as usize, &mut front);
+        let ((mut front, first), (mut rest, second)) = (drain(front), drain(rest));
+        assert_eq!((first, second), (Ok(()), Ok(())));
+        front.rows.append(&mut rest.rows);
+        front.bytes.append(&mut rest.bytes);
+        front.blobs.append(&mut rest.blobs);
+        front.cold.append(&mut rest.cold);
+        assert_eq!((front.rows, front.bytes), (applied.rows.clone(), applied.bytes.clone()));
+        assert_eq!((front.blobs, front.cold), (applied.blobs.clone(), applied.cold.clone()));
+    }
+}
+
+/// The same rows as reports of two batches: put together, each still has its own text.
+fn check_batches(submission: &Submission<u8>) {
+    let reports: Vec<_> = submission
+        .rows
+        .chunks_exact(OP_WIDTH)
+        .map(|row| {
+            let lane = LaneRef { slot: row[1].cast_unsigned(), epoch: row[2].cast_unsigned() };
+            let text = &submission.bytes[..submission.bytes.len().min(row[4].unsigned_abs() as usize % 64)];
+            (row[0], lane, row[3], text)
+        })
+        .collect();
+    for middle in [0, reports.len() / 2, reports.len()] {
+        let (mut first, mut second) = (Batch::new(), Batch::new());
+        for (index, &(head, lane, arg, text)) in reports.iter().enumerate() {
+            let batch = if index < middle { &mut first } else { &mut second };
+            batch.push(head, lane, arg, text);
+        }
+        first.append(&mut second);
+        assert!(second.is_empty() && second.bytes.is_empty());
+        let mut bytes = &first.bytes[..];
+        let rows = first.rows.chunks_exact(EVENT_WIDTH);
+        assert_eq!(rows.len(), reports.len());
+        for (row, &(head, lane, arg, text)) in rows.zip(&reports) {
+            let expected = [head, lane.slot.cast_signed(), lane.epoch.cast_signed(), arg, text.len() as i32];
+            assert_eq!(row, expected);
+            assert!(bytes.starts_with(text));
+            bytes = &bytes[text.len()..];
+        }
+        assert!(bytes.is_empty());
+        first.clear();
+        assert!(first.is_empty() && first.bytes.is_empty());
+    }
+}
+
+#[cfg(test)]
+#[test]
+fn the_corpus() {
+    crate::corpus::each("records", 20, check);
+}

@@ -9,7 +9,7 @@ const { test } = require('node:test');
 
 const { HttpAgent, HttpsAgent } = require('..');
 const certificate = require('./helpers/certificate');
-const { send, startServer, until, warm } = require('./helpers/blocked');
+const { blockUntil, send, startServer, until, warm } = require('./helpers/blocked');
 const { echoServer } = require('./helpers/echo-server');
 const { exchangeAndIdle } = require('./helpers/request');
 
@@ -57,14 +57,48 @@ for (const [Agent, options] of [
   });
 }
 
-test('the close of an idle connection has its reason', patience, async (t) => {
+/** Closes that are no errors of a request: what is asked for, and which reason they have. */
+const CLOSES = {
+  'peer-closed-idle': { then: 'close/5' },
+  'unexpected-data': { then: 'forge/5' },
+  'idle-timeout': { options: { freeSocketTimeout: 50 } },
+  ttl: { options: { socketActiveTTL: 100 } },
+  'not-kept': { options: { keepAlive: false } },
+};
+
+for (const [reason, { options, then }] of Object.entries(CLOSES)) {
+  test(`the close of a connection without a request has its reason: ${reason}`, patience, async (t) => {
+    const server = await startServer(t);
+    const agent = new HttpAgent(options);
+    t.after(() => agent.destroy());
+    const told = listen(t, agent);
+    const { error } = await send(agent, server, { id: reason, then });
+    assert.equal(error, undefined);
+    await until(() => told.length === 2);
+    assert.deepEqual([told[1].name, told[1].reason], ['connection:closed', reason]);
+    const [{ closes }] = Object.values(agent.stats());
+    assert.deepEqual(closes, { [reason]: 1 });
+  });
+}
+
+test('a connection that is taken from one socket for another, whose own is gone', patience, async (t) => {
   const server = await startServer(t);
   const agent = new HttpAgent();
   t.after(() => agent.destroy());
   const told = listen(t, agent);
-  await warm(agent, server, 1, { then: 'close/5' });
-  await until(() => told.length === 2);
-  assert.deepEqual([told[1].name, told[1].reason], ['connection:closed', 'peer-closed-idle']);
+  // The last one to be idle is the first to be used again.
+  const both = [
+    send(agent, server, { id: 'alive', act: 'ok/50' }),
+    send(agent, server, { id: 'dead', act: 'ok/100', then: 'close/20' }),
+  ];
+  await Promise.all(both);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.ok(blockUntil(() => server.events('closed').length > 0));
+  const { status } = await send(agent, server, { id: 'again', act: 'ok' });
+  assert.equal(status, 200);
+  await until(() => told.filter(({ name }) => name === 'connection:closed').length === 2);
+  const closes = told.filter(({ name }) => name === 'connection:closed');
+  assert.deepEqual(closes.map(({ reason }) => reason).sort(), ['peer-closed-idle', 'taken']);
 });
 
 test('a request that is sent again', patience, async (t) => {
@@ -76,8 +110,13 @@ test('a request that is sent again', patience, async (t) => {
   const { status, request } = await send(agent, server, { id: 'again', act: 'close,ok' });
   assert.equal(status, 200);
   assert.deepEqual(
-    told.map(({ name }) => name),
-    ['connection:reused', 'request:retried', 'connection:closed', 'connection:opened'],
+    told.map(({ name, reason }) => [name, reason]),
+    [
+      ['connection:reused', undefined],
+      ['request:retried', undefined],
+      ['connection:closed', 'peer-fin'],
+      ['connection:opened', undefined],
+    ],
   );
   assert.equal(told[1].request, request);
 });

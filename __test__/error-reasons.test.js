@@ -182,6 +182,17 @@ describe('the program', () => {
     }
   });
 
+  test('destroys a request over TLS before it has a socket: aborted', patience, async (t) => {
+    const server = await rawServer(t, (socket) => socket.resume());
+    const agent = new HttpsAgent();
+    atEnd(t, () => agent.destroy());
+    const request = https.get({ port: server.port, host: '127.0.0.1', agent });
+    request.destroy();
+    const [error] = await once(request, 'error');
+    assert.deepStrictEqual([error.message, error.reason], ['socket hang up', 'aborted']);
+    assert.deepStrictEqual([error.connection.path, error.connection.reused], ['raw', false]);
+  });
+
   test('gives an error of its own, which keeps what it has', patience, async (t) => {
     const own = Object.assign(new Error('mine'), { reason: 'because' });
     const frozen = Object.freeze(new Error('frozen'));

@@ -91,18 +91,23 @@ test('a connect that fails', patience, async (t) => {
   assert.equal(seen.at(-1)[0].errorSocketCount, 1);
 });
 
-test('a socket that runs into its timeout', patience, async (t) => {
-  const server = await echoServer(t, { listener: () => {} });
-  const seen = await asKeepAlive(t, { timeout: 50 }, async (agent, look) => {
-    const request = http.get({ ...server.at, agent });
-    request.on('error', () => {}).on('timeout', () => request.destroy());
-    await new Promise((resolve) => request.on('close', resolve));
-    await nextTurn();
-    await nextTurn();
-    look();
+for (const [whose, options] of [
+  ['ours', {}],
+  ['Node’s own', { proxyEnv: {} }],
+]) {
+  test(`a socket that runs into its timeout, ${whose}`, patience, async (t) => {
+    const server = await echoServer(t, { listener: () => {} });
+    const seen = await asKeepAlive(t, { timeout: 50, ...options }, async (agent, look) => {
+      const request = http.get({ ...server.at, agent });
+      request.on('error', () => {}).on('timeout', () => request.destroy());
+      await new Promise((resolve) => request.on('close', resolve));
+      await nextTurn();
+      await nextTurn();
+      look();
+    });
+    assert.equal(seen.at(-1)[0].timeoutSocketCount, 1);
   });
-  assert.equal(seen.at(-1)[0].timeoutSocketCount, 1);
-});
+}
 
 test('an option that throws makes no socket', () => {
   const agent = new HttpAgent();

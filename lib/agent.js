@@ -322,6 +322,10 @@ function nodeConnection(Base, agent, args) {
   return socket;
 }
 
+function countTimeouts(agent, socket) {
+  socket?.on('timeout', () => agent._noteTimeout());
+}
+
 const HttpAgent = defineAgent(NodeAgent, 'HttpAgent');
 
 define(HttpAgent.prototype, {
@@ -334,18 +338,18 @@ define(HttpAgent.prototype, {
     );
     if (reason !== undefined) {
       const socket = nodeConnection(NodeAgent, this, args);
+      countTimeouts(this, socket);
       if (reason !== '') warnNodeSocket(reason);
       return socket;
     }
     const plan = new Plan(route);
     const lane = new Lane(this, plan, options);
-    choose(this, lane);
     if (callback !== null && !isNodesCallback(callback)) {
       plan.onConnect = callback;
       lane.once('connect', callback);
     }
     if (this.createConnection === HttpAgent.prototype.createConnection) this[kGiven] = lane;
-    startLane(lane, plan, options);
+    startLane(this, lane, plan, options);
     return lane;
   }),
 });
@@ -356,7 +360,8 @@ function decide(id, options, defaults, surroundings) {
   return reason === undefined ? { route: new Route(id, options, defaults, surroundings) } : { reason };
 }
 
-function startLane(lane, plan, options) {
+function startLane(agent, lane, plan, options) {
+  choose(agent, lane);
   if (options.timeout) lane.setTimeout(options.timeout);
   if (clientSockets.hasSubscribers) clientSockets.publish({ socket: lane });
   try {
@@ -378,8 +383,11 @@ define(HttpsAgent.prototype, {
       args,
       byNode,
     );
-    if (socket !== undefined) return socket;
-    startLane(lane, plan, options);
+    if (lane === undefined) {
+      countTimeouts(this, socket);
+      return socket;
+    }
+    startLane(this, lane, plan, options);
     return lane;
   }),
 

@@ -70,4 +70,9 @@ function explainLater(request, tell) {
   request.res?.once(errorMonitor, listener);
 }
 
-module.exports = { NAMES, explain, explainLater, nameOf, parse, reasonIn };
+/** Where a socket leads from and to; nothing for one that is not connected, or over a Unix socket. */
+function addressesOf({ localAddress, localPort, remoteAddress, remotePort }) {
+  return remoteAddress === undefined ? {} : { localAddress, localPort, remoteAddress, remotePort };
+}
+
+module.exports = { NAMES, addressesOf, explain, explainLater, nameOf, parse, reasonIn };

@@ -11,7 +11,7 @@ const channels = require('./channels');
 const { endpoint, failedAttempt, lookupResults, connectFailure } = require('./connect-reports');
 const crossing = require('./crossing');
 const errors = require('./errors');
-const { explain, explainLater, nameOf, parse, reasonIn } = require('./facts');
+const { addressesOf, explain, explainLater, nameOf, parse, reasonIn } = require('./facts');
 const { isLearning } = require('./node-client');
 const { op, opFlag, event, eventFlag, rebound, closeReason } = require('./records');
 const plainResponse = require('./plain-response');
@@ -448,7 +448,8 @@ class Lane extends SocketShape {
   }
 
   /** Another connection is under the lane; its users see other addresses, and nothing else. */
-  #onRebound(flags, why, text) {
+  #onRebound(flags, argument, text) {
+    const [why, lost] = [argument & 0xff, argument >> 8];
     const [addresses] = text.split('\n', 1);
     // The lane's own connect failed for a request that was gone by then.
     if (!this.#connected) {
@@ -462,16 +463,16 @@ class Lane extends SocketShape {
       request.reusedSocket = false;
       if (why === rebound.RETRY) this._resent();
     }
-    this.#tellOfRebound(why, request);
+    this.#tellOfRebound(why, lost, request);
     if (this.#noDelay !== this.#route.noDelay) this.#sendNoDelay();
     if (this.#keepAlive !== (this.#route.keepAlive !== undefined)) this.#sendKeepAlive();
     if (flags & eventFlag.GATED) this.emit('connect');
     this.#pass(flags, 0);
   }
 
-  /** Why the connection before is gone is known where it was lost, and counted there. */
-  #tellOfRebound(why, request) {
-    if (channels.closed.hasSubscribers) this.#tell(channels.closed, { reason: undefined });
+  /** `lost`: the number of the reason why the connection before is gone. */
+  #tellOfRebound(why, lost, request) {
+    if (channels.closed.hasSubscribers) this.#tell(channels.closed, { reason: nameOf(lost) });
     if (why !== rebound.IDLE) {
       if (channels.opened.hasSubscribers) this.#tell(channels.opened);
     } else if (channels.reused.hasSubscribers) this.#tell(channels.reused, { request });
@@ -637,13 +638,12 @@ class Lane extends SocketShape {
 
   #facts() {
     const { retry, ...facts } = parse(this.#loss);
-    const { localAddress, localPort, remoteAddress, remotePort } = this;
     const reused = (this.#message ?? this.#intended)?.reusedSocket ?? false;
     return {
       path: 'raw',
       reused,
       ...facts,
-      ...(localAddress !== undefined && { localAddress, localPort, remoteAddress, remotePort }),
+      ...addressesOf(this),
       ...(retry !== undefined && { retry }),
     };
   }
@@ -784,6 +784,10 @@ class Lane extends SocketShape {
     const isRequests = request !== null && this.timeout !== (this.#agent.options.timeout || 0);
     const reason = isRequests ? closeReason.REQUEST_TIMEOUT : closeReason.SOCKET_TIMEOUT;
     this.#timedOut = { request, reason, mark: this.#mark() };
+    this._tellTimeout();
+  }
+
+  _tellTimeout() {
     this.#agent._noteTimeout();
     this._inContext(this.emit, 'timeout');
   }

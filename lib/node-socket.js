@@ -4,7 +4,10 @@
 // of them: they are not watched here, so who ended one has to be read off the error.
 
 const { closeReason } = require('./records');
-const { explain, explainLater } = require('./facts');
+const { addressesOf, explain, explainLater } = require('./facts');
+
+/** What is said of each of them. */
+const FACTS = { path: 'node', retry: "not sent again: Node's own socket" };
 
 /** When a socket of Node's was opened (ms). */
 const kOpened = Symbol('opened');
@@ -34,13 +37,8 @@ function watchRequest(request, socket) {
   if (socket.connecting) socket.once('connect', noteAddresses);
   else noteAddresses();
   explainLater(request, (error) => {
-    const facts = {
-      path: 'node',
-      reused: request.reusedSocket,
-      age: ageOf(socket),
-      ...addresses,
-      retry: "not sent again: Node's own socket",
-    };
+    const { path, retry } = FACTS;
+    const facts = { path, reused: request.reusedSocket, age: ageOf(socket), ...addresses, retry };
     explain(error, reasonOf(error, socket), facts, !isPrograms(socket.errored ?? error));
   });
 }
@@ -48,10 +46,6 @@ function watchRequest(request, socket) {
 /** Whether it is an error of the program's, by the looks of it. */
 function isPrograms({ code, syscall }) {
   return code !== 'ECONNRESET' && syscall === undefined;
-}
-
-function addressesOf({ localAddress, localPort, remoteAddress, remotePort }) {
-  return remoteAddress === undefined ? {} : { localAddress, localPort, remoteAddress, remotePort };
 }
 
 const PEER_RESET = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED']);
@@ -73,4 +67,4 @@ function reasonOf(error, socket) {
   return closeReason.ABORTED;
 }
 
-module.exports = { ageOf, ending, opened, reasonOf, watchRequest };
+module.exports = { FACTS, ageOf, ending, opened, reasonOf, watchRequest };

@@ -46,6 +46,7 @@ const SECURE = [
 
 /** Puts the request on an idle lane and returns true; false if Node's way has to be taken. */
 function reuseIdleLane(agent, request, options) {
+  if (isEmpty(agent.freeSockets)) return false;
   const isPlain = agent.getName === NodeAgent.prototype.getName;
   if (options.highWaterMark != null || !(isPlain || agent._hasOwnGetName)) return false;
   for (const name of OVERRIDING) if (name in agent.options) return false;
@@ -69,6 +70,11 @@ function reuseIdleLane(agent, request, options) {
   const { timeout } = request;
   if (timeout !== undefined && timeout !== (agent.options.timeout || 0)) lane.setTimeout(timeout);
   (agent.sockets[name] ??= []).push(lane);
+  return true;
+}
+
+function isEmpty(sockets) {
+  for (const _ in sockets) return false;
   return true;
 }
 

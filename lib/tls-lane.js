@@ -8,13 +8,16 @@ const { X509Certificate } = require('crypto');
 const errors = require('./errors');
 const { checkBytes, checkString, checkUint32 } = require('./arguments');
 const Lane = require('./lane');
-const { reasonOf } = require('./node-socket');
+const { addressesOf } = require('./facts');
+const { FACTS, reasonOf } = require('./node-socket');
 const { closeReason, event, eventFlag, opFlag } = require('./records');
 const { disconnected, tlsError } = require('./tls-errors');
 const Security = require('./tls-security');
 
-/** What errors on a socket of Node's say of the connection (facts.js). */
-const NODES = "path\tnode\nretry\tnot sent again: Node's own socket";
+/** What errors on a socket of Node's say of the connection, as the rows of a loss (facts.js). */
+const NODES = Object.entries(FACTS)
+  .map((fact) => fact.join('\t'))
+  .join('\n');
 
 class TlsLane extends Lane {
   #secure;
@@ -188,8 +191,8 @@ class TlsLane extends Lane {
   }
 
   #takeAddresses() {
-    const { localAddress, localPort, remoteAddress, remotePort } = this.#nodes;
-    if (remoteAddress) this._setAddresses([localAddress, localPort, remoteAddress, remotePort].join('\t'));
+    const addresses = Object.values(addressesOf(this.#nodes));
+    if (addresses.length > 0) this._setAddresses(addresses.join('\t'));
   }
 
   #takeVerdict() {
@@ -272,7 +275,7 @@ class TlsLane extends Lane {
   _onTimeout() {
     // Of an idle socket of Node's nobody else knows the time.
     if (this.#nodes === undefined) super._onTimeout();
-    else this._inContext(this.emit, 'timeout');
+    else this._tellTimeout();
   }
 
   setNoDelay(enable) {

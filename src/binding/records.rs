@@ -88,7 +88,8 @@ pub mod event {
     pub const ERROR: i32 = 3;
     /// The lane's first connection stands; the text has the addresses.
     pub const CONNECTED: i32 = 4;
-    /// Another connection is under the lane; `arg` says why ([`super::rebound`]). The text has its
+    /// Another connection is under the lane; `arg` says why ([`super::rebound`]), and in the bits from 8 on
+    /// the [`crate::error::CloseReason`] of the one before. The text has its
     /// addresses, and the facts of the one before in further rows if a request was lost with it.
     pub const REBOUND: i32 = 5;
     /// The idle lane has lost its connection; `arg` is the [`crate::error::CloseReason`].
@@ -153,7 +154,7 @@ pub mod event_flag {
     pub const SECURED_GATED: i32 = 2;
 }
 
-/// Why a lane got another connection, the `arg` of [`event::REBOUND`].
+/// Why a lane got another connection, the lowest bits of the `arg` of [`event::REBOUND`].
 pub mod rebound {
     /// Found dead before the first byte: another idle connection (rule R2).
     pub const IDLE: i32 = 0;

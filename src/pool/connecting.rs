@@ -301,7 +301,7 @@ impl Pool {
             Cause::Retry(_) => Some(rebound::RETRY),
         };
         if let Some(why) = rebound {
-            self.report(event::REBOUND | flags << 8, self.lane_ref(slot), why, text.as_bytes());
+            self.report_rebound(slot, flags, why, &text);
         } else if !is_tls {
             self.report(event::CONNECTED | flags << 8, self.lane_ref(slot), 0, text.as_bytes());
         }
@@ -309,6 +309,12 @@ impl Pool {
             self.bind_pending(slot, id);
         }
         self.spawn_task(id);
+    }
+
+    /// Tells JavaScript that another connection is under the lane.
+    pub(super) fn report_rebound(&mut self, slot: u32, flags: i32, why: i32, text: &str) {
+        let lost = self.lane(slot).and_then(|lane| lane.lost.take()).map_or(0, |reason| reason as i32);
+        self.report(event::REBOUND | flags << 8, self.lane_ref(slot), why | lost << 8, text.as_bytes());
     }
 
     /// Tells JavaScript about the TLS connection that comes under the lane.

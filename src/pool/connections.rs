@@ -381,6 +381,7 @@ impl Pool {
         let epoch = lane.epoch;
         lane.state = State::Lost;
         lane.loss = matches!(verdict, Verdict::SendFresh | Verdict::Retry(_)).then_some(loss);
+        lane.lost = Some(report.reason());
         lane.fin_wanted |= connection.fin != Fin::None;
         match verdict {
             // Nothing was sent, and perhaps nothing was written yet.

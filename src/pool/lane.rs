@@ -51,6 +51,8 @@ pub struct Lane {
     pub park_wanted: Option<Option<u32>>,
     /// What is told of the connection whose loss led to a new one (rules R3, R4).
     pub loss: Option<String>,
+    /// Why its last connection is gone, until there is another.
+    pub lost: Option<CloseReason>,
     pub counts: Rc<Counts>,
     /// What its agent's connections have read ahead.
     pub buffered: Rc<Buffered>,
@@ -204,6 +206,7 @@ impl Lane {
             fin_wanted: false,
             park_wanted: None,
             loss: None,
+            lost: None,
             counts,
             buffered,
             connecting_since: Instant::now(),

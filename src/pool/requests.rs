@@ -387,7 +387,7 @@ impl Pool {
             let addresses = connection.address_text();
             self.set_state(slot, State::Bound(id));
             self.report_secured(slot, id, 0);
-            self.report(event::REBOUND, self.lane_ref(slot), rebound::IDLE, addresses.as_bytes());
+            self.report_rebound(slot, 0, rebound::IDLE, &addresses);
             self.bind_pending(slot, id);
             return;
         }
@@ -558,6 +558,9 @@ impl Pool {
     /// Closes a connection and takes it out of everything that knows of it.
     pub(super) fn drop_connection(&mut self, id: ConnectionId, reason: CloseReason) {
         let Some(mut connection) = self.connections.remove(id) else { return };
+        if let Some(lane) = self.lane(connection.lane) {
+            lane.lost = Some(reason);
+        }
         if connection.is_doubtful() {
             // A FIN would wait in the kernel for an acknowledgement that does not come.
             connection.stream.reset_on_close();

@@ -26,6 +26,8 @@ struct Shared {
     parked: AtomicBool,
     /// Something has been submitted since the dispatcher last looked.
     work: AtomicBool,
+    /// The thread looks by itself soon, as long as JavaScript is in a batch or a tick that submits.
+    patrolling: AtomicBool,
     notify: Notify,
     changes: Mutex<Vec<Change>>,
 }
@@ -38,6 +40,7 @@ enum Change {
 static SHARED: Shared = Shared {
     parked: AtomicBool::new(false),
     work: AtomicBool::new(false),
+    patrolling: AtomicBool::new(false),
     notify: Notify::const_new(),
     changes: Mutex::new(Vec::new()),
 };
@@ -69,11 +72,24 @@ fn change(change: Change) {
 /// in a tick that submits before its end. There it wakes the thread seldom
 /// ([`WAKE_INTERVAL`]): to hand over each request as it comes costs more than
 /// all the rest of a submission, on both threads. JavaScript that computes on
-/// must still not hold back what it has submitted before.
+/// must still not hold back what it has submitted before. If the thread finds
+/// nothing it stops looking, and the next submission wakes it.
 const PATROL: Duration = Duration::from_millis(1);
 
-/// How soon JavaScript wakes the thread again within such a batch or tick.
+/// How soon JavaScript wakes the thread within such a batch or tick.
 pub const WAKE_INTERVAL: Duration = Duration::from_micros(200);
+
+/// Whether the thread will find what is submitted now without being woken.
+pub fn is_patrolling() -> bool {
+    SHARED.patrolling.load(Ordering::SeqCst)
+}
+
+/// From the thread itself: JavaScript has been given something to do, and may submit without a wake.
+pub fn patrol() {
+    SHARED.patrolling.store(true, Ordering::SeqCst);
+    SHARED.work.store(true, Ordering::SeqCst);
+    SHARED.notify.notify_one();
+}
 
 /// Says that there is something to be found, and wakes the thread if it
 /// sleeps. Of `work` set here and `parked` set there, each side reads the
@@ -116,17 +132,15 @@ async fn dispatch() {
     tokio::task::spawn_local(block::give_back_unwanted());
     let mut environments: Vec<(Arc<Link>, Rc<RefCell<Pool>>)> = Vec::new();
     let mut submission = Submission::new();
-    let mut patrolled = false;
     loop {
         if !SHARED.work.swap(false, Ordering::SeqCst) {
             let woken = SHARED.notify.notified();
-            if !patrolled && environments.iter().any(|(link, _)| link.is_hushed()) {
-                // What is submitted without a wake comes soon after one, so one look is enough.
-                patrolled = tokio::time::timeout(PATROL, woken).await.is_err();
-                if patrolled {
-                    SHARED.work.store(true, Ordering::SeqCst);
+            let is_hushed = environments.iter().any(|(link, _)| link.is_hushed());
+            if is_hushed && is_patrolling() {
+                if tokio::time::timeout(PATROL, woken).await.is_err() {
+                    stop_patrolling();
                 }
-            } else {
+            } else if !stop_patrolling() {
                 woken.await;
             }
             continue;
@@ -146,7 +160,9 @@ async fn dispatch() {
         }
         for (link, pool) in &environments {
             let taken = link.take_submission(&mut submission);
-            patrolled &= !taken.any && !taken.left;
+            if taken.any || taken.left {
+                SHARED.patrolling.store(true, Ordering::SeqCst);
+            }
             if taken.any {
                 let applied = pool.borrow_mut().apply(&mut submission);
                 debug_assert!(applied.is_ok(), "the two halves disagree about the records");
@@ -156,4 +172,13 @@ async fn dispatch() {
         // The connections that were woken have their turn before the next look.
         tokio::task::yield_now().await;
     }
+}
+
+/// Whether the thread was patrolling. It looks once more then: what was submitted before without a wake is there.
+fn stop_patrolling() -> bool {
+    let was_patrolling = SHARED.patrolling.swap(false, Ordering::SeqCst);
+    if was_patrolling {
+        SHARED.work.store(true, Ordering::SeqCst);
+    }
+    was_patrolling
 }

@@ -47,18 +47,19 @@ struct State {
 enum Bell {
     /// At once.
     Free,
-    /// In a batch, or a tick that submits many times: at once, and then once per interval.
-    Hushed { last: Option<Instant>, due: bool },
+    /// In a batch, or a tick that submits many times: once per interval, if the runtime looks by itself
+    /// meanwhile. `since`: the last time, or when this began; `due`: it has not been woken for all.
+    Hushed { since: Instant, due: bool },
 }
 
 impl Bell {
     /// Notes a submission, and says whether to wake it.
     fn strike(&mut self) -> bool {
-        let Self::Hushed { last, due } = self else { return true };
+        let Self::Hushed { since, due } = self else { return true };
         let now = Instant::now();
-        *due = last.is_some_and(|last| now - last < runtime::WAKE_INTERVAL);
+        *due = runtime::is_patrolling() && now - *since < runtime::WAKE_INTERVAL;
         if !*due {
-            *last = Some(now);
+            *since = now;
         }
         !*due
     }
@@ -288,7 +289,7 @@ impl State {
     /// JavaScript submits many times from here on: the runtime is woken seldom, and looks by itself.
     fn hush(&self) {
         self.link.set_hushed(true);
-        self.bell.set(Bell::Hushed { last: None, due: false });
+        self.bell.set(Bell::Hushed { since: Instant::now(), due: false });
     }
 
     /// Back to a wake for each submission, and one for what has had none.
@@ -408,19 +409,23 @@ unsafe extern "C" fn submit(env: sys::napi_env, info: sys::napi_callback_info) -
     // SAFETY: on the JavaScript thread, which is in here.
     let (rows, bytes) = unsafe { (state.rows_out.get(rows * OP_WIDTH), state.bytes_out.get(bytes)) };
     if let (Some(rows), Some(bytes)) = (rows, bytes) {
-        let mut bell = state.bell.get();
-        let wake = !rows.is_empty() && bell.strike();
-        state.bell.set(bell);
         let add = |submission: &mut Submission<Cold>| {
             submission.rows.extend_from_slice(rows);
             submission.bytes.extend_from_slice(bytes);
             submission.blobs.extend(blobs);
         };
-        if early {
-            state.link.submit_early(wake, settled, add);
+        let news = if early {
+            state.link.submit_early(settled, add);
+            true
         } else {
-            state.link.submit(wake, add);
+            state.link.submit(add)
+        };
+        // Behind the submission: a runtime that no longer looks by itself then has seen it.
+        let mut bell = state.bell.get();
+        if news && bell.strike() {
+            runtime::wake();
         }
+        state.bell.set(bell);
     }
     ptr::null_mut()
 }

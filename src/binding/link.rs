@@ -101,33 +101,25 @@ impl Link {
     }
 
     /// From JavaScript: adds to what the runtime finds next, and says that
-    /// nothing of it will be taken back. Without `wake` it finds it on its next look.
-    pub fn submit(&self, wake: bool, add: impl FnOnce(&mut Submission<Cold>)) {
-        let awaited = {
-            let mut outbox = lock(&self.to_runtime);
-            add(&mut outbox.submission);
-            outbox.early.take().is_some_and(|early| early.first_seen.is_some())
-        };
-        if wake || awaited {
-            runtime::wake();
-        }
+    /// nothing of it will be taken back. Whether there is anything new for it.
+    pub fn submit(&self, add: impl FnOnce(&mut Submission<Cold>)) -> bool {
+        let mut outbox = lock(&self.to_runtime);
+        let before = outbox.submission.rows.len();
+        add(&mut outbox.submission);
+        let is_settled = outbox.early.take().is_some();
+        is_settled || outbox.submission.rows.len() > before
     }
 
     /// As [`Link::submit`], in the middle of a tick that may take it back. `settled`: what an
     /// earlier tick has submitted so will stay.
-    pub fn submit_early(&self, wake: bool, settled: bool, add: impl FnOnce(&mut Submission<Cold>)) {
-        {
-            let mut outbox = lock(&self.to_runtime);
-            if settled {
-                outbox.early = None;
-            }
-            let (rows, bytes) = (outbox.submission.rows.len(), outbox.submission.bytes.len());
-            outbox.early.get_or_insert(Early { rows, bytes, ..Early::default() }).seen = None;
-            add(&mut outbox.submission);
+    pub fn submit_early(&self, settled: bool, add: impl FnOnce(&mut Submission<Cold>)) {
+        let mut outbox = lock(&self.to_runtime);
+        if settled {
+            outbox.early = None;
         }
-        if wake {
-            runtime::wake();
-        }
+        let (rows, bytes) = (outbox.submission.rows.len(), outbox.submission.bytes.len());
+        outbox.early.get_or_insert(Early { rows, bytes, ..Early::default() }).seen = None;
+        add(&mut outbox.submission);
     }
 
     /// Goes behind what may still be taken back, and does not change that.
@@ -184,8 +176,10 @@ impl Link {
     }
 
     /// From the runtime: hands a batch over and wakes JavaScript if it has not
-    /// been woken already.
+    /// been woken already. What JavaScript submits for it is looked for.
     pub fn deliver(&self, batch: &mut Batch) {
+        self.set_hushed(true);
+        runtime::patrol();
         lock(&self.to_javascript).append(batch);
         if self.wake_pending.swap(true, Ordering::AcqRel) {
             return;

@@ -3,7 +3,8 @@
 const assert = require('node:assert');
 const { describe, it } = require('node:test');
 
-const { METRICS, compare, summarise } = require('../bench/summary.js');
+const { REQUEST_METRICS: METRICS } = require('../bench/metrics.js');
+const { compare, summarise } = require('../bench/summary.js');
 const { formatCase } = require('../bench/table.js');
 
 const AGENTS = ['before', 'offloop'];
@@ -15,18 +16,22 @@ const turn = (factor, figure = 100) => {
 };
 
 const format = (turns) =>
-  formatCase({
-    title: 'a case',
-    agents: AGENTS,
-    summary: summarise(turns, AGENTS),
-    failures: { before: {}, offloop: {} },
-    comparison: compare(turns, 'offloop', 'before'),
-  });
+  formatCase(
+    {
+      title: 'a case',
+      agents: AGENTS,
+      summary: summarise(turns, AGENTS, METRICS),
+      failures: { before: {}, offloop: {} },
+      comparison: compare(turns, 'offloop', 'before', METRICS),
+      verdicts: [],
+    },
+    METRICS,
+  );
 
 describe('the comparison of two builds', () => {
   it('takes the ratio within each turn, whatever the figures themselves do', () => {
     const turns = [0.8, 0.9, 0.9, 1.0, 0.9, 0.85, 0.9].map((factor, i) => turn(factor, 10 ** i));
-    const { rate } = compare(turns, 'offloop', 'before');
+    const { rate } = compare(turns, 'offloop', 'before', METRICS);
     assert.strictEqual(rate.median.toFixed(6), '0.900000');
     assert.deepStrictEqual([rate.interval.low.toFixed(2), rate.interval.high.toFixed(2)], ['0.80', '1.00']);
     assert.strictEqual(rate.turns, 7);
@@ -34,7 +39,7 @@ describe('the comparison of two builds', () => {
 
   it('leaves out and counts the turns without a figure', () => {
     const turns = [...Array(6).fill(turn(1.5)), turn(1, null)];
-    const { p50 } = compare(turns, 'offloop', 'before');
+    const { p50 } = compare(turns, 'offloop', 'before', METRICS);
     assert.deepStrictEqual(p50, { median: 1.5, interval: { low: 1.5, high: 1.5 }, turns: 6 });
   });
 

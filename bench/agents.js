@@ -2,7 +2,7 @@
 
 const path = require('node:path');
 
-// The agents compared. Each is loaded only in its own process, so one that is not installed or not built
+// What is compared. Each is loaded only in its own process, so one that is not installed or not built
 // does not stand in the way of measuring the others.
 
 /** The agent that the ratios refer to. */
@@ -11,10 +11,19 @@ const BASELINE = 'builtin';
 /** The agent of `--before`: another build of offloop. */
 const BEFORE = 'before';
 
-/** @param {string} before in `load`: the folder of the other build */
+/**
+ * @typedef {object} Candidate
+ * @property {string} title
+ * @property {'http' | 'undici'} api which call site it takes: `http.request` with an agent, or `undici.request`
+ * @property {(before?: string) => { version: string, http: Function, https: Function }} load the constructors by
+ * scheme; `before` is the folder of the other build
+ */
+
+/** @type {Record<string, Candidate>} */
 const AGENTS = {
   builtin: {
     title: 'http.Agent',
+    api: 'http',
     load() {
       const { Agent } = require('node:http');
       const { Agent: SecureAgent } = require('node:https');
@@ -27,17 +36,30 @@ const AGENTS = {
   },
   agentkeepalive: {
     title: 'agentkeepalive',
+    api: 'http',
     load() {
       const { version } = require('agentkeepalive/package.json');
       return { version, ...constructors(require('agentkeepalive')) };
     },
   },
+  undici: {
+    title: 'undici (another API)',
+    api: 'undici',
+    load() {
+      const { Agent } = require('undici');
+      const { version } = require('undici/package.json');
+      const open = (options) => new Agent(options);
+      return { version, http: open, https: open };
+    },
+  },
   offloop: {
     title: 'offloop',
+    api: 'http',
     load: () => loadOffloop(path.join(__dirname, '..')),
   },
   [BEFORE]: {
     title: 'before',
+    api: 'http',
     load: (before) => loadOffloop(before),
   },
 };

@@ -7,13 +7,16 @@ const { once } = require('node:events');
 
 const EXIT_GRACE = 2000; // ms
 
+/** No question takes this long: a child that has not answered by then never will. In ms. */
+const ANSWER_LIMIT = 180_000;
+
 /** The parent's end. */
 class Child {
   #process;
   #exited;
 
-  constructor(file, args = []) {
-    this.#process = fork(file, args);
+  constructor(file, args = [], execArgv = []) {
+    this.#process = fork(file, args, { execArgv });
     this.#exited = once(this.#process, 'exit');
   }
 
@@ -21,13 +24,16 @@ class Child {
   ask(method, ...args) {
     const child = this.#process;
     return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => child.kill('SIGKILL'), ANSWER_LIMIT);
       const onExit = (code, signal) => {
+        clearTimeout(timer);
         child.off('message', onMessage);
         reject(
           new Error(`${child.spawnargs.slice(1).join(' ')} exited (${signal ?? code}) before it answered`),
         );
       };
       const onMessage = ({ value, error }) => {
+        clearTimeout(timer);
         child.off('exit', onExit);
         if (error === undefined) resolve(value);
         else reject(new Error(error));

@@ -1,27 +1,22 @@
 'use strict';
 
-// The process of one agent. It lives for the whole run and is idle between its slices.
-
-const { setTimeout: sleep } = require('node:timers/promises');
+// The process of one candidate. It lives for all turns of a case and is idle between its slices.
 
 const { AGENTS } = require('./agents');
+const { CALL_SITES } = require('./call-sites');
 const { CASES } = require('./cases');
 const { answer } = require('./child');
 const mainThreadCpu = require('./main-thread-cpu');
-const { Recorder } = require('./recorder');
-
-// Connections that were closed while the others had their turn are opened again before the window opens.
-const RAMP = 100; // ms
-const GRACE = 10_000; // ms, for requests that are under way when the window closes
 
 const [name, before] = process.argv.slice(2);
+const { api, load } = AGENTS[name];
 let candidate;
 let current;
 
 answer({
   prepare() {
     try {
-      candidate = AGENTS[name].load(before);
+      candidate = load(before);
     } catch (cause) {
       throw new Error(`${name} could not be loaded (--agents can leave it out): ${cause.message}`, { cause });
     }
@@ -29,29 +24,16 @@ answer({
   },
 
   /** One agent serves all slices of a case. */
-  begin(id, port) {
+  begin(id, ports) {
     const benchCase = CASES.find((one) => one.id === id);
-    current = { benchCase, target: { agent: candidate[benchCase.scheme](benchCase.agentOptions), port } };
+    const { agentOptions, dispatcherOptions, scheme } = benchCase;
+    const agent = candidate[scheme](api === 'undici' ? dispatcherOptions : agentOptions);
+    const exchanges = ports.map((port) => CALL_SITES[api](benchCase, agent, port));
+    current = { benchCase, target: { exchange: exchanges[0], exchanges } };
   },
 
-  async slice(duration) {
+  slice(duration) {
     const { benchCase, target } = current;
-    const recorder = new Recorder(benchCase);
-    const stop = new AbortController();
-    const load = benchCase.load(benchCase, target, recorder, stop.signal);
-    await sleep(RAMP);
-    recorder.open();
-    await sleep(duration);
-    recorder.close();
-    stop.abort();
-    // The next agent's slice must not begin before this one is quiet.
-    await Promise.race([load, sleep(GRACE, undefined, { ref: false })]);
-    recorder.abandonPending();
-    return recorder.result();
-  },
-
-  end() {
-    current.target.agent.destroy();
-    current = undefined;
+    return benchCase.measure(benchCase, target, duration);
   },
 });

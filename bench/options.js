@@ -11,8 +11,8 @@ const { ROWS, takes } = require('./failures/rows');
 const { KINDS } = require('./server/kinds');
 
 // Many short slices rather than few long ones: on a busy machine a median needs turns more than it needs time.
-const QUICK = { turns: 9, slice: 500 };
-const FULL = { turns: 15, slice: 2000 };
+const QUICK = { turns: 4, slice: 400 };
+const FULL = { turns: 12, slice: 1000 };
 
 // Here what counts is the number of requests, and every row has to be waited for.
 const QUICK_FAILURES = { turns: 2, slice: 350 };
@@ -21,14 +21,16 @@ const FULL_FAILURES = { turns: 9, slice: 700 };
 const USAGE = `node bench/run.js [options]
 
 What a request costs:
-  --quick            ${QUICK.turns} turns of ${QUICK.slice} ms instead of ${FULL.turns} of ${FULL.slice} ms, and quick cases only
+  --quick            ${QUICK.turns} turns of ${QUICK.slice} ms instead of ${FULL.turns} of ${FULL.slice} ms
   --only <regexp>    cases whose id matches: ${CASES.map((one) => one.id).join(', ')}
   --agents <a,b>     of ${Object.keys(AGENTS).join(', ')}
   --before <folder>  compare with another checkout of offloop, built; with nothing else unless --agents says so
   --turns <n>        measured slices of each agent and case
   --slice <ms>       length of a slice
-  --server <kind>    of ${KINDS.join(', ')}; otherwise the first of them that starts
+  --server <kind>    of ${KINDS.join(', ')}; otherwise the first of them that starts (some cases need own)
   --json <file>      write every slice's figures as well
+  --publish          write them to docs/benchmarks/ and refresh the charts and tables of the documents
+  --charts           measure nothing: refresh them from the figures that are there
 
 --failures           how many requests fail instead: at the server's idle limit, and after stalls of the loop
   --quick            ${QUICK_FAILURES.turns} turns of ${QUICK_FAILURES.slice} ms instead of ${FULL_FAILURES.turns} of ${FULL_FAILURES.slice} ms
@@ -43,17 +45,19 @@ class UsageError extends Error {}
 /** Slices are in ms. Throws a UsageError. */
 function readOptions(args) {
   const { values } = parse(args);
-  const { failures = false, quick = false } = values;
+  const { charts = false, failures = false, publish = false, quick = false } = values;
+  if (charts && args.length > 1) throw new UsageError('--charts takes no other option');
+  if (publish) refusePartial(values);
   const preset = failures ? (quick ? QUICK_FAILURES : FULL_FAILURES) : quick ? QUICK : FULL;
   const agents = readAgents(values, Object.keys(failures ? CANDIDATES : AGENTS));
   // undici has call sites of its own.
-  const all = failures
-    ? ROWS.filter((row) => agents.some((agent) => takes(row, agent)))
-    : CASES.filter((one) => one.quick || !quick);
+  const all = failures ? ROWS.filter((row) => agents.some((agent) => takes(row, agent))) : CASES;
   if (failures && values.server !== undefined) throw new UsageError('--failures has a server of its own');
   return {
     help: values.help ?? false,
     failures,
+    charts,
+    publish,
     turns: readPositive('turns', values.turns) ?? preset.turns,
     slice: readPositive('slice', values.slice) ?? preset.slice,
     cases: readCases(values.only, all),
@@ -68,7 +72,9 @@ function parse(args) {
   const text = { type: 'string' };
   const flag = { type: 'boolean' };
   const options = {
+    charts: flag,
     failures: flag,
+    publish: flag,
     quick: flag,
     help: flag,
     only: text,
@@ -83,6 +89,13 @@ function parse(args) {
     return parseArgs({ args, options });
   } catch (error) {
     throw new UsageError(error.message);
+  }
+}
+
+/** What is published is a whole run: each target is judged, and nobody was chosen. */
+function refusePartial(values) {
+  for (const name of ['failures', 'quick', 'only', 'agents', 'before']) {
+    if (values[name] !== undefined) throw new UsageError(`--publish cannot be used with --${name}`);
   }
 }
 

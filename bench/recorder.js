@@ -1,11 +1,17 @@
 'use strict';
 
-const { monitorEventLoopDelay, performance } = require('node:perf_hooks');
+const { monitorEventLoopDelay } = require('node:perf_hooks');
 
-const mainThreadCpu = require('./main-thread-cpu');
+const { readClocks, since } = require('./clocks');
+const { percentiles } = require('./percentile');
 
-/** How often the event loop's delay is looked at, in ms. */
-const LOOP_RESOLUTION = 1;
+/** How often the event loop's delay is looked at, in ms: so seldom that looking costs nothing that shows. */
+const LOOP_RESOLUTION = 10;
+
+/** How often memory is looked at, in ms. What grows and shrinks within a slice is not seen at its end. */
+const MEMORY_INTERVAL = 50;
+
+const MIB = 1024 * 1024;
 
 /**
  * Counts the requests of one slice. Latencies and CPU time belong to the window between `open` and `close`;
@@ -13,34 +19,36 @@ const LOOP_RESOLUTION = 1;
  * being opened is no less a failure.
  */
 class Recorder {
+  #unitsPerRequest;
   #latencies = [];
   #failures = new Map();
   #pending = 0;
   #isOpen = false;
   #start;
   #measured;
-  #loopDelay;
+  #loopDelay = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION });
+  #memory = 0;
+  #memoryTimer;
 
-  /** `loopDelay`: whether to measure that of the event loop too. */
-  constructor({ loopDelay = false } = {}) {
-    if (loopDelay) this.#loopDelay = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION });
+  /** `unitsPerRequest`: how many of the unit that speed and CPU are given in (requests, or MiB) a request is. */
+  constructor({ unitsPerRequest = 1 } = {}) {
+    this.#unitsPerRequest = unitsPerRequest;
   }
 
   open() {
     this.#isOpen = true;
-    this.#loopDelay?.enable();
+    this.#loopDelay.enable();
+    this.#readMemory();
+    this.#memoryTimer = setInterval(() => this.#readMemory(), MEMORY_INTERVAL);
     this.#start = readClocks();
   }
 
   close() {
-    const end = readClocks();
-    this.#loopDelay?.disable();
+    this.#measured = since(this.#start);
+    this.#readMemory();
+    clearInterval(this.#memoryTimer);
+    this.#loopDelay.disable();
     this.#isOpen = false;
-    this.#measured = {
-      seconds: (end.time - this.#start.time) / 1e3,
-      mainCpu: end.mainCpu - this.#start.mainCpu,
-      processCpu: end.processCpu - this.#start.processCpu,
-    };
   }
 
   get pending() {
@@ -69,9 +77,13 @@ class Recorder {
     }
   }
 
+  #readMemory() {
+    this.#memory = Math.max(this.#memory, process.memoryUsage.rss());
+  }
+
   /** The 99th percentile in ms; of what a timer is late, not of its interval. */
   #readLoopDelay() {
-    return this.#loopDelay ? Math.max(0, this.#loopDelay.percentile(99) / 1e6 - LOOP_RESOLUTION) : null;
+    return Math.max(0, this.#loopDelay.percentile(99) / 1e6 - LOOP_RESOLUTION);
   }
 
   #countFailure(text) {
@@ -81,33 +93,21 @@ class Recorder {
   /** Per-request figures are null where no request succeeded: a failed slice has no speed. */
   result() {
     const { seconds, mainCpu, processCpu } = this.#measured;
-    const sorted = Float64Array.from(this.#latencies).sort();
-    const requests = sorted.length;
-    const perRequest = (value) => (requests > 0 ? value / requests : null);
+    const requests = this.#latencies.length;
+    const units = requests * this.#unitsPerRequest;
+    const perUnit = (value) => (units > 0 ? value / units : null);
     return {
       requests,
       seconds,
-      rate: requests > 0 ? requests / seconds : null,
-      mainCpu: perRequest(mainCpu),
-      processCpu: perRequest(processCpu),
-      p50: percentile(sorted, 0.5),
-      p99: percentile(sorted, 0.99),
+      rate: units > 0 ? units / seconds : null,
+      mainCpu: perUnit(mainCpu),
+      processCpu: perUnit(processCpu),
+      ...percentiles(this.#latencies),
       loopDelay: this.#readLoopDelay(),
+      memory: this.#memory / MIB,
       failures: Object.fromEntries(this.#failures),
     };
   }
-}
-
-/** Time in ms, CPU in µs. */
-function readClocks() {
-  const { user, system } = process.cpuUsage();
-  return { time: performance.now(), mainCpu: mainThreadCpu.read(), processCpu: user + system };
-}
-
-/** Nearest rank: a latency that some request really had, never one in between. */
-function percentile(sorted, share) {
-  if (sorted.length === 0) return null;
-  return sorted[Math.ceil(sorted.length * share) - 1];
 }
 
 module.exports = { Recorder };

@@ -3,61 +3,57 @@
 const { BASELINE } = require('./agents');
 const { medianInterval } = require('./interval');
 
-/** What is compared. `better` is for the reader: every ratio is printed, whichever way it points. */
-const METRICS = [
-  { key: 'rate', title: 'requests/s', better: 'more', digits: 0 },
-  { key: 'mainCpu', title: 'main thread, µs/request', better: 'less', digits: 1 },
-  { key: 'processCpu', title: 'whole process, µs/request', better: 'less', digits: 1 },
-  { key: 'p50', title: 'latency p50, ms', better: 'less', digits: 3 },
-  { key: 'p99', title: 'latency p99, ms', better: 'less', digits: 3 },
-  { key: 'loopDelay', title: 'event loop delay p99, ms', better: 'less', digits: 2 },
-];
-
 /**
  * Per agent and metric, the median over the turns and that of the ratios to the baseline. A ratio is taken within
  * one turn, where both sides met the same machine, and only then across turns: on a noisy machine the figures
  * themselves wander more than the agents differ.
  * @param {Array<Record<string, object>>} turns each turn's result by agent
  * @param {string[]} agents
+ * @param {import('./metrics').Metric[]} metrics
  */
-function summarise(turns, agents) {
+function summarise(turns, agents, metrics) {
   return Object.fromEntries(
     agents.map((agent) => [
       agent,
-      Object.fromEntries(METRICS.map(({ key }) => [key, summariseMetric(turns, agent, key)])),
+      Object.fromEntries(metrics.map((metric) => [metric.key, summariseMetric(turns, agent, metric)])),
     ]),
   );
 }
 
-function summariseMetric(turns, agent, key) {
-  const values = turns.map((turn) => turn[agent][key]);
-  const ratios = turns.map((turn) => ratio(turn[agent][key], turn[BASELINE]?.[key]));
+function summariseMetric(turns, agent, { key, better }) {
   return {
-    median: median(values.filter(isMeasured)),
-    ratio: agent === BASELINE ? null : spread(ratios.filter(isMeasured)),
+    median: median(turns.map((turn) => turn[agent][key]).filter(isMeasured)),
+    ratio: agent === BASELINE || better === undefined ? null : spread(ratios(turns, key, agent, BASELINE)),
   };
+}
+
+/** Of the turns that have one: a slice without a successful request has no figures to take a ratio with. */
+function ratios(turns, key, agent, other) {
+  return turns.map((turn) => ratio(turn[agent]?.[key], turn[other]?.[key])).filter(isMeasured);
 }
 
 /**
  * Per metric, how an agent compares with another in the same turns: the median of the ratios and its confidence
  * interval. Turns without a ratio are left out, and counted by the difference to all.
  */
-function compare(turns, agent, other) {
+function compare(turns, agent, other, metrics) {
   return Object.fromEntries(
-    METRICS.map(({ key }) => {
-      const ratios = turns.map((turn) => ratio(turn[agent][key], turn[other][key])).filter(isMeasured);
-      return [key, { median: median(ratios), interval: medianInterval(ratios), turns: ratios.length }];
-    }),
+    metrics
+      .filter(({ better }) => better !== undefined)
+      .map(({ key }) => {
+        const all = ratios(turns, key, agent, other);
+        return [key, { median: median(all), interval: medianInterval(all), turns: all.length }];
+      }),
   );
 }
 
-/** A slice without a successful request has no figures, and no ratio can be taken with it. */
 function isMeasured(value) {
   return Number.isFinite(value);
 }
 
+/** Of what can be negative (memory that shrank) or is nothing there is no ratio. */
 function ratio(value, baseline) {
-  return isMeasured(value) && isMeasured(baseline) ? value / baseline : null;
+  return isMeasured(value) && isMeasured(baseline) && baseline > 0 ? value / baseline : null;
 }
 
 function spread(values) {
@@ -85,4 +81,4 @@ function countFailures(failures) {
   return Object.values(failures).reduce((sum, count) => sum + count, 0);
 }
 
-module.exports = { METRICS, addFailures, compare, countFailures, summarise };
+module.exports = { addFailures, compare, countFailures, isMeasured, median, ratios, spread, summarise };

@@ -1,6 +1,7 @@
 'use strict';
 
 const { spawn, spawnSync } = require('node:child_process');
+const { once } = require('node:events');
 const fs = require('node:fs');
 const net = require('node:net');
 const os = require('node:os');
@@ -8,7 +9,7 @@ const path = require('node:path');
 const { setTimeout: sleep } = require('node:timers/promises');
 
 const certificate = require('../../__test__/helpers/certificate');
-const { SMALL } = require('./content');
+const { PORTS, SIZES, SMALL } = require('./content');
 
 const START_LIMIT = 3000; // ms
 
@@ -16,20 +17,25 @@ const START_LIMIT = 3000; // ms
 const SEARCH = [process.env.PATH, '/usr/sbin', '/usr/local/sbin'].join(path.delimiter);
 const env = { ...process.env, PATH: SEARCH };
 
-/** @returns {Promise<{ port: number, securePort?: number, description: string }>} */
+/** @returns {Promise<{ ports: number[], securePorts?: number[], description: string }>} */
 async function start() {
   const build = readBuild();
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'offloop-bench-'));
   process.on('exit', () => fs.rmSync(directory, { recursive: true, force: true }));
-  const port = await findPort();
-  const securePort = build.includes('--with-http_ssl_module') ? await findPort() : undefined;
+  const found = await findPorts(2 * PORTS);
+  const ports = found.slice(0, PORTS);
+  const securePorts = build.includes('--with-http_ssl_module') ? found.slice(PORTS) : undefined;
   const file = path.join(directory, 'nginx.conf');
   for (const [name, pem] of Object.entries(certificate)) fs.writeFileSync(path.join(directory, name), pem);
-  fs.writeFileSync(file, configuration(directory, port, securePort, build));
+  fs.mkdirSync(path.join(directory, 'bytes'));
+  for (const size of SIZES)
+    fs.writeFileSync(path.join(directory, 'bytes', String(size)), Buffer.alloc(size, 'x'));
+  fs.writeFileSync(file, configuration(directory, ports, securePorts, build));
   const nginx = spawn('nginx', ['-p', directory, '-c', file], { env, stdio: ['ignore', 'ignore', 'pipe'] });
   process.on('exit', () => nginx.kill('SIGKILL'));
-  await waitUntilReady(nginx, port);
-  return { port, securePort, description: `nginx ${/nginx\/([\d.]+)/.exec(build)?.[1]}, one process` };
+  await waitUntilReady(nginx, ports[0]);
+  const version = /nginx\/([\d.]+)/.exec(build)?.[1];
+  return { ports, securePorts, description: `nginx ${version}, one process` };
 }
 
 function readBuild() {
@@ -38,19 +44,17 @@ function readBuild() {
   return stderr;
 }
 
-/** nginx cannot choose a free port and tell which. */
-function findPort() {
-  return new Promise((resolve, reject) => {
-    const probe = net.createServer();
-    probe.on('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address();
-      probe.close(() => resolve(port));
-    });
-  });
+/** nginx cannot choose free ports and tell which. */
+async function findPorts(count) {
+  const probes = Array.from({ length: count }, () => net.createServer().listen(0, '127.0.0.1'));
+  // All at once, so that none is found twice.
+  await Promise.all(probes.map((probe) => once(probe, 'listening')));
+  const ports = probes.map((probe) => probe.address().port);
+  await Promise.all(probes.map((probe) => once(probe.close(), 'close')));
+  return ports;
 }
 
-function configuration(directory, port, securePort, build) {
+function configuration(directory, ports, securePorts, build) {
   // Every module that is built in creates its folder at start, by default where only root may; but a directive of
   // a module that is not built in is an error.
   const modules = ['proxy', 'fastcgi', 'uwsgi', 'scgi'].filter(
@@ -64,7 +68,7 @@ master_process off;
 worker_processes 1;
 pid ${directory}/nginx.pid;
 error_log stderr error;
-events { worker_connections 4096; }
+events { worker_connections 16384; }
 http {
   ${folders.join('\n  ')}
   access_log off;
@@ -73,25 +77,30 @@ http {
   keepalive_requests 1000000000;
   keepalive_timeout 1h;
   server {
-    listen 127.0.0.1:${port};
-    location / { return 200 "${SMALL}"; }
+    ${ports.map((port) => `listen 127.0.0.1:${port};`).join('\n    ')}
+    ${locations(directory)}
   }
-  ${securePort ? secureServer(directory, securePort) : ''}
+  ${securePorts ? secureServer(directory, securePorts) : ''}
 }
 `;
 }
 
 /** Without sessions: each handshake is a whole one. */
-function secureServer(directory, port) {
+function secureServer(directory, ports) {
   return `server {
-    listen 127.0.0.1:${port} ssl;
+    ${ports.map((port) => `listen 127.0.0.1:${port} ssl;`).join('\n    ')}
     ssl_certificate ${directory}/cert;
     ssl_certificate_key ${directory}/key;
     ssl_protocols TLSv1.2 TLSv1.3;
     ssl_session_cache off;
     ssl_session_tickets off;
-    location / { return 200 "${SMALL}"; }
+    ${locations(directory)}
   }`;
+}
+
+function locations(directory) {
+  return `location / { return 200 "${SMALL}"; }
+    location /bytes/ { root ${directory}; sendfile on; open_file_cache max=10; }`;
 }
 
 async function waitUntilReady(nginx, port) {

@@ -5,24 +5,28 @@ const { once } = require('node:events');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
+const { createInterface } = require('node:readline');
 
-const { SMALL } = require('./content');
+const { PORTS, SMALL } = require('./content');
 
 const SOURCE = path.join(__dirname, 'server.rs');
 const FOLDER = path.join(__dirname, '..', '..', 'target', 'bench-server');
 const SUFFIX = process.platform === 'win32' ? '.exe' : '';
 const BINARY = path.join(FOLDER, `server${SUFFIX}`);
 
-/** @returns {Promise<{ port: number, description: string }>} */
+/** @returns {Promise<{ ports: number[], description: string }>} */
 async function start() {
   build();
   // It ends when its standard input does, so it cannot outlive this process.
-  const server = spawn(BINARY, [SMALL], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const server = spawn(BINARY, [String(PORTS), SMALL], { stdio: ['pipe', 'pipe', 'inherit'] });
   const [line] = await Promise.race([
-    once(server.stdout, 'data'),
+    once(createInterface(server.stdout), 'line'),
     once(server, 'exit').then(([code]) => Promise.reject(new Error(`it exited (${code})`))),
   ]);
-  return { port: Number(line), description: 'own (bench/server/server.rs), one thread per connection' };
+  return {
+    ports: line.trim().split(' ').map(Number),
+    description: 'own (bench/server/server.rs), one thread per connection',
+  };
 }
 
 function build() {

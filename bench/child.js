@@ -15,8 +15,8 @@ class Child {
   #process;
   #exited;
 
-  constructor(file, args = [], execArgv = []) {
-    this.#process = fork(file, args, { execArgv });
+  constructor(file, args = [], nodeOptions = []) {
+    this.#process = fork(file, args, { execArgv: [...process.execArgv, ...nodeOptions] });
     this.#exited = once(this.#process, 'exit');
   }
 

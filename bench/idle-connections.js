@@ -10,7 +10,7 @@ const { readClocks, since } = require('./clocks');
 const WARM_UP = 500; // requests, on one connection
 const SETTLE = 500; // ms, after all have been opened
 // CPU when idle is little: it takes a while to see it.
-const IDLE_SHARE = 2.5; // of a slice's duration
+const IDLE_SHARE = 6; // of a slice's duration
 /** Files that a process has open besides the connections. */
 const OTHER_FILES = 100;
 const KIB = 1024;

@@ -11,13 +11,16 @@ const { formatCase } = require('./table');
 const { judge } = require('./verdicts');
 
 /** Of the turns that others have, cases that take long have one in so many, and one at least. */
-const SLOW = 4;
+const SLOW = 8;
 
 /**
  * Turns that a process is measured in before another takes its place. Where its memory lies and what was compiled when
  * is chance, which over all turns of one process would look like a property of the agent.
  */
-const TURNS_OF_A_PROCESS = 4;
+const TURNS_OF_A_PROCESS = 8;
+
+/** How long a process warms up, in slices. */
+const WARM_UP = 2;
 
 /**
  * What a request costs, case by case.
@@ -128,7 +131,8 @@ async function measureCase(benchCase, servers, options) {
   try {
     while (turns.length < count) {
       // A slow case warms up by itself, and a process that it has measured is not measured again.
-      if (!slow) for (const agent of agents) warmUps.push({ [agent]: await clients.slice(agent, slice) });
+      if (!slow)
+        for (const agent of agents) warmUps.push({ [agent]: await clients.slice(agent, slice * WARM_UP) });
       const until = Math.min(count, turns.length + (slow ? 1 : TURNS_OF_A_PROCESS));
       for (let turn = turns.length; turn < until; turn++) {
         // Whatever drifts during a turn (heat, neighbours) then favours nobody.

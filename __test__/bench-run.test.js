@@ -65,6 +65,14 @@ describe('node bench/run.js', () => {
     assert.match(stdout, /^GET small, 10 at a time/m);
   });
 
+  it('fails if it could measure nothing', async () => {
+    const args = ['--only', '^handshakes', '--agents', 'builtin', '--server', 'own'];
+    const { code, stdout } = await run(process.execPath, [RUN, ...args]).then(assert.fail, (error) => error);
+    assert.strictEqual(code, 1);
+    assert.match(stdout, /^full TLS handshakes, 10 at a time: not measured, this server has no TLS$/m);
+    assert.match(stdout, /^nothing was measured$/m);
+  });
+
   it('is wrong used with the exit code 2', async () => {
     const { code, stderr } = await run(process.execPath, [RUN, '--only', 'nothing']).then(
       assert.fail,

@@ -59,7 +59,14 @@ describe('the summary of turns', () => {
   });
 
   it('leaves out what has no ratio: failed slices, absent agents, nothing, less than nothing', () => {
-    const turns = [turn(100, null), turn(null, 100), turn(0, 100), turn(-5, 100), turn(50, 100)];
+    const turns = [
+      turn(100, null),
+      turn(null, 100),
+      turn(0, 100),
+      turn(-5, 100),
+      turn(100, -5),
+      turn(50, 100),
+    ];
     assert.deepStrictEqual(ratios(turns, 'rate', 'offloop', 'builtin'), [2]);
     assert.deepStrictEqual(ratios(turns, 'rate', 'offloop', 'undici'), []);
     assert.strictEqual(spread([]), null);

@@ -169,7 +169,7 @@ const CASES = [
   {
     ...base,
     id: 'stalled-loop',
-    title: 'event loop stalled 50 ms in every 100 ms',
+    title: 'loop stalled 50 ms in every 100 ms',
     request: { method: 'GET', path: '/arrival' },
     expect: { status: 200, bytes: ARRIVAL, text: true },
     server: 'own',

@@ -7,8 +7,9 @@ const v8 = require('node:v8');
 const { readClocks, since } = require('./clocks');
 
 // The code has to be compiled before memory is looked at first.
-const WARM_UP = 500; // requests, on one connection
+const WARM_UP = 2000; // requests, on one connection
 const SETTLE = 500; // ms, after all have been opened
+const COLLECTION = 300; // ms, after each garbage collection
 // CPU when idle is little: it takes a while to see it.
 const IDLE_SHARE = 6; // of a slice's duration
 /** Files that a process has open besides the connections. */
@@ -63,11 +64,11 @@ async function idleConnections({ connections, concurrency }, { exchanges }, dura
  * is what it has of physical memory, since not all that it reserves is resident.
  */
 async function settledMemory() {
-  // What the first one finalises, the second one frees.
-  globalThis.gc();
-  await sleep(100);
-  globalThis.gc();
-  await sleep(100);
+  // What the first one finalises, the second one frees; and V8 gives memory back on other threads.
+  for (let i = 0; i < 2; i++) {
+    globalThis.gc();
+    await sleep(COLLECTION);
+  }
   const { used_heap_size: heap, total_physical_size: physical } = v8.getHeapStatistics();
   const rss = process.memoryUsage.rss();
   return { rss, heap, native: rss - physical, sockets: countSockets() };

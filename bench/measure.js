@@ -17,7 +17,7 @@ const SLOW = 8;
  * Turns that a process is measured in before another takes its place. Where its memory lies and what was compiled when
  * is chance, which over all turns of one process would look like a property of the agent.
  */
-const TURNS_OF_A_PROCESS = 8;
+const TURNS_OF_A_PROCESS = 7;
 
 /** How long a process warms up, in slices. */
 const WARM_UP = 2;
@@ -50,13 +50,16 @@ async function measureCost(options, start, machine) {
     report.cases.push(result);
     for (const failures of Object.values(result.failures)) report.failed += countFailures(failures);
     console.log(`\n${formatCase(result, benchCase.metrics)}`);
-    const { others } = result;
-    if (others !== null)
-      console.log(`other processes had ${(others * 100).toFixed(0)} % of the CPUs meanwhile`);
+    if (result.others !== null) {
+      console.log(`other processes had ${(result.others * 100).toFixed(0)} % of the CPUs meanwhile`);
+    }
   }
   report.server = servers.descriptions;
   printTargets(report.cases);
-  report.problems = report.failed > 0 ? [`${report.failed} requests failed`] : [];
+  report.problems = [
+    ...(report.failed > 0 ? [`${report.failed} requests failed`] : []),
+    ...(report.cases.length === 0 ? ['nothing was measured'] : []),
+  ];
   return report;
 }
 
@@ -131,8 +134,9 @@ async function measureCase(benchCase, servers, options) {
   try {
     while (turns.length < count) {
       // A slow case warms up by itself, and a process that it has measured is not measured again.
-      if (!slow)
+      if (!slow) {
         for (const agent of agents) warmUps.push({ [agent]: await clients.slice(agent, slice * WARM_UP) });
+      }
       const until = Math.min(count, turns.length + (slow ? 1 : TURNS_OF_A_PROCESS));
       for (let turn = turns.length; turn < until; turn++) {
         // Whatever drifts during a turn (heat, neighbours) then favours nobody.

@@ -12,7 +12,7 @@ const { KINDS } = require('./server/kinds');
 
 // Many short slices rather than few long ones: on a busy machine a median needs turns more than it needs time.
 const QUICK = { turns: 4, slice: 400 };
-const FULL = { turns: 24, slice: 500 };
+const FULL = { turns: 21, slice: 500 };
 
 // Here what counts is the number of requests, and every row has to be waited for.
 const QUICK_FAILURES = { turns: 2, slice: 350 };

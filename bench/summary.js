@@ -53,7 +53,7 @@ function isMeasured(value) {
 
 /** Of what can be negative (memory that shrank) or is nothing there is no ratio. */
 function ratio(value, baseline) {
-  return isMeasured(value) && isMeasured(baseline) && baseline > 0 ? value / baseline : null;
+  return isMeasured(value) && isMeasured(baseline) && value >= 0 && baseline > 0 ? value / baseline : null;
 }
 
 function spread(values) {

@@ -138,7 +138,7 @@ const ratioChart = (key, title, better) => (report) => {
         title,
         subtitle: `times ${AGENTS[BASELINE].title}, ${better} is better; median of ${report.turns} turns, lines from the least to the greatest`,
         legend: [...agents.map((agent) => AGENTS[agent].title), TARGET],
-        labels: 250,
+        labels: 270,
       }),
       xAxis: valueAxis({ max }),
       yAxis: categoryAxis(cases.map((one) => one.title)),
@@ -167,13 +167,13 @@ const ratioChart = (key, title, better) => (report) => {
             },
           ),
         ),
-        ...agents.map((agent, i) => ({
-          ...whiskers(
+        ...agents.map((agent, i) =>
+          whiskers(
             i,
             agents.length,
             cases.map((one) => clip(ratioOf(one, agent), max)),
           ),
-        })),
+        ),
         {
           type: 'scatter',
           name: TARGET,

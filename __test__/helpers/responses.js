@@ -46,6 +46,8 @@ const odd = {
   'a signed length': 'HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok',
   'a length in hex': 'HTTP/1.1 200 OK\r\nContent-Length: 0x2\r\n\r\nok',
   'a length of nothing': 'HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n',
+  'a tab behind a length': 'HTTP/1.1 200 OK\r\nContent-Length: 2 \t\r\n\r\nok',
+  'a tab behind close': 'HTTP/1.1 200 OK\r\nConnection: close\t\r\nContent-Length: 2\r\n\r\nok',
   'a huge length': 'HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nok',
   'a folded header': 'HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n',
   'a bare CR': 'HTTP/1.1 200 OK\r\nX: a\rb\r\nContent-Length: 0\r\n\r\n',

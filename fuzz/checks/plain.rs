@@ -71,7 +71,11 @@ fn reference(bytes: &[u8]) -> Option<Parts<'_>> {
     let head = Head::read(bytes)?;
     let unusual = ["transfer-encoding", "upgrade", "trailer", "proxy-connection"];
     let is_small = head.len <= MAX_HEAD && head.fields.len() <= MAX_FIELDS;
-    if !is_small || unusual.iter().any(|name| head.has(name)) || trim(head.reason) != head.reason {
+    let odd = ["content-length", "connection"];
+    if !is_small || odd.iter().any(|name| head.has_tab_behind(name)) {
+        return None;
+    }
+    if unusual.iter().any(|name| head.has(name)) || trim(head.reason) != head.reason {
         return None;
     }
     let body = &bytes[head.len..];

@@ -1,6 +1,7 @@
 //! A second reading of a response head: the grammar of RFC 9112, line by line. It shares nothing with
 //! what it is compared to, is slow, and takes nothing that the grammar does not have: neither obsolete
-//! line folding nor a line that ends without CRLF.
+//! line folding nor a line that ends without CRLF. Nor does it take everything that the grammar has: what
+//! says where a message ends must be read alike by all parsers, those that are wrong too.
 
 pub struct Head<'a> {
     pub status: u16,
@@ -8,22 +9,33 @@ pub struct Head<'a> {
     pub fields: Vec<(&'a [u8], &'a [u8])>,
     /// The number of its bytes.
     pub len: usize,
+    text: &'a [u8],
 }
 
 impl<'a> Head<'a> {
     /// Reads the head that `bytes` begin with.
     pub fn read(bytes: &'a [u8]) -> Option<Self> {
         let len = end_of_head(bytes)?;
-        let mut lines = lines(&bytes[..len - 2]);
+        let text = &bytes[..len - 2];
+        let mut lines = lines(text);
         let (status, reason) = status_line(lines.next()?)?;
         let fields = lines.map(field_line).collect::<Option<_>>()?;
-        Some(Self { status, reason, fields, len })
+        Some(Self { status, reason, fields, len, text })
     }
 
     /// The values of the fields of this name.
     pub fn values(&self, name: &str) -> Vec<&'a [u8]> {
         let named = |field: &&(&[u8], &[u8])| field.0.eq_ignore_ascii_case(name.as_bytes());
         self.fields.iter().filter(named).map(|(_, value)| *value).collect()
+    }
+
+    /// Whether a tab stands behind a value, which the parser of Node 20 takes for a part of it.
+    pub fn has_tab_behind(&self, name: &str) -> bool {
+        let mut lines = lines(self.text).skip(1).filter_map(|line| Some((line, field_line(line)?)));
+        lines.any(|(line, (its, _))| {
+            let behind = line.rsplit(|&byte| !matches!(byte, b' ' | b'\t')).next();
+            its.eq_ignore_ascii_case(name.as_bytes()) && behind.is_some_and(|behind| behind.contains(&b'\t'))
+        })
     }
 
     pub fn has(&self, name: &str) -> bool {

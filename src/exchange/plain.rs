@@ -35,7 +35,7 @@ impl Plain {
             return None;
         }
         let status = response.code.filter(|status| (200..=999).contains(status))?;
-        let framing = Framing::of(response.headers)?;
+        let framing = Framing::of(&bytes[..head_len], response.headers)?;
         let length = framing.length.unwrap_or(0);
         // Without a length a body would last until the connection ends, where there may be one.
         let is_bodiless = status == 204 || status == 304;
@@ -86,22 +86,23 @@ struct Framing {
 
 impl Framing {
     /// None if they say it in more than one way, or anything unusual.
-    fn of(headers: &[httparse::Header<'_>]) -> Option<Self> {
+    fn of(head: &[u8], headers: &[httparse::Header<'_>]) -> Option<Self> {
         let mut framing = Self { length: None, keep_alive: true };
         let mut has_connection = false;
         for header in headers {
             let is = |name: &str| header.name.eq_ignore_ascii_case(name);
             match header.name.len() {
                 14 if is("content-length") => {
-                    let length = parse_length(header.value)?;
+                    let length = parse_length(untabbed(head, header.value)?)?;
                     if framing.length.is_some() {
                         return None;
                     }
                     framing.length = Some(length);
                 }
                 10 if is("connection") => {
-                    let keep_alive = header.value.eq_ignore_ascii_case(b"keep-alive");
-                    if has_connection || !keep_alive && !header.value.eq_ignore_ascii_case(b"close") {
+                    let value = untabbed(head, header.value)?;
+                    let keep_alive = value.eq_ignore_ascii_case(b"keep-alive");
+                    if has_connection || !keep_alive && !value.eq_ignore_ascii_case(b"close") {
                         return None;
                     }
                     has_connection = true;
@@ -123,6 +124,13 @@ fn reason(bytes: &[u8]) -> Option<&[u8]> {
     let rest = &line[..line.iter().position(|&byte| byte == b'\r')?];
     let reason = if rest.is_empty() { rest } else { rest.strip_prefix(b" ")? };
     (reason.trim_ascii().len() == reason.len()).then_some(reason)
+}
+
+/// The value of a header, unless a tab stands behind it: the parser of Node 20 takes that for a part of some values.
+fn untabbed<'a>(head: &[u8], value: &'a [u8]) -> Option<&'a [u8]> {
+    let (_, end) = span_in(head, value)?;
+    let mut behind = head[end.into()..].iter().take_while(|&&byte| byte != b'\r');
+    behind.all(|&byte| byte != b'\t').then_some(value)
 }
 
 /// Digits and nothing else (RFC 9110 section 8.6).
@@ -216,6 +224,9 @@ mod tests {
             "HTTP/1.1 200 OK\r\nContent-Length: 1,1\r\n\r\nx",
             "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx",
             "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nx",
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\t\r\n\r\nx",
+            "HTTP/1.1 200 OK\r\nContent-Length: 1 \t \r\n\r\nx",
+            "HTTP/1.1 200 OK\r\nConnection: close\t\r\nContent-Length: 1\r\n\r\nx",
             "HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length : 0\r\n\r\n",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",

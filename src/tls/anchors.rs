@@ -100,3 +100,70 @@ fn borrowed<'a>(anchor: &'a TrustAnchor<'static>) -> TrustAnchor<'a> {
         name_constraints: anchor.name_constraints.as_ref().map(|der| Der::from_slice(der)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_certificates::{DAY, Draft, NOW, Party};
+    use super::*;
+
+    fn anchors(certificates: &[&CertificateDer<'_>], explicit: bool) -> TrustAnchors {
+        TrustAnchors::new(certificates.iter().map(|der| der.to_vec()).collect(), explicit)
+    }
+
+    #[test]
+    fn only_what_has_issued_itself_is_an_anchor() {
+        let (root, below) = (Party::new("Root"), Party::new("Below"));
+        let own = Draft::authority(None).sign_itself(&root);
+        let intermediate = Draft::authority(None).sign(&below, &root);
+        assert!(anchors(&[&own], true).is_complete());
+        let both = anchors(&[&own, &intermediate], true);
+        assert!(!both.is_complete());
+        assert_eq!(both.usable(NOW).len(), 1);
+        assert!(both.contains(&own).is_some() && both.contains(&intermediate).is_none());
+        assert!(!anchors(&[&CertificateDer::from(vec![1, 2, 3])], false).is_complete());
+    }
+
+    #[test]
+    fn an_anchor_out_of_date_issues_nothing_and_makes_those_of_ca_uncertain() {
+        let fresh = Draft::authority(None).sign_itself(&Party::new("Fresh"));
+        let old = Draft::authority(None).valid(NOW - 2 * DAY, NOW - DAY).sign_itself(&Party::new("Old"));
+        let (given, nodes) = (anchors(&[&fresh, &old], true), anchors(&[&fresh, &old], false));
+        assert_eq!(given.usable(NOW).len(), 1);
+        assert!(!given.are_certain(NOW) && nodes.are_certain(NOW));
+        assert_eq!(given.usable(NOW - DAY).len(), 2);
+        assert!(given.are_certain(NOW - DAY));
+    }
+
+    #[test]
+    fn a_leaf_that_was_given_as_ca_has_issued_nothing_else() {
+        let leaf = Draft::bare()
+            .with(&x509_cert::ext::pkix::BasicConstraints { ca: false, path_len_constraint: None })
+            .sign_itself(&Party::new("Leaf"));
+        let anchors = anchors(&[&leaf], true);
+        assert!(anchors.contains(&leaf).is_some());
+        assert!(anchors.usable(NOW).is_empty());
+    }
+
+    #[test]
+    fn anchors_of_one_name_are_told_apart_by_their_keys() {
+        let (one, other) = (Party::new("Root"), Party::new("Root"));
+        let ders = [&one, &other].map(|party| Draft::authority(None).sign_itself(party));
+        let anchors = anchors(&[&ders[0], &ders[1]], true);
+        for (usable, der) in anchors.usable(NOW).iter().zip(&ders) {
+            assert_eq!(anchors.find(usable).unwrap().der, *der);
+        }
+        let below = Facts::of(&Draft::leaf().sign(&Party::new("Leaf"), &one)).unwrap();
+        assert!(anchors.has_subject(&below.issuer) && !anchors.has_subject(&below.subject));
+        assert!(anchors.issuer_of(&below).is_some());
+    }
+
+    #[test]
+    fn sets_are_compared_whole() {
+        let ders = ["One", "Two"].map(|name| Draft::authority(None).sign_itself(&Party::new(name)));
+        let [one, two] = &ders;
+        assert_eq!(anchors(&[one, two], true), anchors(&[one, two], true));
+        assert_ne!(anchors(&[one, two], true), anchors(&[two, one], true));
+        assert_ne!(anchors(&[one, two], true), anchors(&[one], true));
+        assert_ne!(anchors(&[one], true), anchors(&[one], false));
+    }
+}

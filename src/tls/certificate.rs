@@ -166,3 +166,95 @@ impl Signed {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use x509_cert::der::asn1::{Null, OctetString};
+    use x509_cert::der::flagset::FlagSet;
+    use x509_cert::ext::pkix::KeyUsages;
+
+    use super::super::test_certificates::{DAY, Draft, NOW, Party};
+    use super::*;
+
+    /// id-kp-clientAuth.
+    const CLIENT_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");
+
+    fn facts(draft: Draft) -> Facts {
+        Facts::of(&draft.sign_itself(&Party::new("It"))).unwrap()
+    }
+
+    #[test]
+    fn a_certificate_is_in_date_on_both_of_its_ends_and_no_second_longer() {
+        let facts = facts(Draft::leaf().valid(NOW, NOW + DAY));
+        assert!(facts.is_in_date(NOW) && facts.is_in_date(NOW + DAY));
+        assert!(!facts.is_in_date(NOW - 1) && !facts.is_in_date(NOW + DAY + 1));
+    }
+
+    #[test]
+    fn a_leaf_serves_if_none_of_its_usages_leaves_servers_out() {
+        assert!(facts(Draft::bare()).may_serve());
+        for usage in [KeyUsages::DigitalSignature, KeyUsages::KeyEncipherment, KeyUsages::KeyAgreement] {
+            assert!(facts(Draft::bare().usage(usage)).may_serve());
+        }
+        assert!(!facts(Draft::bare().usage(KeyUsages::KeyCertSign)).may_serve());
+        assert!(!facts(Draft::leaf().with(&ExtendedKeyUsage(vec![CLIENT_AUTH]))).may_serve());
+        assert!(facts(Draft::leaf().with(&ExtendedKeyUsage(vec![CLIENT_AUTH, SERVER_AUTH]))).may_serve());
+    }
+
+    #[test]
+    fn an_issuer_says_that_it_is_one_and_how_much_may_stand_below_it() {
+        assert!(facts(Draft::authority(None)).may_issue(7));
+        let short = facts(Draft::authority(Some(1)));
+        assert!(short.may_issue(1) && !short.may_issue(2));
+        assert!(!facts(Draft::leaf()).may_issue(0));
+        let no_authority = BasicConstraints { ca: false, path_len_constraint: None };
+        assert!(!facts(Draft::bare().with(&no_authority)).may_issue(0));
+        let authority = BasicConstraints { ca: true, path_len_constraint: None };
+        let usage = FlagSet::from(KeyUsages::CRLSign);
+        assert!(!facts(Draft::bare().with(&authority).usage(usage)).may_issue(0));
+        assert!(!facts(Draft::authority(None).with(&ExtendedKeyUsage(vec![CLIENT_AUTH]))).may_issue(0));
+    }
+
+    #[test]
+    fn of_version_1_only_what_has_issued_itself_issues() {
+        let (root, leaf) = (Party::new("Root"), Party::new("Leaf"));
+        let facts = |subject, issuer| Facts::of(&Draft::version_1().sign(subject, issuer)).unwrap();
+        assert!(facts(&root, &root).is_v1 && facts(&root, &root).may_issue(3));
+        assert!(!facts(&leaf, &root).may_issue(0));
+    }
+
+    #[test]
+    fn names_are_the_same_whatever_their_case_and_spacing() {
+        let one = Party::new("An  Authority");
+        let other = Party::new("an authority");
+        let facts = Facts::of(&Draft::authority(None).sign(&one, &other)).unwrap();
+        assert!(facts.is_self_issued());
+    }
+
+    #[test]
+    fn an_identifier_of_the_issuers_key_has_to_be_that_of_the_issuer() {
+        let key = |bytes: &[u8]| OctetString::new(bytes).unwrap();
+        let issuer = |id: &[u8]| facts(Draft::authority(None).with(&SubjectKeyIdentifier(key(id))));
+        let wanted =
+            AuthorityKeyIdentifier { key_identifier: Some(key(b"one")), ..AuthorityKeyIdentifier::default() };
+        let leaf = facts(Draft::leaf().with(&wanted));
+        assert!(leaf.names_key_of(&issuer(b"one")) && !leaf.names_key_of(&issuer(b"other")));
+        // An issuer without an identifier can be anyone's.
+        assert!(leaf.names_key_of(&facts(Draft::authority(None))));
+        assert!(facts(Draft::leaf()).names_key_of(&issuer(b"other")));
+    }
+
+    #[test]
+    fn what_webpki_does_not_heed_makes_a_certificate_doubtful() {
+        let unknown = ObjectIdentifier::new_unwrap("1.2.3.4");
+        let null = || Null.to_der().unwrap();
+        let sign = |draft: Draft| Facts::of(&draft.sign_itself(&Party::new("It")));
+        assert!(sign(Draft::leaf().with_extension(unknown, false, null())).is_ok());
+        assert!(sign(Draft::leaf().with_extension(unknown, true, null())).is_err());
+        for beyond in BEYOND_WEBPKI {
+            assert!(sign(Draft::leaf().with_extension(beyond, false, null())).is_err(), "{beyond}");
+        }
+        assert!(sign(Draft::leaf().usage(KeyUsages::DigitalSignature)).is_err(), "the same twice");
+        assert!(Facts::of(b"no certificate").is_err());
+    }
+}

@@ -280,3 +280,159 @@ fn v1_key(certificate: &CertificateDer<'_>) -> Option<SubjectPublicKeyInfoDer<'s
 fn bad_signature() -> Error {
     Error::InvalidCertificate(CertificateError::BadSignature)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rustls::crypto::aws_lc_rs::default_provider;
+    use x509_cert::der::asn1::OctetString;
+    use x509_cert::ext::pkix::{AuthorityKeyIdentifier, ExtendedKeyUsage, SubjectKeyIdentifier};
+
+    use super::super::test_certificates::{DAY, Draft, NOW, Party};
+    use super::*;
+
+    /// Judges for a client that trusts these and wants `a.test`.
+    fn judge(anchors: &[&CertificateDer<'_>], reject: bool) -> Judge {
+        let ders = anchors.iter().map(|der| der.to_vec()).collect();
+        Judge {
+            anchors: Arc::new(TrustAnchors::new(ders, true)),
+            algorithms: default_provider().signature_verification_algorithms,
+            identity: Some(ServerName::try_from("a.test").unwrap()),
+            reject,
+        }
+    }
+
+    /// What a strict judge says, and one without `rejectUnauthorized`.
+    fn verdicts(
+        anchors: &[&CertificateDer<'_>],
+        leaf: &CertificateDer<'_>,
+        others: &[&CertificateDer<'_>],
+    ) -> (Verdict, Verdict) {
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(NOW));
+        let others: Vec<_> = others.iter().map(|&der| der.clone()).collect();
+        let ask = |reject| judge(anchors, reject).judge(leaf, &others, now);
+        (ask(true), ask(false))
+    }
+
+    const TRUSTED: (Verdict, Verdict) = (Verdict::Trusted, Verdict::Trusted);
+    const UNSURE: (Verdict, Verdict) = (Verdict::Unsure, Verdict::Unsure);
+
+    fn untrusted(flaw: Flaw) -> (Verdict, Verdict) {
+        (Verdict::Unsure, Verdict::Untrusted(flaw))
+    }
+
+    struct Chain {
+        root: CertificateDer<'static>,
+        middle: CertificateDer<'static>,
+        leaf: CertificateDer<'static>,
+    }
+
+    /// A chain whose certificates are as these drafts say.
+    fn chain(root: Draft, middle: Draft, leaf: Draft) -> Chain {
+        let [top, between, server] = ["Root", "Middle", "Server"].map(Party::new);
+        Chain {
+            root: root.sign_itself(&top),
+            middle: middle.sign(&between, &top),
+            leaf: leaf.sign(&server, &between),
+        }
+    }
+
+    fn ordinary() -> Chain {
+        chain(Draft::authority(None), Draft::authority(None), Draft::leaf())
+    }
+
+    #[test]
+    fn a_chain_to_an_anchor_is_trusted() {
+        let Chain { root, middle, leaf } = ordinary();
+        assert_eq!(verdicts(&[&root], &leaf, &[&middle]), TRUSTED);
+        assert_eq!(verdicts(&[&root], &leaf, &[&middle, &root]), TRUSTED);
+    }
+
+    #[test]
+    fn a_chain_for_another_name_is_left_to_nodes_check() {
+        let [top, server] = ["Root", "Server"].map(Party::new);
+        let root = Draft::authority(None).sign_itself(&top);
+        let leaf = Draft::bare().sign(&server, &top);
+        assert_eq!(verdicts(&[&root], &leaf, &[]), (Verdict::WrongName, Verdict::WrongName));
+    }
+
+    #[test]
+    fn without_an_anchor_it_is_said_what_is_missing() {
+        let Chain { root, middle, leaf } = ordinary();
+        let alien = ordinary().root;
+        // An anchor of the same name is there: OpenSSL would say more than that.
+        assert_eq!(verdicts(&[&alien], &leaf, &[&middle, &root]), UNSURE);
+        let alien = Draft::authority(None).sign_itself(&Party::new("Alien"));
+        assert_eq!(verdicts(&[&alien], &leaf, &[]), untrusted(Flaw::UnknownIssuer));
+        assert_eq!(verdicts(&[&alien], &leaf, &[&middle]), untrusted(Flaw::IncompleteChain));
+        assert_eq!(verdicts(&[&alien], &leaf, &[&middle, &root]), untrusted(Flaw::SelfSignedInChain));
+        let own = Draft::leaf().sign_itself(&Party::new("Own"));
+        assert_eq!(verdicts(&[&alien], &own, &[]), untrusted(Flaw::SelfSignedLeaf));
+    }
+
+    #[test]
+    fn a_leaf_that_is_its_own_anchor_is_trusted() {
+        let own = Draft::leaf().sign_itself(&Party::new("Own"));
+        assert_eq!(verdicts(&[&own], &own, &[]), TRUSTED);
+    }
+
+    #[test]
+    fn what_openssl_would_refuse_is_nodes_to_refuse() {
+        let old = |draft: Draft| draft.valid(NOW - 2 * DAY, NOW - DAY);
+        let future = |draft: Draft| draft.valid(NOW + DAY, NOW + 2 * DAY);
+        let authority = || Draft::authority(None);
+        let for_clients = ExtendedKeyUsage(vec!["1.3.6.1.5.5.7.3.2".parse().unwrap()]);
+        let cases = [
+            ("an old leaf", authority(), authority(), old(Draft::leaf())),
+            ("a leaf of the future", authority(), authority(), future(Draft::leaf())),
+            ("an old intermediate", authority(), old(authority()), Draft::leaf()),
+            ("an old root", old(authority()), authority(), Draft::leaf()),
+            ("a leaf for clients", authority(), authority(), Draft::leaf().with(&for_clients)),
+            ("an intermediate for clients", authority(), authority().with(&for_clients), Draft::leaf()),
+            ("an intermediate that is none", authority(), Draft::leaf(), Draft::leaf()),
+            ("a root with no room below it", Draft::authority(Some(0)), authority(), Draft::leaf()),
+        ];
+        for (what, root, middle, leaf) in cases {
+            let Chain { root, middle, leaf } = chain(root, middle, leaf);
+            let (strict, _) = verdicts(&[&root], &leaf, &[&middle]);
+            assert_eq!(strict, Verdict::Unsure, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_path_whose_key_identifiers_do_not_fit_is_no_path() {
+        let key = |bytes: &[u8]| OctetString::new(bytes).unwrap();
+        let named = |id: &[u8]| AuthorityKeyIdentifier {
+            key_identifier: Some(key(id)),
+            ..AuthorityKeyIdentifier::default()
+        };
+        let middle = || Draft::authority(None).with(&SubjectKeyIdentifier(key(b"one")));
+        for (id, expected) in [(b"one".as_slice(), Verdict::Trusted), (b"other", Verdict::Unsure)] {
+            let Chain { root, middle, leaf } =
+                chain(Draft::authority(None), middle(), Draft::leaf().with(&named(id)));
+            assert_eq!(verdicts(&[&root], &leaf, &[&middle]).0, expected);
+        }
+    }
+
+    #[test]
+    fn a_signature_of_another_key_is_none() {
+        let [top, between, server] = ["Root", "Middle", "Server"].map(Party::new);
+        let root = Draft::authority(None).sign_itself(&top);
+        let middle = Draft::authority(None).sign(&between, &top);
+        let impostor = Party::new("Impostor").renamed("Middle");
+        let leaf = Draft::leaf().sign(&server, &impostor);
+        assert_eq!(verdicts(&[&root], &leaf, &[&middle]).0, Verdict::Unsure);
+    }
+
+    #[test]
+    fn a_leaf_of_version_1_is_trusted_if_an_anchor_has_signed_it() {
+        let [top, server] = ["Root", "Server"].map(Party::new);
+        let root = Draft::authority(None).sign_itself(&top);
+        let leaf = Draft::version_1().sign(&server, &top);
+        // It has no alternative names: the one in its subject is for Node to look at.
+        assert_eq!(verdicts(&[&root], &leaf, &[]).0, Verdict::WrongName);
+        let forged = Draft::version_1().sign(&server, &Party::new("Root"));
+        assert_eq!(verdicts(&[&root], &forged, &[]).0, Verdict::Unsure);
+    }
+}

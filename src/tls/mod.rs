@@ -13,6 +13,8 @@ mod judge;
 mod secured;
 mod sessions;
 mod stream;
+#[cfg(test)]
+mod test_certificates;
 
 pub use anchors::TrustAnchors;
 pub use context::{Context, ContextOptions, Secure};

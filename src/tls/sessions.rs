@@ -140,3 +140,147 @@ impl SessionStores {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::crypto::aws_lc_rs::default_provider;
+    use rustls::{ClientConnection, HandshakeKind, ServerConfig, ServerConnection};
+
+    use super::super::anchors::TrustAnchors;
+    use super::super::context::{Context, ContextOptions};
+    use super::super::test_certificates::{Draft, Party};
+    use super::*;
+
+    fn secure(max_sessions: u32) -> Secure {
+        secure_with(Vec::new(), max_sessions)
+    }
+
+    fn secure_with(anchors: Vec<Vec<u8>>, max_sessions: u32) -> Secure {
+        let options = ContextOptions {
+            tls12: true,
+            tls13: true,
+            suites: vec!["TLS13_AES_256_GCM_SHA384".to_owned()],
+            groups: vec!["X25519".to_owned()],
+            alpn: Vec::new(),
+            reject: true,
+            certificates: Vec::new(),
+            anchors: Arc::new(TrustAnchors::new(anchors, true)),
+        };
+        Secure {
+            context: Context::of(options, None).unwrap(),
+            sni: None,
+            identity: ServerName::try_from("a.test").unwrap(),
+            check: 0,
+            max_sessions,
+        }
+    }
+
+    fn destination(agent: u32, port: u16, secure: &Secure) -> Rc<Destination> {
+        let mut destination = Destination { secure: Some(secure.clone()), ..Destination::for_test(agent) };
+        destination.target = crate::connect::Target::Tcp(crate::connect::TcpTarget::for_test("a.test", port));
+        Rc::new(destination)
+    }
+
+    /// Whether the next connection to a destination may resume what was agreed on before.
+    fn is_same(stores: &mut SessionStores, destination: &Rc<Destination>, before: &Config) -> bool {
+        let secure = destination.secure.clone().unwrap();
+        Arc::ptr_eq(&stores.config(destination, &secure).0, &before.0)
+    }
+
+    #[test]
+    fn a_destination_keeps_its_sessions_and_shares_them_with_no_other() {
+        let (mut stores, secure) = (SessionStores::default(), secure(10));
+        let (here, there, alien) =
+            (destination(1, 1, &secure), destination(1, 2, &secure), destination(2, 1, &secure));
+        let config = stores.config(&here, &secure);
+        assert!(is_same(&mut stores, &destination(1, 1, &secure), &config));
+        assert!(!is_same(&mut stores, &there, &config));
+        assert!(!is_same(&mut stores, &alien, &config));
+    }
+
+    #[test]
+    fn no_more_destinations_of_an_agent_than_it_allows_and_the_latest_stay() {
+        let (mut stores, secure) = (SessionStores::default(), secure(2));
+        let [first, second, third] = [1, 2, 3].map(|port| destination(1, port, &secure));
+        let other = destination(2, 1, &secure);
+        let of_other = stores.config(&other, &secure);
+        let [of_first, of_second] = [&first, &second].map(|destination| stores.config(destination, &secure));
+        assert!(is_same(&mut stores, &first, &of_first));
+        stores.config(&third, &secure);
+        assert!(is_same(&mut stores, &first, &of_first));
+        assert!(is_same(&mut stores, &other, &of_other));
+        assert!(!is_same(&mut stores, &second, &of_second));
+    }
+
+    #[test]
+    fn without_sessions_nothing_is_kept() {
+        let (mut stores, secure) = (SessionStores::default(), secure(0));
+        let here = destination(1, 1, &secure);
+        let config = stores.config(&here, &secure);
+        assert!(!is_same(&mut stores, &here, &config));
+        assert!(stores.by_destination.is_empty());
+    }
+
+    /// A server for `a.test`, and the client's options that trust it.
+    fn server(max_sessions: u32) -> (Arc<ServerConfig>, Secure) {
+        let party = Party::new("Server");
+        // Whatever the clock of the machine says.
+        let certificate = Draft::leaf().valid(0, 2_000_000_000).sign_itself(&party);
+        let server = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], party.key())
+            .unwrap();
+        (Arc::new(server), secure_with(vec![certificate.to_vec()], max_sessions))
+    }
+
+    /// Connects, and says whether a session was resumed.
+    fn resumes((config, _): &Config, server: &Arc<ServerConfig>) -> bool {
+        let name = ServerName::try_from("a.test").unwrap();
+        let mut client = ClientConnection::new(Arc::clone(config), name).unwrap();
+        let mut server = ServerConnection::new(Arc::clone(server)).unwrap();
+        // The server's tickets come behind its part of the handshake.
+        while client.wants_write() || server.wants_write() {
+            let mut wire = Vec::new();
+            while client.wants_write() {
+                client.write_tls(&mut wire).unwrap();
+            }
+            server.read_tls(&mut wire.as_slice()).unwrap();
+            server.process_new_packets().unwrap();
+            wire.clear();
+            while server.wants_write() {
+                server.write_tls(&mut wire).unwrap();
+            }
+            client.read_tls(&mut wire.as_slice()).unwrap();
+            client.process_new_packets().unwrap();
+        }
+        client.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    #[test]
+    fn sessions_are_resumed_until_an_error_comes_between() {
+        let (server, secure) = server(10);
+        let mut stores = SessionStores::default();
+        let here = destination(1, 1, &secure);
+        let config = stores.config(&here, &secure);
+        assert!(!resumes(&config, &server));
+        assert!(resumes(&config, &server));
+        assert!(resumes(&stores.config(&here, &secure), &server));
+        let there = destination(1, 2, &secure);
+        assert!(!resumes(&stores.config(&there, &secure), &server), "of another destination");
+        stores.forget(&here);
+        assert!(!resumes(&config, &server));
+        assert!(resumes(&config, &server));
+    }
+
+    #[test]
+    fn nothing_is_resumed_where_no_sessions_are_kept() {
+        let (server, secure) = server(0);
+        let mut stores = SessionStores::default();
+        let here = destination(1, 1, &secure);
+        for _ in 0..2 {
+            assert!(!resumes(&stores.config(&here, &secure), &server));
+        }
+    }
+}

@@ -8,6 +8,7 @@ const { performance } = require('perf_hooks');
 const { setImmediate } = require('timers');
 
 const { native } = require('./binding');
+const loans = require('./loans');
 const { startLog } = require('./log');
 const { ROW_WIDTH, op, opFlag, event, eventFlag, isBinary } = require('./records');
 
@@ -18,8 +19,10 @@ const BYTES_IN = 256 * 1024;
 
 /** Strings up to this length go through the shared buffer, longer ones as buffers of their own. */
 const INLINE_STRING = 16 * 1024;
-/** Buffers up to this length are copied into the shared buffer, longer ones by Rust. */
+/** Buffers up to this length are copied into the shared buffer, longer ones by Rust; or they are lent to it. */
 const INLINE_BUFFER = 16 * 1024;
+/** In the place of the number of a loan. */
+const COPIED = -1;
 /** A UTF-16 code unit has at most three bytes in UTF-8; the other encodings need less. */
 const MAX_BYTES_PER_UNIT = 3;
 
@@ -308,16 +311,26 @@ function write(slot, epoch, flags, chunk, encoding, notify) {
   }
   const count = chunk.length;
   if (count > INLINE_BUFFER) {
-    row(op.WRITE | ((flags | opFlag.BLOB) << 8), slot, epoch, notify, count);
-    (blobs ??= []).push(chunk);
-    // Whoever wrote it may change it as soon as the write is reported as done, which may be now.
-    send();
+    blobRow(slot, epoch, flags, notify, chunk, COPIED);
     return count;
   }
   makeRoom(count);
   bytesOut.set(chunk, bytes);
   inlineRow(slot, epoch, flags, notify, count);
   return count;
+}
+
+/** As write(), without a copy: the buffer must stay as it is until all of it is reported as written. */
+function lend(slot, epoch, flags, chunk, notify) {
+  blobRow(slot, epoch, flags, notify, chunk, loans.lend(chunk));
+  return chunk.length;
+}
+
+/** Sent at once: what is copied may be changed as soon as the write is reported as done, which may be now. */
+function blobRow(slot, epoch, flags, notify, chunk, loan) {
+  row(op.WRITE | ((flags | opFlag.BLOB) << 8), slot, epoch, notify, chunk.length);
+  (blobs ??= []).push(chunk, loan);
+  send();
 }
 
 // Where `deliver` is in the batch. Out here, since a handler that throws ends the call: Rust then
@@ -368,7 +381,10 @@ function deliver(count, list, begins) {
     nextByte += length;
 
     const lane = lanes[slot];
-    if (lane === undefined || epochs[slot] !== rowsIn[at + 2]) continue;
+    if (lane === undefined || epochs[slot] !== rowsIn[at + 2]) {
+      if (code === event.RETURNED) loans.takeBack(rowsIn[at + 3]);
+      continue;
+    }
     if (code === event.DATA) {
       lane._received(own ? buffer : copyOut(from, length));
     } else if (isResponse) {
@@ -420,6 +436,7 @@ module.exports = {
   copyOut,
   row,
   write,
+  lend,
   enter,
   leave,
   nextEpoch,

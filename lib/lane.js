@@ -14,6 +14,7 @@ const errors = require('./errors');
 const { addressesOf, explain, explainLater, nameOf, parse, reasonIn } = require('./facts');
 const { isLearning } = require('./node-client');
 const { op, opFlag, event, eventFlag, rebound, closeReason } = require('./records');
+const loans = require('./loans');
 const plainResponse = require('./plain-response');
 const { policyOf } = require('./retry-policy');
 const { numberOf } = require('./routes');
@@ -90,7 +91,10 @@ class Lane extends SocketShape {
   #reportConsumed;
   #bytesRead = 0;
 
-  #output = new WriteWindow((chunk, encoding, report) => this.#send(chunk, encoding, report));
+  #output = new WriteWindow(
+    (chunk, encoding, report) => this.#send(chunk, encoding, report),
+    (chunk, unreported) => this.#lend(chunk, unreported),
+  );
   #finalCallback;
 
   constructor(agent, plan, options) {
@@ -682,6 +686,22 @@ class Lane extends SocketShape {
   }
 
   #send(chunk, encoding, report) {
+    return crossing.write(this.#slot, this.#epoch, this.#beginWrite(), chunk, encoding, report);
+  }
+
+  /** What may have to be sent again, or encrypted, is copied. */
+  #lend(chunk, unreported) {
+    const request = this.#message;
+    const { maxReplayBytes = this.#route.native.maxReplay } = request === null ? {} : policyOf(request);
+    if (!this.#connected || this.#route.secure !== undefined || chunk.length <= maxReplayBytes) return 0;
+    if (!loans.isFit(chunk)) return 0;
+    const piece = chunk.length > loans.MAX ? chunk.subarray(0, loans.MAX) : chunk;
+    const report = unreported + piece.length;
+    return crossing.lend(this.#slot, this.#epoch, this.#beginWrite(), piece, report);
+  }
+
+  /** The flags of a write. */
+  #beginWrite() {
     let flags = this.#connected ? 0 : opFlag.EARLY;
     if (this.#firstWrite) {
       this.#firstWrite = false;
@@ -689,7 +709,7 @@ class Lane extends SocketShape {
       if (request !== null) flags |= this.#leave(request);
     }
     this._unrefTimer();
-    return crossing.write(this.#slot, this.#epoch, flags, chunk, encoding, report);
+    return flags;
   }
 
   /** Which retries are allowed for a request, as flags. */

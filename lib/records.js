@@ -63,6 +63,7 @@ const event = {
   RESOLVE: 14,
   DEAD: 15,
   RESPONSE: 16,
+  RETURNED: 18,
   SECURED: 30,
   KEY_LINES: 31,
   HANDSHAKE_FAILED: 32,

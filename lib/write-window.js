@@ -2,7 +2,8 @@
 
 // How much of a lane's output may be in Rust and not yet in the kernel. A write is done, for its
 // caller, when it is handed over and the window is open: as with net.Socket, whose small writes are
-// done at once too. Only a slow peer makes writes wait.
+// done at once too. Only a slow peer makes writes wait; and a large buffer that is not copied (loans.js), which is
+// its writer's again only when it has left.
 
 /** Bytes that may be on their way, unreported, before a write has to wait. */
 const WINDOW = 512 * 1024;
@@ -13,6 +14,7 @@ const REPORT_EVERY = 64 * 1024;
 
 class WriteWindow {
   #send;
+  #lend;
   #pieces = [];
   #callback;
   #outstanding = 0;
@@ -20,10 +22,16 @@ class WriteWindow {
 
   /** Bytes handed over in all. */
   bytesWritten = 0;
+  /** How many had been when the last of what is lent was. */
+  #lentUntil = 0;
 
-  /** `send(chunk, encoding, report)` hands over and returns the number of bytes; 0: no report. */
-  constructor(send) {
+  /**
+   * `send(chunk, encoding, report)` hands over and returns the number of bytes; 0: no report.
+   * `lend(chunk, report)` does so without a copy, or returns 0 if it may not.
+   */
+  constructor(send, lend) {
     this.#send = send;
+    this.#lend = lend;
   }
 
   /** Whether this chunk can be handed over, and be done with, right now. */
@@ -50,12 +58,29 @@ class WriteWindow {
         this.write(piece.chunk, piece.encoding);
         next++;
       } else {
-        this.write(piece.chunk.subarray(0, PIECE), '');
-        piece.chunk = piece.chunk.subarray(PIECE);
+        let count = this.#tryLend(piece.chunk);
+        if (count === 0) {
+          count = PIECE;
+          this.write(piece.chunk.subarray(0, PIECE), '');
+        }
+        piece.chunk = piece.chunk.subarray(count);
+        if (piece.chunk.length === 0) next++;
       }
     }
     if (next > 0) pieces.splice(0, next);
-    if (connected && pieces.length === 0 && this.#outstanding < WINDOW) this.takeCallback()?.();
+    const isDone = pieces.length === 0 && this.#outstanding < WINDOW && this.bytesLeft >= this.#lentUntil;
+    if (connected && isDone) this.takeCallback()?.();
+  }
+
+  #tryLend(chunk) {
+    const count = this.#lend(chunk, this.#unreported);
+    if (count > 0) {
+      this.#unreported = 0;
+      this.#outstanding += count;
+      this.bytesWritten += count;
+      this.#lentUntil = this.bytesWritten;
+    }
+    return count;
   }
 
   /** Hands one chunk over. */
@@ -85,6 +110,7 @@ class WriteWindow {
   reset() {
     this.#outstanding = 0;
     this.#unreported = 0;
+    this.#lentUntil = 0;
   }
 
   /** The callback of the write that waits; it is its taker's to call. */

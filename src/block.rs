@@ -6,6 +6,7 @@
 //! kept for the next reads, on whichever thread these happen, and given back
 //! to the system when nobody has wanted one for a while.
 
+use std::fmt;
 use std::mem;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -33,7 +34,6 @@ static WANTED: AtomicU32 = AtomicU32::new(0);
 static KEPT: Notify = Notify::const_new();
 
 /// Up to [`BLOCK_SIZE`] bytes.
-#[derive(Debug)]
 pub struct Block {
     memory: Box<[u8]>,
     len: usize,
@@ -77,6 +77,12 @@ impl Deref for Block {
 
     fn deref(&self) -> &[u8] {
         &self.memory[..self.len]
+    }
+}
+
+impl fmt::Debug for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 

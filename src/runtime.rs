@@ -168,6 +168,9 @@ async fn dispatch() {
                 debug_assert!(applied.is_ok(), "the two halves disagree about the records");
                 submission.clear();
             }
+            if link.loans.has_returned() {
+                pool.borrow_mut().flush_soon();
+            }
         }
         // The connections that were woken have their turn before the next look.
         tokio::task::yield_now().await;

@@ -25,7 +25,7 @@ pub fn check(input: &[u8]) {
 
 /// Takes an input apart: how many blobs, cold requests and rows there are, the rows, the lengths of the blobs,
 /// and bytes.
-fn submission(input: &[u8]) -> Submission<u8> {
+fn submission(input: &[u8]) -> Submission<u8, Vec<u8>> {
     let mut submission = Submission::new();
     let mut rest = input;
     let mut take = |count: usize| {
@@ -44,12 +44,12 @@ fn submission(input: &[u8]) -> Submission<u8> {
     submission
 }
 
-fn copy(Submission { rows, bytes, blobs, cold }: &Submission<u8>) -> Submission<u8> {
+fn copy(Submission { rows, bytes, blobs, cold }: &Submission<u8, Vec<u8>>) -> Submission<u8, Vec<u8>> {
     Submission { rows: rows.clone(), bytes: bytes.clone(), blobs: blobs.clone(), cold: cold.clone() }
 }
 
 /// Applies a submission, and writes down again what was applied.
-fn drain(mut submission: Submission<u8>) -> (Submission<u8>, Result<(), Malformed>) {
+fn drain(mut submission: Submission<u8, Vec<u8>>) -> (Submission<u8, Vec<u8>>, Result<(), Malformed>) {
     let rows = submission.rows.clone();
     let mut applied = Submission::new();
     let end = submission.drain(|slot, epoch, request, cold| {
@@ -62,11 +62,11 @@ fn drain(mut submission: Submission<u8>) -> (Submission<u8>, Result<(), Malforme
 }
 
 fn write(
-    out: &mut Submission<u8>,
+    out: &mut Submission<u8, Vec<u8>>,
     row: &[i32],
     slot: u32,
     epoch: u32,
-    request: Op<'_>,
+    request: Op<'_, Vec<u8>>,
     cold: &mut [Option<u8>],
 ) {
     let flag = |flag: i32, is_set: bool| if is_set { flag } else { 0 };
@@ -101,11 +101,16 @@ fn write(
         }
         Op::Write { bytes, leave, early, notify } => {
             let blob = matches!(bytes, Payload::Blob(_));
-            let len = if blob { row[4] } else { bytes.as_slice().len() as i32 };
-            match bytes {
-                Payload::Blob(bytes) => out.blobs.push(bytes),
-                Payload::Inline(bytes) => out.bytes.extend(bytes),
-            }
+            let len = match bytes {
+                Payload::Blob(bytes) => {
+                    out.blobs.push(bytes);
+                    row[4]
+                }
+                Payload::Inline(bytes) => {
+                    out.bytes.extend(bytes);
+                    bytes.len() as i32
+                }
+            };
             let flags = flag(op_flag::BLOB, blob)
                 | flag(op_flag::REPLAYABLE, leave.replayable)
                 | flag(op_flag::UNACKNOWLEDGED, leave.unacknowledged)
@@ -134,7 +139,7 @@ fn write(
 }
 
 /// How many rows there are before the first that is not well formed, and whether there is none such.
-fn well_formed(submission: &Submission<u8>) -> (usize, bool) {
+fn well_formed(submission: &Submission<u8, Vec<u8>>) -> (usize, bool) {
     let rows = submission.rows.chunks_exact(OP_WIDTH);
     let (mut bytes, mut blobs) = (submission.bytes.len() as i64, submission.blobs.len());
     for (index, row) in rows.clone().enumerate() {
@@ -158,7 +163,7 @@ fn well_formed(submission: &Submission<u8>) -> (usize, bool) {
 }
 
 /// Behind its last blob a submission may be parted anywhere: both parts together are the whole.
-fn check_fronts(whole: &Submission<u8>, applied: &Submission<u8>) {
+fn check_fronts(whole: &Submission<u8, Vec<u8>>, applied: &Submission<u8, Vec<u8>>) {
     let is_write = |row: &&[i32]| row[0] & 0xff == op::WRITE;
     let is_blob = |row: &[i32]| row[0] >> 8 & op_flag::BLOB != 0;
     let rows: Vec<_> = whole.rows.chunks_exact(OP_WIDTH).collect();
@@ -180,7 +185,7 @@ fn check_fronts(whole: &Submission<u8>, applied: &Submission<u8>) {
 }
 
 /// The same rows as reports of two batches: put together, each still has its own text.
-fn check_batches(submission: &Submission<u8>) {
+fn check_batches(submission: &Submission<u8, Vec<u8>>) {
     let reports: Vec<_> = submission
         .rows
         .chunks_exact(OP_WIDTH)

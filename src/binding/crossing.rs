@@ -16,11 +16,13 @@ use napi::bindgen_prelude::{Buffer, Function, Object};
 use napi::{Env, JsValue, Result, check_status, sys};
 use napi_derive::napi;
 
+use super::blob::Blob;
 use super::link::{JavaScriptWaker, Link};
+use super::loans::Lent;
 use super::records::{Batch, EVENT_WIDTH, LaneRef, OP_WIDTH, Submission, event_flag, has_block, is_binary};
 use super::route::{OpenOptions, RouteOptions, addresses};
 use super::secure::TlsContext;
-use crate::block::Block;
+use crate::block::{BLOCK_SIZE, Block};
 use crate::pool::{Ask, Cold, Export, Question};
 use crate::runtime;
 
@@ -405,11 +407,11 @@ unsafe extern "C" fn submit(env: sys::napi_env, info: sys::napi_callback_info) -
         // SAFETY: as above; N-API checks that it is a boolean.
         unsafe { sys::napi_get_value_bool(env, args[3], &raw mut settled) };
     }
-    let blobs = if argc == 3 { copy_blobs(env, args[2]) } else { Vec::new() };
+    let blobs = if argc == 3 { blobs(env, args[2], &state.link) } else { Vec::new() };
     // SAFETY: on the JavaScript thread, which is in here.
     let (rows, bytes) = unsafe { (state.rows_out.get(rows * OP_WIDTH), state.bytes_out.get(bytes)) };
     if let (Some(rows), Some(bytes)) = (rows, bytes) {
-        let add = |submission: &mut Submission<Cold>| {
+        let add = |submission: &mut Submission<Cold, Blob>| {
             submission.rows.extend_from_slice(rows);
             submission.bytes.extend_from_slice(bytes);
             submission.blobs.extend(blobs);
@@ -430,27 +432,37 @@ unsafe extern "C" fn submit(env: sys::napi_env, info: sys::napi_callback_info) -
     ptr::null_mut()
 }
 
-/// Large writes come as views beside the rows. JavaScript may change or detach
-/// them as soon as this call is over, so they are copied here.
-fn copy_blobs(env: sys::napi_env, list: sys::napi_value) -> Vec<Vec<u8>> {
+/// Large writes come beside the rows: a view and a number for each. One without a number (-1) may be changed or
+/// detached by JavaScript as soon as this call is over, so it is copied here; it is no longer than a block. The others
+/// JavaScript keeps until they are returned by their number.
+fn blobs(env: sys::napi_env, list: sys::napi_value, link: &Link) -> Vec<Blob> {
     let mut count = 0;
     // SAFETY: N-API checks that the value is an array.
     if unsafe { sys::napi_get_array_length(env, list, &raw mut count) } != sys::Status::napi_ok {
         return Vec::new();
     }
-    (0..count)
+    (0..count / 2)
         .map(|index| {
-            let (mut view, mut data, mut len) = (ptr::null_mut(), ptr::null_mut(), 0);
-            // SAFETY: the places are valid; the bytes are read before JavaScript runs again.
+            let (mut view, mut value, mut number) = (ptr::null_mut(), ptr::null_mut(), -1);
+            let (mut data, mut len) = (ptr::null_mut(), 0);
+            // SAFETY: the places are valid; N-API checks that the values are of these types.
             unsafe {
-                sys::napi_get_element(env, list, index, &raw mut view);
-                if sys::napi_get_buffer_info(env, view, &raw mut data, &raw mut len) != sys::Status::napi_ok
-                    || len == 0
-                {
-                    return Vec::new();
-                }
-                slice::from_raw_parts(data.cast::<u8>(), len).to_vec()
+                sys::napi_get_element(env, list, 2 * index, &raw mut view);
+                sys::napi_get_element(env, list, 2 * index + 1, &raw mut value);
+                sys::napi_get_value_int32(env, value, &raw mut number);
+                sys::napi_get_buffer_info(env, view, &raw mut data, &raw mut len);
             }
+            if let Ok(number) = u32::try_from(number) {
+                return Blob::Lent(Lent::new(data.cast(), len, number, Arc::clone(&link.loans)));
+            }
+            let (mut block, len) = (Block::new(), len.min(BLOCK_SIZE));
+            if len > 0 {
+                // SAFETY: the view has so many bytes, and they are read before JavaScript runs again.
+                let bytes = unsafe { slice::from_raw_parts(data.cast::<u8>(), len) };
+                block.memory()[..len].copy_from_slice(bytes);
+            }
+            block.set_len(len);
+            Blob::Copied(block)
         })
         .collect()
 }

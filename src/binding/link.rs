@@ -4,12 +4,14 @@
 use std::mem;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use napi::sys;
 
+use super::blob::Blob;
 use super::cpu_clock::CpuClock;
+use super::loans::Loans;
 use super::records::{Batch, LaneRef, OP_WIDTH, Submission};
 use crate::pool::Cold;
 use crate::runtime;
@@ -18,6 +20,8 @@ use crate::runtime;
 pub struct Link {
     to_runtime: Mutex<Outbox>,
     to_javascript: Mutex<Batch>,
+    /// Buffers of the environment that are written from.
+    pub loans: Arc<Loans>,
     /// A wake is on its way to JavaScript, which will take all there is.
     wake_pending: AtomicBool,
     hushed: AtomicBool,
@@ -33,7 +37,7 @@ pub struct Link {
 /// destroyed at once is not to be sent). So such rows wait until the tick has
 /// ended, unless JavaScript computes on.
 struct Outbox {
-    submission: Submission<Cold>,
+    submission: Submission<Cold, Blob>,
     early: Option<Early>,
 }
 
@@ -93,6 +97,7 @@ impl Link {
         Self {
             to_runtime: Mutex::new(Outbox { submission: Submission::new(), early: None }),
             to_javascript: Mutex::new(Batch::new()),
+            loans: Arc::new(Loans::new()),
             wake_pending: AtomicBool::new(false),
             hushed: AtomicBool::new(false),
             javascript: CpuClock::of_this_thread(),
@@ -102,7 +107,7 @@ impl Link {
 
     /// From JavaScript: adds to what the runtime finds next, and says that
     /// nothing of it will be taken back. Whether there is anything new for it.
-    pub fn submit(&self, add: impl FnOnce(&mut Submission<Cold>)) -> bool {
+    pub fn submit(&self, add: impl FnOnce(&mut Submission<Cold, Blob>)) -> bool {
         let mut outbox = lock(&self.to_runtime);
         let before = outbox.submission.rows.len();
         add(&mut outbox.submission);
@@ -112,7 +117,7 @@ impl Link {
 
     /// As [`Link::submit`], in the middle of a tick that may take it back. `settled`: what an
     /// earlier tick has submitted so will stay.
-    pub fn submit_early(&self, settled: bool, add: impl FnOnce(&mut Submission<Cold>)) {
+    pub fn submit_early(&self, settled: bool, add: impl FnOnce(&mut Submission<Cold, Blob>)) {
         let mut outbox = lock(&self.to_runtime);
         if settled {
             outbox.early = None;
@@ -160,7 +165,7 @@ impl Link {
     }
 
     /// To the runtime: moves what is there, and may be used, into an empty submission.
-    pub fn take_submission(&self, empty: &mut Submission<Cold>) -> Taken {
+    pub fn take_submission(&self, empty: &mut Submission<Cold, Blob>) -> Taken {
         let mut outbox = lock(&self.to_runtime);
         let Outbox { submission, early } = &mut *outbox;
         if let Some(early) = early
@@ -207,9 +212,10 @@ impl Link {
         *lock(&self.waker) = Some(waker);
     }
 
-    /// After this no native thread calls into the environment.
+    /// After this no native thread calls into the environment, or reads its memory.
     pub fn sever(&self) {
         lock(&self.waker).take();
+        self.loans.revoke();
     }
 }
 

@@ -1,10 +1,12 @@
 //! The N-API surface. Everything cold is napi-rs; the two calls that every
 //! request pays for, submit and deliver, are raw N-API in [`crossing`].
 
+pub mod blob;
 mod cpu_clock;
 pub mod crossing;
 pub mod hint;
 pub mod link;
+pub mod loans;
 pub mod records;
 #[cfg(test)]
 #[path = "../../fuzz/checks/records.rs"]

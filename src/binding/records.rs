@@ -115,6 +115,8 @@ pub mod event {
     /// `arg` bytes of the peer that are a whole plain response, and behind them (or alone, with
     /// [`super::event_flag::OWN_BUFFER`]) where its parts are ([`crate::exchange::Plain`]).
     pub const RESPONSE: i32 = 16;
+    /// The buffer that JavaScript has lent as number `arg` is not used any more. Of no lane: the slot is -1.
+    pub const RETURNED: i32 = 18;
     /// A TLS connection comes under the lane: [`crate::tls::Secured::report`].
     pub const SECURED: i32 = 30;
     /// Lines for 'keylog'.
@@ -166,12 +168,12 @@ pub mod rebound {
 }
 
 /// A request from JavaScript, decoded.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Op<'a> {
+#[derive(Debug)]
+pub enum Op<'a, B> {
     Cold { index: usize },
     Open(Opening),
     Lease { http: bool, received: u32, max_replay: u32 },
-    Write { bytes: Payload<'a>, leave: Leave, early: bool, notify: u32 },
+    Write { bytes: Payload<'a, B>, leave: Leave, early: bool, notify: u32 },
     Shutdown,
     Park { limit_ms: Option<u32>, received: u32 },
     Close { reset: bool, reason: CloseReason },
@@ -220,33 +222,24 @@ pub struct Leave {
     pub unacknowledged: bool,
 }
 
-/// Where the bytes of a write are.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Payload<'a> {
+/// Where the bytes of a write are: `B` is for the large ones.
+#[derive(Debug)]
+pub enum Payload<'a, B> {
     Inline(&'a [u8]),
-    Blob(Vec<u8>),
-}
-
-impl Payload<'_> {
-    pub fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Inline(bytes) => bytes,
-            Self::Blob(bytes) => bytes,
-        }
-    }
+    Blob(B),
 }
 
 /// One tick of JavaScript: rows, the bytes they speak of, and what is too
 /// large or too rare for either.
 #[derive(Debug, Default)]
-pub struct Submission<C> {
+pub struct Submission<C, B> {
     pub rows: Vec<i32>,
     pub bytes: Vec<u8>,
-    pub blobs: Vec<Vec<u8>>,
+    pub blobs: Vec<B>,
     pub cold: Vec<Option<C>>,
 }
 
-impl<C> Submission<C> {
+impl<C, B> Submission<C, B> {
     pub const fn new() -> Self {
         Self { rows: Vec::new(), bytes: Vec::new(), blobs: Vec::new(), cold: Vec::new() }
     }
@@ -294,7 +287,7 @@ impl<C> Submission<C> {
     /// the walk: the two halves no longer speak of the same thing.
     pub fn drain(
         &mut self,
-        mut apply: impl FnMut(u32, u32, Op<'_>, &mut Vec<Option<C>>),
+        mut apply: impl FnMut(u32, u32, Op<'_, B>, &mut Vec<Option<C>>),
     ) -> Result<(), Malformed> {
         let (mut offset, mut cold) = (0, 0);
         let mut blobs = std::mem::take(&mut self.blobs).into_iter();
@@ -419,7 +412,7 @@ pub struct LaneRef {
 mod tests {
     use super::*;
 
-    fn rows(submission: &mut Submission<&'static str>) -> Vec<String> {
+    fn rows(submission: &mut Submission<&'static str, Vec<u8>>) -> Vec<String> {
         let mut seen = Vec::new();
         submission
             .drain(|slot, epoch, request, cold| {
@@ -493,7 +486,7 @@ mod tests {
             [99, 1, 1, 0, 0],
             [op::CLOSE, 1, 1, 0, 0],
         ] {
-            let mut submission = Submission::<()>::new();
+            let mut submission = Submission::<(), Vec<u8>>::new();
             submission.rows.extend(row);
             submission.bytes.extend(b"abc");
             assert_eq!(submission.drain(|_, _, _, _| panic!("applied {row:?}")), Err(Malformed));
@@ -502,12 +495,15 @@ mod tests {
 
     #[test]
     fn counters_keep_all_their_bits() {
-        let mut submission = Submission::<()>::new();
+        let mut submission = Submission::<(), Vec<u8>>::new();
         submission.rows.extend([op::LEASE | op_flag::HTTP << 8, -1, -2, u32::MAX.cast_signed(), -1]);
         submission
             .drain(|slot, epoch, request, _| {
                 assert_eq!((slot, epoch), (u32::MAX, u32::MAX - 1));
-                assert_eq!(request, Op::Lease { http: true, received: u32::MAX, max_replay: u32::MAX });
+                assert!(matches!(
+                    request,
+                    Op::Lease { http: true, received: u32::MAX, max_replay: u32::MAX }
+                ));
             })
             .unwrap();
     }

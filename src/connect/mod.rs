@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 pub use destination::{Destination, Order, Target, TcpTarget};
-pub use stream::Stream;
+pub use stream::{Piece, Stream};
 pub use tcp_info::{RoundTrip, TcpInfo};
 
 use crate::error::{timed_out, uv_errno};

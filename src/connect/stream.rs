@@ -3,19 +3,33 @@
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
+#[cfg(unix)]
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 
 use super::tcp;
 use super::tcp_info::{TcpInfo, tcp_info};
+use crate::binding::loans::Lent;
 use crate::tls::TlsStream;
+
+/// What is to be written.
+#[derive(Clone, Copy)]
+pub enum Piece<'a> {
+    Bytes(&'a [u8]),
+    /// From that byte on. Never over TLS, which has to read the bytes itself, and on Unix only.
+    Lent(&'a Lent, usize),
+}
+
+/// The most that one write takes of what is lent: the thread has other connections.
+const LENT_PER_WRITE: usize = 1024 * 1024;
 
 pub enum Stream {
     Tcp(TcpStream),
@@ -35,7 +49,11 @@ impl Stream {
         }
     }
 
-    pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, piece: Piece<'_>) -> Poll<io::Result<usize>> {
+        let bytes = match piece {
+            Piece::Bytes(bytes) => bytes,
+            Piece::Lent(..) => return self.poll_write_lent(cx, piece),
+        };
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Tls(stream) => stream.poll_write(cx, bytes),
@@ -44,14 +62,46 @@ impl Stream {
         }
     }
 
+    fn poll_write_lent(&mut self, cx: &mut Context<'_>, piece: Piece<'_>) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.poll_write_ready(cx))?;
+            match self.try_write(piece) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
     /// Writes what the kernel takes right now.
-    pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    pub fn try_write(&mut self, piece: Piece<'_>) -> io::Result<usize> {
+        let bytes = match piece {
+            Piece::Bytes(bytes) => bytes,
+            Piece::Lent(lent, from) => return self.try_write_lent(lent, from),
+        };
         match self {
             Self::Tcp(stream) => stream.try_write(bytes),
             Self::Tls(stream) => stream.try_write(bytes),
             #[cfg(unix)]
             Self::Unix(stream) => stream.try_write(bytes),
         }
+    }
+
+    #[cfg(unix)]
+    fn try_write_lent(&self, lent: &Lent, from: usize) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => {
+                stream.try_io(Interest::WRITABLE, || lent.read_by(from, |data, len| send(stream, data, len)))
+            }
+            Self::Unix(stream) => {
+                stream.try_io(Interest::WRITABLE, || lent.read_by(from, |data, len| send(stream, data, len)))
+            }
+            Self::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn try_write_lent(&self, _lent: &Lent, _from: usize) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Whether bytes that were written are still on their way to the kernel.
@@ -197,4 +247,17 @@ impl Stream {
         // SAFETY: recv has written `count` bytes.
         Ok(unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), count) })
     }
+}
+
+/// Of memory that need not be there.
+#[cfg(unix)]
+fn send(socket: &impl AsRawFd, data: *const u8, len: usize) -> io::Result<usize> {
+    // The others have it as an option of the socket, which is set when it is made.
+    #[cfg(target_os = "linux")]
+    const FLAGS: libc::c_int = libc::MSG_NOSIGNAL;
+    #[cfg(not(target_os = "linux"))]
+    const FLAGS: libc::c_int = 0;
+    // SAFETY: only the kernel reads the memory, and it returns EFAULT where there is none.
+    let count = unsafe { libc::send(socket.as_raw_fd(), data.cast(), len.min(LENT_PER_WRITE), FLAGS) };
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }

@@ -45,6 +45,14 @@ impl Replay {
         }
     }
 
+    /// Takes note of bytes that cannot be kept.
+    pub fn skip(&mut self) {
+        if self.state == State::Keeping {
+            self.bytes = Vec::new();
+            self.state = State::Overflown;
+        }
+    }
+
     /// The whole request so far, if all of it is here.
     pub fn whole(&self) -> Option<&[u8]> {
         (self.state == State::Keeping).then_some(self.bytes.as_slice())
@@ -81,6 +89,16 @@ mod tests {
         assert_eq!(replay.whole(), Some(&b"GET / 1234"[..]));
         replay.push(b"5", 10);
         assert_eq!(replay.whole(), None);
+        replay.push(b"6", 10);
+        assert_eq!(replay.whole(), None);
+    }
+
+    #[test]
+    fn is_not_whole_once_something_was_left_out() {
+        let mut replay = Replay::new();
+        replay.start();
+        replay.push(b"GET /", 10);
+        replay.skip();
         replay.push(b"6", 10);
         assert_eq!(replay.whole(), None);
     }

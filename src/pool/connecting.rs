@@ -18,7 +18,9 @@ use super::out_queue::OutQueue;
 use super::read_window::ReadWindow;
 use super::status::add;
 use crate::binding::records::{event, event_flag, rebound};
-use crate::connect::{self, ConnectError, Connected, Endpoint, Failure, Progress, Stream, Target, TlsSetup};
+use crate::connect::{
+    self, ConnectError, Connected, Endpoint, Failure, Piece, Progress, Stream, Target, TlsSetup,
+};
 use crate::error::uv_errno;
 use crate::tls::{HandshakeError, KeyLines};
 
@@ -406,7 +408,8 @@ impl Pool {
         let Some(lane) = self.lane(slot) else { return };
         let mut pending = std::mem::take(&mut lane.pending);
         lane.replay.forget();
-        while let Some(bytes) = pending.front() {
+        // Nothing is lent to a lane over TLS.
+        while let Some(Piece::Bytes(bytes)) = pending.front() {
             let count = bytes.len();
             let lane = self.lane_ref(slot);
             self.batch.push(event::UNSENT, lane, 0, bytes);

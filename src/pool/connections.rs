@@ -25,6 +25,9 @@ use crate::exchange::{Loss, Plain, Verdict};
 /// buffer of memory that is not its own costs more than to copy.
 const LEND_MIN: usize = 32 * 1024;
 
+/// Writes of one connection in a row before the others get their turn.
+const WRITES_PER_TURN: u32 = 8;
+
 /// Reads of one connection in a row before the others get their turn.
 const READS_PER_TURN: u32 = 4;
 
@@ -49,13 +52,13 @@ impl Pool {
     }
 
     fn poll_write(&mut self, id: ConnectionId, cx: &mut Context<'_>) {
-        loop {
+        for _ in 0..WRITES_PER_TURN {
             let Some(connection) = self.connections.get_mut(id) else { return };
             if connection.write_error.is_some() {
                 return;
             }
             let slot = connection.lane;
-            let Some(bytes) = connection.out.front() else {
+            let Some(piece) = connection.out.front() else {
                 if connection.fin == Fin::Wanted {
                     // A peer that is gone needs no FIN; reading shows what became of it.
                     if connection.stream.poll_shutdown(cx).is_ready() {
@@ -67,7 +70,7 @@ impl Pool {
                 }
                 return;
             };
-            match connection.stream.poll_write(cx, bytes) {
+            match connection.stream.poll_write(cx, piece) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(count)) => {
                     connection.out.advance(count);
@@ -81,6 +84,7 @@ impl Pool {
                 }
             }
         }
+        cx.waker().wake_by_ref();
     }
 
     pub(super) fn report_written(&mut self, id: ConnectionId, slot: u32) {
@@ -311,6 +315,8 @@ impl Pool {
         let Some(connection) = self.connections.get_mut(id) else { return };
         let slot = connection.lane;
         let report = LossReport::of(&error, "write");
+        // What was lent is not there any more. The peer waits for the rest, so it will not say anything.
+        let is_ours = error.raw_os_error() == Some(libc::EFAULT);
         connection.write_error = Some(error);
         let Some(connection) = self.connections.get(id) else { return };
         if connection.parked.is_none()
@@ -319,7 +325,7 @@ impl Pool {
             self.replace(id, slot, Verdict::SendFresh, report);
         } else if connection.awaiting_reset {
             // That is how a reset shows here; the verdict is about to be spoken.
-        } else if connection.reads_no_more() {
+        } else if connection.reads_no_more() || is_ours {
             self.report_loss(id, slot, report);
         } else {
             connection.wake();

@@ -42,7 +42,7 @@ pub use requests::{Cold, Export, Open};
 pub use routes::Route;
 
 use crate::binding::link::Link;
-use crate::binding::records::{Batch, LaneRef};
+use crate::binding::records::{Batch, LaneRef, event};
 use crate::connect::Destination;
 use crate::error::CloseReason;
 use crate::tls::SessionStores;
@@ -159,6 +159,10 @@ impl Pool {
 
     fn flush(&mut self) {
         self.flush_due = false;
+        for number in self.link.loans.take_returned() {
+            let nobody = LaneRef { slot: u32::MAX, epoch: 0 };
+            self.batch.push(event::RETURNED, nobody, number.cast_signed(), &[]);
+        }
         if !self.batch.is_empty() {
             self.link.deliver(&mut self.batch);
             self.batch.clear();
@@ -170,7 +174,7 @@ impl Pool {
         self.flush_soon();
     }
 
-    fn flush_soon(&mut self) {
+    pub fn flush_soon(&mut self) {
         if !self.flush_due {
             self.flush_due = true;
             if let Some(waker) = &self.flush_waker {

@@ -3,14 +3,23 @@
 
 use std::collections::VecDeque;
 
+use crate::binding::blob::Blob;
+use crate::connect::Piece;
+
 #[derive(Default)]
 pub struct OutQueue {
-    chunks: VecDeque<Vec<u8>>,
+    chunks: VecDeque<Chunk>,
     /// Bytes of the first chunk that are gone already.
     head: usize,
     pushed: u64,
     flushed: u64,
     marks: VecDeque<Mark>,
+}
+
+enum Chunk {
+    /// Small writes, together.
+    Gathered(Vec<u8>),
+    Blob(Blob),
 }
 
 struct Mark {
@@ -33,8 +42,11 @@ impl OutQueue {
     }
 
     /// The next bytes to write.
-    pub fn front(&self) -> Option<&[u8]> {
-        self.chunks.front().map(|chunk| &chunk[self.head..])
+    pub fn front(&self) -> Option<Piece<'_>> {
+        self.chunks.front().map(|chunk| match chunk {
+            Chunk::Gathered(bytes) => Piece::Bytes(&bytes[self.head..]),
+            Chunk::Blob(blob) => blob.piece(self.head),
+        })
     }
 
     pub fn push(&mut self, bytes: &[u8]) {
@@ -43,26 +55,24 @@ impl OutQueue {
         }
         self.pushed += bytes.len() as u64;
         match self.chunks.back_mut() {
-            Some(last) if last.len() + bytes.len() <= GATHER => last.extend_from_slice(bytes),
-            _ => self.chunks.push_back(bytes.to_vec()),
+            Some(Chunk::Gathered(last)) if last.len() + bytes.len() <= GATHER => {
+                last.extend_from_slice(bytes);
+            }
+            _ => self.chunks.push_back(Chunk::Gathered(bytes.to_vec())),
         }
     }
 
-    /// Takes a whole buffer, of which the first `from` bytes are written already.
-    pub fn push_owned(&mut self, bytes: Vec<u8>, from: usize) {
-        if from >= bytes.len() {
+    /// Takes a large write, of which the first `from` bytes have left already: then nothing was queued.
+    pub fn push_blob(&mut self, blob: Blob, from: usize) {
+        debug_assert!(from == 0 || self.chunks.is_empty());
+        if from >= blob.len() {
             return;
         }
+        self.pushed += (blob.len() - from) as u64;
         if self.chunks.is_empty() {
-            self.pushed += (bytes.len() - from) as u64;
             self.head = from;
-            self.chunks.push_back(bytes);
-        } else if from == 0 {
-            self.pushed += bytes.len() as u64;
-            self.chunks.push_back(bytes);
-        } else {
-            self.push(&bytes[from..]);
         }
+        self.chunks.push_back(Chunk::Blob(blob));
     }
 
     /// Asks for a report of `bytes` when all that is queued now has left.
@@ -104,7 +114,7 @@ impl OutQueue {
         } else if other.head > 0
             && let Some(first) = other.chunks.front_mut()
         {
-            first.drain(..other.head);
+            first.cut(other.head);
         }
         self.chunks.append(&mut other.chunks);
         for mut mark in other.marks {
@@ -114,14 +124,43 @@ impl OutQueue {
     }
 }
 
+impl Chunk {
+    fn len(&self) -> usize {
+        match self {
+            Self::Gathered(bytes) => bytes.len(),
+            Self::Blob(blob) => blob.len(),
+        }
+    }
+
+    /// Leaves out the first `count` bytes.
+    fn cut(&mut self, count: usize) {
+        match self {
+            Self::Gathered(bytes) => drop(bytes.drain(..count)),
+            Self::Blob(Blob::Copied(block)) => *self = Self::Gathered(block[count..].to_vec()),
+            Self::Blob(Blob::Lent(lent)) => lent.skip(count),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::binding::loans::{Lent, Loans};
+    use crate::block::Block;
+
+    fn blob(bytes: &[u8]) -> Blob {
+        let mut block = Block::new();
+        block.memory()[..bytes.len()].copy_from_slice(bytes);
+        block.set_len(bytes.len());
+        Blob::Copied(block)
+    }
 
     fn drain(queue: &mut OutQueue, mut count: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
         while count > 0 {
-            let Some(front) = queue.front() else { break };
+            let Some(Piece::Bytes(front)) = queue.front() else { break };
             let take = front.len().min(count);
             bytes.extend_from_slice(&front[..take]);
             queue.advance(take);
@@ -135,12 +174,13 @@ mod tests {
         let mut queue = OutQueue::default();
         queue.push(b"ab");
         queue.push(b"cd");
-        queue.push_owned(b"xxefg".to_vec(), 2);
-        queue.push_owned(vec![b'h'; 3], 0);
+        queue.push_blob(blob(b"efg"), 0);
+        queue.push_blob(blob(b"hhh"), 0);
+        queue.push(b"i");
         assert_eq!(drain(&mut queue, 3), b"abc");
-        assert_eq!(drain(&mut queue, 99), b"defghhh");
+        assert_eq!(drain(&mut queue, 99), b"defghhhi");
         assert!(queue.is_empty());
-        queue.push_owned(b"12345".to_vec(), 4);
+        queue.push_blob(blob(b"12345"), 4);
         assert_eq!(drain(&mut queue, 99), b"5");
     }
 
@@ -166,7 +206,7 @@ mod tests {
         let (mut first, mut second) = (OutQueue::default(), OutQueue::default());
         first.push(b"ab");
         drain(&mut first, 1);
-        second.push_owned(b"..cdef".to_vec(), 2);
+        second.push_blob(blob(b"..cdef"), 2);
         second.mark(1, 4);
         drain(&mut second, 1);
         second.push(b"g");
@@ -175,5 +215,29 @@ mod tests {
         assert_eq!(drain(&mut first, 4), b"bdef");
         assert_eq!(first.reached(), Some((1, 4)));
         assert_eq!(drain(&mut first, 9), b"g");
+    }
+
+    #[test]
+    fn what_is_lent_is_returned_when_it_has_left() {
+        let loans = Arc::new(Loans::new());
+        let lent = |number| Blob::Lent(Lent::new(std::ptr::null(), 10, number, Arc::clone(&loans)));
+        let place = |queue: &OutQueue| match queue.front() {
+            Some(Piece::Lent(lent, from)) => lent.read_by(from, |data, len| Ok((data.addr(), len))).unwrap(),
+            _ => panic!("nothing lent in front"),
+        };
+        let (mut first, mut second) = (OutQueue::default(), OutQueue::default());
+        second.push_blob(lent(1), 3);
+        second.push_blob(lent(2), 0);
+        assert_eq!(place(&second), (3, 7));
+        second.advance(2);
+        first.push(b"ab");
+        first.append(&mut second);
+        assert_eq!((drain(&mut first, 2), first.len()), (b"ab".to_vec(), 15));
+        assert_eq!(place(&first), (5, 5));
+        first.advance(5);
+        assert_eq!(loans.take_returned(), [1]);
+        assert_eq!(place(&first), (0, 10));
+        drop(first);
+        assert_eq!(loans.take_returned(), [2]);
     }
 }

@@ -17,8 +17,9 @@ use super::deadlines;
 use super::lane::{Cause, Guards, Lane, State, accepts};
 use super::routes::Route;
 use super::status::add;
+use crate::binding::blob::Blob;
 use crate::binding::records::{Leave, Malformed, Op, Opening, Payload, Submission, event, rebound};
-use crate::connect::Stream;
+use crate::connect::{Piece, Stream};
 use crate::error::CloseReason;
 use crate::exchange::{Evidence, Facts, Hint, Loss, Verdict, judge};
 
@@ -60,7 +61,7 @@ pub struct Open {
 
 impl Pool {
     /// Applies all rows of one tick of JavaScript.
-    pub fn apply(&mut self, submission: &mut Submission<Cold>) -> Result<(), Malformed> {
+    pub fn apply(&mut self, submission: &mut Submission<Cold, Blob>) -> Result<(), Malformed> {
         submission.drain(|slot, epoch, request, cold| {
             if let Op::Cold { index } = request {
                 match cold.get_mut(index).and_then(Option::take) {
@@ -203,18 +204,22 @@ impl Pool {
         }
     }
 
-    fn write(&mut self, slot: u32, payload: Payload<'_>, leave: Leave, early: bool, notify: u32) {
+    fn write(&mut self, slot: u32, payload: Payload<'_, Blob>, leave: Leave, early: bool, notify: u32) {
         self.before_first_write(slot, leave);
         let Some(lane) = self.lane(slot) else { return };
         let (epoch, limit) = (lane.epoch, lane.max_replay);
-        lane.replay.push(payload.as_slice(), limit);
+        match payload.piece() {
+            Piece::Bytes(bytes) => lane.replay.push(bytes, limit),
+            // JavaScript lends what is longer than the limit.
+            Piece::Lent(..) => lane.replay.skip(),
+        }
         match lane.state {
             State::Bound(id) => self.write_to(slot, id, payload, early, notify),
             State::Failed => {}
             _ => {
                 match payload {
                     Payload::Inline(bytes) => lane.pending.push(bytes),
-                    Payload::Blob(bytes) => lane.pending.push_owned(bytes, 0),
+                    Payload::Blob(blob) => lane.pending.push_blob(blob, 0),
                 }
                 if notify > 0 {
                     lane.pending.mark(epoch, notify);
@@ -261,7 +266,14 @@ impl Pool {
         }
     }
 
-    fn write_to(&mut self, slot: u32, id: ConnectionId, payload: Payload<'_>, early: bool, notify: u32) {
+    fn write_to(
+        &mut self,
+        slot: u32,
+        id: ConnectionId,
+        payload: Payload<'_, Blob>,
+        early: bool,
+        notify: u32,
+    ) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         let mut written = 0;
         let mut failure = None;
@@ -272,7 +284,7 @@ impl Pool {
             // A CLOSE among the rows that follow takes it back.
             self.early.push(id);
         } else if connection.out.is_empty() && connection.write_error.is_none() {
-            match connection.stream.try_write(payload.as_slice()) {
+            match connection.stream.try_write(payload.piece()) {
                 Ok(count) => {
                     connection.tally.wrote(count);
                     written = count;
@@ -287,12 +299,12 @@ impl Pool {
         if written > 0 {
             self.wrote(id);
         }
-        let whole = written == payload.as_slice().len();
+        let whole = written == payload.len();
         let Some(connection) = self.connections.get_mut(id) else { return };
         if !whole {
             match payload {
                 Payload::Inline(bytes) => connection.out.push(&bytes[written..]),
-                Payload::Blob(bytes) => connection.out.push_owned(bytes, written),
+                Payload::Blob(blob) => connection.out.push_blob(blob, written),
             }
             if !early {
                 connection.wake();
@@ -316,11 +328,11 @@ impl Pool {
     /// Writes what the kernel takes now; the connection's task does the rest.
     fn write_out(&mut self, id: ConnectionId) {
         while let Some(connection) = self.connections.get_mut(id) {
-            let Some(bytes) = connection.out.front().filter(|_| connection.write_error.is_none()) else {
+            let Some(piece) = connection.out.front().filter(|_| connection.write_error.is_none()) else {
                 return;
             };
             let slot = connection.lane;
-            match connection.stream.try_write(bytes) {
+            match connection.stream.try_write(piece) {
                 Ok(count) => {
                     connection.out.advance(count);
                     connection.tally.wrote(count);

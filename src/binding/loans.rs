@@ -1,0 +1,180 @@
+//! Buffers of JavaScript's that are written from without a copy.
+//!
+//! JavaScript keeps a buffer that it has lent until Rust returns it, so its
+//! memory is there for as long as it belongs to that buffer. But the program
+//! may change it meanwhile, and may even transfer it, and then it is freed when
+//! its new owner is done with it. So there is never a slice of it: only the
+//! kernel reads it, which refuses what is not mapped. What is sent then is what
+//! was there, as with Node's own sockets.
+//!
+//! The end of an environment frees all of its memory. [`Loans::revoke`] waits
+//! until no kernel is reading, and from then on none will.
+
+use std::fmt;
+use std::io;
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::runtime;
+
+/// What one environment has lent.
+pub struct Loans {
+    /// Whether the environment is there. The lock is held while its memory is read.
+    alive: Mutex<bool>,
+    /// The numbers of what JavaScript can have back.
+    returned: Mutex<Vec<u32>>,
+    any_returned: AtomicBool,
+}
+
+/// A buffer of JavaScript's. When this is dropped the buffer is returned.
+pub struct Lent {
+    data: *const u8,
+    len: usize,
+    number: u32,
+    loans: Arc<Loans>,
+}
+
+// SAFETY: the memory is reached through `read_by` only, under the lock that the environment's end takes.
+unsafe impl Send for Lent {}
+
+impl Loans {
+    pub const fn new() -> Self {
+        Self {
+            alive: Mutex::new(true),
+            returned: Mutex::new(Vec::new()),
+            any_returned: AtomicBool::new(false),
+        }
+    }
+
+    /// From the environment's end. After this its memory is not read.
+    pub fn revoke(&self) {
+        *lock(&self.alive) = false;
+    }
+
+    pub fn has_returned(&self) -> bool {
+        self.any_returned.load(Ordering::Acquire)
+    }
+
+    /// The numbers of what was returned since the last call.
+    pub fn take_returned(&self) -> Vec<u32> {
+        if !self.any_returned.swap(false, Ordering::AcqRel) {
+            return Vec::new();
+        }
+        mem::take(&mut *lock(&self.returned))
+    }
+}
+
+impl Lent {
+    /// `len` bytes from `data` on, which JavaScript knows by `number`.
+    pub const fn new(data: *const u8, len: usize, number: u32, loans: Arc<Loans>) -> Self {
+        Self { data, len, number, loans }
+    }
+
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Leaves out the first `count` bytes.
+    pub fn skip(&mut self, count: usize) {
+        let count = count.min(self.len);
+        self.data = self.data.wrapping_add(count);
+        self.len -= count;
+    }
+
+    /// Lets a kernel read from the byte `from` on. The memory may be anything, and nothing: only a system call may
+    /// be given it.
+    pub fn read_by<T>(
+        &self,
+        from: usize,
+        read: impl FnOnce(*const u8, usize) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let alive = lock(&self.loans.alive);
+        if !*alive {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let from = from.min(self.len);
+        read(self.data.wrapping_add(from), self.len - from)
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        lock(&self.loans.returned).push(self.number);
+        self.loans.any_returned.store(true, Ordering::Release);
+        // Whoever drops it: the dispatcher tells JavaScript.
+        runtime::wake();
+    }
+}
+
+impl fmt::Debug for Lent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Lent({} bytes)", self.len)
+    }
+}
+
+/// A panic elsewhere leaves both whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn what_is_dropped_is_returned_once() {
+        let loans = Arc::new(Loans::new());
+        let bytes = [0; 10];
+        let lent = |number| Lent::new(bytes.as_ptr(), bytes.len(), number, Arc::clone(&loans));
+        let (first, second) = (lent(1), lent(2));
+        assert!(!loans.has_returned());
+        drop(second);
+        assert!(loans.has_returned());
+        assert_eq!(loans.take_returned(), [2]);
+        assert_eq!(loans.take_returned(), []);
+        drop(first);
+        assert_eq!(loans.take_returned(), [1]);
+    }
+
+    #[test]
+    fn what_is_read_is_what_is_left() {
+        let bytes = [0; 10];
+        let start = bytes.as_ptr().addr();
+        let mut lent = Lent::new(bytes.as_ptr(), bytes.len(), 1, Arc::new(Loans::new()));
+        let place =
+            |lent: &Lent, from| lent.read_by(from, |data, len| Ok((data.addr() - start, len))).unwrap();
+        assert_eq!(place(&lent, 3), (3, 7));
+        lent.skip(4);
+        assert_eq!((place(&lent, 3), lent.len()), ((7, 3), 6));
+        assert_eq!(place(&lent, 99), (10, 0));
+    }
+
+    #[test]
+    fn the_end_waits_for_who_reads_and_nobody_reads_after_it() {
+        let loans = Arc::new(Loans::new());
+        let lent = Lent::new(std::ptr::null(), 1, 1, Arc::clone(&loans));
+        let (reading, is_reading) = mpsc::channel();
+        let (end, has_ended) = mpsc::channel::<()>();
+        let reader = thread::spawn(move || {
+            let read = |_: *const u8, _| {
+                reading.send(()).unwrap();
+                // The end is under way by then, or waits soon: in no order may it come first.
+                Ok(has_ended.recv_timeout(std::time::Duration::from_millis(50)).is_err())
+            };
+            let waited = lent.read_by(0, read).unwrap();
+            (waited, lent)
+        });
+        is_reading.recv().unwrap();
+        loans.revoke();
+        // The reader is gone by now.
+        let _ = end.send(());
+        let (waited, lent) = reader.join().unwrap();
+        assert!(waited, "the end came while somebody was reading");
+        let after = lent.read_by(0, |_, _| Ok(()));
+        assert_eq!(after.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+}

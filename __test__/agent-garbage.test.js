@@ -8,7 +8,7 @@ const v8 = require('node:v8');
 const vm = require('node:vm');
 const { HttpAgent } = require('..');
 const { echoServer } = require('./helpers/echo-server');
-const { nextTurn } = require('./helpers/request');
+const { exchange, nextTurn } = require('./helpers/request');
 
 v8.setFlagsFromString('--expose-gc');
 const collect = vm.runInNewContext('gc');
@@ -85,6 +85,21 @@ test('so can one whose idle connections the server has closed', { timeout: 30_00
     for (const open of server.open) open.destroy();
     while (agent.totalSocketCount > 0) await nextTurn();
     return { agent: new WeakRef(agent), socket };
+  })();
+  assert.deepStrictEqual(await leftAfterCollection(refs), []);
+});
+
+test('an agent can be collected, and the functions that its options had', { timeout: 30_000 }, async (t) => {
+  const server = await echoServer(t);
+  const refs = await (async () => {
+    const agent = new HttpAgent({ keepAlive: false });
+    // It knows the agent, as a program's may.
+    const lookup = (host, options, callback) => agent.options.lookup && callback(null, '127.0.0.1', 4);
+    agent.options.lookup = lookup;
+    const at = { ...server.at, host: 'a.test', autoSelectFamily: false };
+    const { socket } = await exchange({ ...at, agent });
+    if (!socket.closed) await once(socket, 'close');
+    return { agent: new WeakRef(agent), lookup: new WeakRef(lookup) };
   })();
   assert.deepStrictEqual(await leftAfterCollection(refs), []);
 });

@@ -8,7 +8,7 @@ const crossing = require('./crossing');
 const MAX_ROUTES = 1000;
 const MAX_NUMBER = 0x7fffffff;
 
-/** By number, the oldest first. */
+/** By number, the oldest first. They are not held: a lookup function of the program's hangs on a route. */
 const routes = new Map();
 let last = 0;
 
@@ -23,13 +23,14 @@ function introduce(route) {
   const forgotten = routes.size < MAX_ROUTES ? undefined : forgetOldest();
   crossing.introduce(last, route.native, route.secure?.context, forgotten);
   route.number = last;
-  routes.set(last, route);
+  routes.set(last, new WeakRef(route));
 }
 
 function forgetOldest() {
-  const [[number, route]] = routes;
+  const [[number, weak]] = routes;
   routes.delete(number);
-  route.number = 0;
+  const route = weak.deref();
+  if (route !== undefined) route.number = 0;
   return number;
 }
 

@@ -7,7 +7,7 @@ const http = require('node:http');
 
 const storage = new AsyncLocalStorage();
 
-/** The longest that an exchange may take, in ms; one that is stuck is a finding. */
+/** The longest that an exchange may take from one step to the next, in ms; one that is stuck is a finding. */
 const PATIENCE = 10_000;
 
 /** Ways of reading a response. */
@@ -114,6 +114,7 @@ async function exchange(agent, server, port, id, { options, body, reader, act, p
   for (const piece of pieces) {
     // What comes behind a response is a matter of its own (`late`).
     if (isClosed || socket.destroyed || request.res?.complete) break;
+    patience.refresh();
     server.write(id, piece);
     sent += piece.length;
     // What a lane has read may wait in it until the response has room.

@@ -33,7 +33,7 @@ const HEADERS = [
   'ETag: "a"\r\n',
   'Latin: \xe9\xff\r\n',
   '__proto__: x\r\n',
-  'Content-Type: text/plain\r\n',
+  'Content-Type: Text/Plain\r\n',
   'Connection: keep-alive\r\n',
   'Connection: close\r\n',
   'Keep-Alive: timeout=5\r\n',
@@ -109,8 +109,14 @@ function response(random) {
   if (random.chance(0.1)) text = informational(random) + text;
   if (random.chance(0.06)) text += random.pick(['!', '\r\n', ' ', '\0', FORGED, text]);
   if (random.chance(0.35)) text = mutated(random, text);
-  return text;
+  return text.replace(NO_TIME, '$17');
 }
+
+/**
+ * Hints of no time and of a second. We do not keep a connection with the one, and keep it with the other;
+ * http.Agent does the opposite.
+ */
+const NO_TIME = /((?:timeout|max)[ \t]*=[ \t]*"?[ \t]*)[01]/gi;
 
 const FORGED = 'HTTP/1.1 200 OK\r\nX-Forged: yes\r\nContent-Length: 6\r\n\r\nforged';
 

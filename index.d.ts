@@ -203,6 +203,8 @@ declare namespace HttpAgent {
     /** Requests that got a socket, and those of them that got one that had served another. */
     requests: number;
     reuses: number;
+    /** Requests that were sent while they waited for a socket and JavaScript was blocked (`maxSentAhead`). */
+    ahead: number;
     /** Requests that went to another connection, by the rule (docs/architecture.md). */
     retries: { R2: number; R3: number; R4: number; R5: number; R6: number };
     /** Requests that were sent again and got an answer then. */
@@ -330,6 +332,15 @@ declare namespace HttpAgent {
      * `createConnection` or `reuseSocket`, keep Node's way. Default: `'safe'`.
      */
     sendEarly?: 'safe' | 'all' | false | undefined;
+    /**
+     * How many requests at the head of each queue (`agent.requests`) may be sent while JavaScript is blocked.
+     * As a connection becomes free, the next one goes out on it; JavaScript hears of the end of the one before,
+     * and of this one's answer, when it comes to look, in Node's order. Only requests that `sendEarly` lets
+     * leave, up to 16 KiB, and none overtakes another. No more are sent once `maxBufferedBytes` wait for
+     * JavaScript. One that is destroyed in the queue may have been sent then: `err.connection.bytesWritten` is
+     * more than 0. An integer from 0 (none) to 2^32 - 1. Default: 64.
+     */
+    maxSentAhead?: number | undefined;
     /**
      * How long bytes may stay unacknowledged, or keep-alive probes unanswered, before the peer counts as dead
      * and its connection is reset; in ms. What may be repeated is then sent again (see `retry`), the rest fails

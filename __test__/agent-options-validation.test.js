@@ -124,6 +124,7 @@ for (const name of DURATIONS) {
 for (const [name, least, most] of [
   ['maxReadAheadBytes', 1, 2 ** 30 - 1],
   ['maxReplayBytes', 0, 2 ** 32 - 1],
+  ['maxSentAhead', 0, 2 ** 32 - 1],
 ]) {
   test(`${name} is an integer from ${least} to ${most}`, () => {
     for (const value of [least, 1000, most])
@@ -228,6 +229,7 @@ test('the defaults', () => {
     assert.strictEqual(agent.options.maxReadAheadBytes, 256 * 1024);
     assert.strictEqual(agent.options.maxBufferedBytes, 64 * 1024 * 1024);
     assert.strictEqual(agent.options.maxReplayBytes, 64 * 1024);
+    assert.strictEqual(agent.options.maxSentAhead, 64);
     assert.strictEqual(agent.options.maxFreeSocketTimeout, 60_000);
     assert.strictEqual(agent.options.deadPeerTimeout, 20_000);
     assert.strictEqual(agent.options.socketActiveTTL, 600_000);

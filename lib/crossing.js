@@ -10,7 +10,7 @@ const { setImmediate } = require('timers');
 const { native } = require('./binding');
 const loans = require('./loans');
 const { startLog } = require('./log');
-const { ROW_WIDTH, op, opFlag, event, eventFlag, isBinary } = require('./records');
+const { ROW_WIDTH, op, opFlag, event, eventFlag, isBinary, closeReason } = require('./records');
 
 const ROWS_OUT = 2048;
 const BYTES_OUT = 256 * 1024;
@@ -178,6 +178,11 @@ function nextEpoch(slot) {
   return (epochs[slot] = ((epochs[slot] | 0) + 1) & 0x7fffffff);
 }
 
+/** Another one is in the slot from now on, in the same epoch. */
+function enterAt(slot, lane) {
+  lanes[slot] = lane;
+}
+
 /** The lane is gone: late reports of it find another epoch. */
 function leave(slot) {
   lanes[slot] = undefined;
@@ -225,6 +230,18 @@ function resolved(slot, serial, addresses) {
 function facts(slot, epoch) {
   sendBefore();
   return crossing.facts(slot, epoch) ?? undefined;
+}
+
+/** Takes a request that waits back: '' then. It has been sent if there are facts; undefined if nobody can say. */
+function withdraw(slot, epoch) {
+  sendBefore();
+  const facts = crossing.withdraw(slot, epoch) ?? undefined;
+  if (facts === '') {
+    // The question goes before what may still be taken back, and the request may be among that.
+    append(op.CLOSE, slot, epoch, closeReason.ABORTED, 0);
+    sendBefore();
+  }
+  return facts;
 }
 
 /** The status of an agent, as text (see status.js). */
@@ -333,6 +350,27 @@ function blobRow(slot, epoch, flags, notify, chunk, loan) {
   send();
 }
 
+/**
+ * Hands over a request that waits: all that it has written, `flagsOf` the number of its bytes. Returns that
+ * number. It is for the caller to end the tick.
+ */
+function wait(slot, epoch, queue, pieces, flagsOf) {
+  let most = 0;
+  for (const { data } of pieces) most += data.length * MAX_BYTES_PER_UNIT;
+  makeRoom(most);
+  const from = bytes;
+  for (const { data, encoding } of pieces) {
+    if (typeof data === 'string') bytes += bytesOut.write(data, bytes, encoding || 'utf8');
+    else {
+      bytesOut.set(data, bytes);
+      bytes += data.length;
+    }
+  }
+  const count = bytes - from;
+  append(op.WAIT | (flagsOf(count) << 8), slot, epoch, queue, count);
+  return count;
+}
+
 // Where `deliver` is in the batch. Out here, since a handler that throws ends the call: Rust then
 // reports the exception and calls again with -1 for the rest.
 let nextRow = 0;
@@ -437,7 +475,10 @@ module.exports = {
   row,
   write,
   lend,
+  wait,
+  withdraw,
   enter,
+  enterAt,
   leave,
   nextEpoch,
   introduce,

@@ -16,11 +16,16 @@ const { createSocket } = NodeAgent.prototype;
 const { onSocket } = ClientRequest.prototype;
 
 /** Whether the agent's options let what this request writes leave before it has its socket. */
-function mayLeaveEarly(agent, request) {
+function sendsEarly(agent, request) {
   const { sendEarly } = agent.options;
   if (sendEarly === false || (sendEarly !== 'all' && !SAFE.has(request.method))) return false;
   // Who has put a function of his own in the way may do something to the socket first.
-  return agent.createSocket === createSocket && request.onSocket === onSocket;
+  return agent.createSocket === createSocket;
+}
+
+/** The same of a request that has been given its lane. */
+function mayLeaveEarly(agent, request) {
+  return sendsEarly(agent, request) && request.onSocket === onSocket;
 }
 
 /** `lane` has just been given to `request`, which will learn of it in the next tick. */
@@ -45,4 +50,4 @@ function onPendingData(amount) {
 
 function nothing() {}
 
-module.exports = { leaveEarly, mayLeaveEarly };
+module.exports = { leaveEarly, mayLeaveEarly, sendsEarly };

@@ -19,6 +19,7 @@ const plainResponse = require('./plain-response');
 const { policyOf } = require('./retry-policy');
 const { numberOf } = require('./routes');
 const SocketShape = require('./socket-shape');
+const { forget, waitingOf } = require('./waiting');
 const WriteWindow = require('./write-window');
 
 const LIMITLESS = -1;
@@ -66,6 +67,13 @@ class Lane extends SocketShape {
   /** A request whose bytes leave before it has the lane, and those that it has not written to it since. */
   #early = null;
   #earlyChunks = [];
+  /** The queue that may have the connection when the exchange is over, if Rust has been told (waiting.js). */
+  #yieldsTo;
+  /** The slot and the epoch before the lane moved, and whether the connection that it moved to is the same. */
+  #before;
+  #isSame = false;
+  /** No connection is made, since the request to come has one. */
+  #unopened = false;
   #resource;
   /** Why the guards refused another connection, if there is an error that says so. */
   #refusal;
@@ -120,7 +128,7 @@ class Lane extends SocketShape {
    * `addresses`: if JavaScript resolved; `dnsCacheTtl`: how long these serve other connects, in ms.
    */
   _open(resolver, flags, addresses, dnsCacheTtl) {
-    if (this.destroyed) return;
+    if (this.destroyed || this.#opened) return;
     this.#opened = true;
     if (addresses?.length > 1) this.autoSelectFamilyAttemptedAddresses = [];
     // A lookup in JavaScript that never answers holds nothing; a connect does.
@@ -154,6 +162,36 @@ class Lane extends SocketShape {
         this.#output.write(data, encoding);
       }
     });
+  }
+
+  /** Whether it has a place there: not if it is destroyed, or on a socket of Node's (tls-lane.js). */
+  get _isInRust() {
+    return this.#slot !== -1 && !this.#held;
+  }
+
+  /** The request that is about to get the lane has been sent on a connection that the lane will go on with. */
+  _skipOpening() {
+    this.#unopened = true;
+    this.#plan.begun = true;
+  }
+
+  /**
+   * Others wait in `queue`. If the request is whole, and Rust is to find the end of its response, then they may
+   * have the connection.
+   */
+  _yieldTo(queue) {
+    if (this.#yieldsTo === queue || !this.#opened) return;
+    const request = this.#early ?? this.#message;
+    if (request === null || !request.writableEnded || !request.shouldKeepAlive) return;
+    if (request.method === 'CONNECT' || !this.#hasAllOf(request)) return;
+    this.#yieldsTo = queue;
+    crossing.patientRow(op.YIELD, this.#slot, this.#epoch, queue, 0);
+  }
+
+  #hasAllOf(request) {
+    // What it keeps may have left already.
+    const isHandedOver = request.outputData.length === this.#earlyChunks.length;
+    return isHandedOver && this.writableLength === 0 && this.#output.waiting === 0;
   }
 
   /** Whether a request has been sent that did not come for its lane. */
@@ -232,6 +270,12 @@ class Lane extends SocketShape {
   }
 
   #begin(message) {
+    if (waitingOf(message) !== undefined) this.#takeUp(message);
+    if (this.#unopened) {
+      this.#unopened = false;
+      this.#plan.begun = this.#opened;
+      this._openNow();
+    }
     // The answer to a request that is gone is nobody's.
     if (this.#early !== message && this._isOwed) this.destroy();
     else if (this.#early !== message) this.#lease(message);
@@ -240,8 +284,64 @@ class Lane extends SocketShape {
     this.#capture();
   }
 
+  /** Goes on with what Rust has of a request that waited: it may have been sent, and answered. */
+  #takeUp(request) {
+    const waiting = waitingOf(request);
+    forget(request);
+    if (this.destroyed || this._isOwed) {
+      waiting.drop();
+      return;
+    }
+    const isFit = this._isInRust && !this.#denied;
+    if (!isFit || !this.#connected) {
+      if (!this.#unopened && waiting.withdraw() === undefined) return;
+      if (!isFit) {
+        waiting.drop();
+        this.destroy();
+        return;
+      }
+    }
+    this.#moveTo(waiting);
+    this.#early = request;
+    this.#earlyChunks = waiting.pieces;
+    this.#firstWrite = false;
+    this.#yieldsTo = waiting.queueNumber;
+    waiting.giveTo(this);
+    if (channels.reused.hasSubscribers) this.#tell(channels.reused, { request });
+  }
+
+  #moveTo({ slot, epoch, bytes }) {
+    if (this.#connected) crossing.row(op.ATTACH, slot, epoch, this.#slot, this.#received);
+    else if (this.#opened) crossing.row(op.CLOSE, this.#slot, this.#epoch, closeReason.NOT_KEPT, 0);
+    else if (this.#refed) crossing.hold(1);
+    crossing.nextEpoch(this.#slot);
+    crossing.leave(this.#slot);
+    this.#before = { slot: this.#slot, epoch: this.#epoch };
+    this.#isSame = false;
+    this.#slot = slot;
+    this.#epoch = epoch;
+    this.#opened = true;
+    this.#unopened = false;
+    this.#began = true;
+    this.#parked = false;
+    this.#received = 0;
+    this.#unconsumed = 0;
+    this.#output.reset();
+    this.#output.bytesWritten += bytes;
+    this._unrefTimer();
+  }
+
+  /** The request was sent while it waited, on the connection of the lane that had `slot`. */
+  #onAhead(slot, text) {
+    const [epoch, addresses] = text.split('\n');
+    if (this.#before.slot === slot && this.#before.epoch === Number(epoch)) this.#isSame = true;
+    else if (this.#connected) this.#onRebound(0, rebound.IDLE, addresses);
+    else this.#onConnected(0, 0, addresses);
+  }
+
   #lease(request) {
     this.#firstWrite = true;
+    this.#yieldsTo = undefined;
     if (this.destroyed) return;
     if (!this.#began) {
       // The lane was made for this request.
@@ -392,6 +492,9 @@ class Lane extends SocketShape {
       case event.CONNECT_FAILED:
         this.#onConnectFailed(flags, argument, text);
         break;
+      case event.AHEAD:
+        this.#onAhead(argument, text);
+        break;
       case event.DEAD:
         this.#agent._giveAway(this);
         break;
@@ -401,6 +504,11 @@ class Lane extends SocketShape {
           this.#refusal = refusal;
           crossing.resolved(this.#slot, argument, addresses);
         });
+        break;
+      case event.SECURED:
+        // Of the connection that the lane has been told of before.
+        if (this.#isSame) this.#isSame = false;
+        else this._secureReport(code, flags, argument, text);
         break;
       default:
         this._secureReport(code, flags, argument, text);

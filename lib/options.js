@@ -19,6 +19,8 @@ const DEAD_PEER_TIMEOUT = 20_000;
 const MAX_READ_AHEAD = 256 * 1024;
 /** The same for all connections of an agent together. */
 const MAX_BUFFERED = 64 * 1024 * 1024;
+/** Requests of a queue that may be sent while JavaScript blocks. */
+const MAX_SENT_AHEAD = 64;
 /** Bytes of a request that are kept to send it again. */
 const MAX_REPLAY = 64 * 1024;
 
@@ -43,6 +45,7 @@ function agentOptions(given) {
   options.maxReadAheadBytes ??= MAX_READ_AHEAD;
   options.maxBufferedBytes ??= MAX_BUFFERED;
   options.maxReplayBytes ??= MAX_REPLAY;
+  options.maxSentAhead ??= MAX_SENT_AHEAD;
 
   for (const name of ['freeSocketTimeout', 'maxFreeSocketTimeout', 'deadPeerTimeout']) {
     options[name] = toDuration(options[name], `options.${name}`);
@@ -70,6 +73,7 @@ function agentOptions(given) {
     errors.checkInteger(options.maxBufferedBytes, 'options.maxBufferedBytes', 0, Infinity);
   }
   errors.checkInteger(options.maxReplayBytes, 'options.maxReplayBytes', 0, MAX_UINT);
+  errors.checkInteger(options.maxSentAhead, 'options.maxSentAhead', 0, MAX_UINT);
   toPolicy(options.retry, 'options.retry');
   return options;
 }

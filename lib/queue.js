@@ -7,8 +7,9 @@ const channels = require('./channels');
 const crossing = require('./crossing');
 const { toDuration } = require('./durations');
 const errors = require('./errors');
-const { explain, explainLater } = require('./facts');
+const { explain, explainLater, parse } = require('./facts');
 const { closeReason } = require('./records');
+const waiting = require('./waiting');
 
 /** On a request that waits, or has waited: { agent, list, name, since, timer, waits }. */
 const kWait = Symbol('wait');
@@ -35,15 +36,16 @@ function begin(agent, request, name) {
   // Own members, so that requests which never wait pay nothing. Node calls onSocket() when it is their turn.
   request.onSocket = onSocket;
   request.destroy = destroy;
-  const waiting = agent.requests[name].length;
-  if (waiting > most) {
+  const { length } = agent.requests[name];
+  if (length > most) {
     const message = `The queue is full: ${most} requests wait for a socket already`;
     fail(request, errors.coded(Error, 'ERR_QUEUE_FULL', message), closeReason.QUEUE_FULL);
     return;
   }
   const ms = typeof queueTimeout === 'number' ? queueTimeout : toDuration(queueTimeout, 'queueTimeout');
   if (ms > 0 && ms <= MAX_TIMER) wait.timer = setTimeout(onTimeout, Math.ceil(ms), request, ms);
-  if (channels.queued.hasSubscribers) channels.queued.publish({ agent, request, waiting });
+  if (channels.queued.hasSubscribers) channels.queued.publish({ agent, request, waiting: length });
+  waiting.join(agent, request, name);
 }
 
 function onTimeout(request, ms) {
@@ -67,31 +69,40 @@ function leave(request) {
 
 function fail(request, error, reason) {
   if (!leave(request)) return;
-  explain(error, reason, factsOf(request), true);
+  explain(error, reason, factsOf(request, waiting.end(request)), true);
   request.onSocket(null, error);
 }
 
-function factsOf(request) {
-  return { waited: Math.round(performance.now() - request[kWait].since), bytesWritten: 0, bytesRead: 0 };
+/** `sent`: what is known if it was sent while JavaScript was blocked. */
+function factsOf(request, sent = 'bytesWritten\t0\nbytesRead\t0') {
+  return { waited: Math.round(performance.now() - request[kWait].since), ...parse(sent) };
 }
 
 /** In the place of ClientRequest's own, on a request that has waited. */
 function onSocket(socket, error) {
   const wait = this[kWait];
-  if (!wait.isOver) {
+  const isFirst = !wait.isOver;
+  if (isFirst) {
     wait.isOver = true;
     clearTimeout(wait.timer);
-    if (socket) wait.agent._waited(this, socket, performance.now() - wait.since);
+    if (socket) {
+      wait.agent._waited(this, socket, performance.now() - wait.since);
+      waiting.meet(this, socket);
+    }
   }
-  return Object.getPrototypeOf(this).onSocket.call(this, socket, error);
+  const result = Object.getPrototypeOf(this).onSocket.call(this, socket, error);
+  if (isFirst) waiting.refill(wait.agent, wait.name);
+  return result;
 }
 
 /** As above. Node leaves a destroyed request in the queue until it would be its turn. */
 function destroy(error) {
   const isFirst = !this.destroyed;
   Object.getPrototypeOf(this).destroy.call(this, error);
-  if (isFirst && leave(this)) {
-    explainLater(this, (shown) => explain(shown, closeReason.ABORTED, factsOf(this), shown !== error));
+  if (!isFirst) return this;
+  const sent = waiting.end(this);
+  if (leave(this)) {
+    explainLater(this, (shown) => explain(shown, closeReason.ABORTED, factsOf(this, sent), shown !== error));
     this.onSocket(null, undefined);
   }
   return this;

@@ -22,6 +22,9 @@ const op = {
   REFUSE: 20,
   GATE: 21,
   WAITED: 11,
+  WAIT: 13,
+  ATTACH: 14,
+  YIELD: 15,
 };
 
 const opFlag = {
@@ -33,6 +36,8 @@ const opFlag = {
   EARLY: 4,
   /** WRITE: the request may be sent twice if the server has not got a byte of it. */
   UNACKNOWLEDGED: 8,
+  /** WAIT: the connection is not kept for others after it. */
+  LAST: 16,
   /** LEASE: for a ClientRequest. */
   HTTP: 1,
   /** CLOSE: with RST. */
@@ -63,6 +68,7 @@ const event = {
   RESOLVE: 14,
   DEAD: 15,
   RESPONSE: 16,
+  AHEAD: 17,
   RETURNED: 18,
   SECURED: 30,
   KEY_LINES: 31,

@@ -85,6 +85,12 @@ function isReplaced(lookup) {
   return !Object.getOwnPropertySymbols(lookup).some((symbol) => symbol.description === 'customPromisifyArgs');
 }
 
+/** Whether requests may have to wait, and go on by themselves then (waiting.js). */
+function mayQueue({ maxSockets, maxTotalSockets, maxSentAhead, sendEarly }) {
+  const isBounded = Number.isFinite(maxSockets) || Number.isFinite(maxTotalSockets);
+  return isBounded && maxSentAhead > 0 && sendEarly !== false;
+}
+
 class Route {
   /** Its number in Rust (routes.js); 0 while it has none. */
   number = 0;
@@ -132,6 +138,7 @@ class Route {
       deadPeer: toLimit(options.deadPeerTimeout ?? defaults.deadPeerTimeout, 'deadPeerTimeout'),
       ttl: toLimit(options.socketActiveTTL ?? defaults.socketActiveTTL, 'socketActiveTTL'),
       parse: !surroundings.rawPath,
+      queues: mayQueue(defaults),
       readAhead: options.maxReadAheadBytes ?? defaults.maxReadAheadBytes,
       maxBuffered: defaults.maxBufferedBytes,
       maxReplay: options.maxReplayBytes ?? defaults.maxReplayBytes,

@@ -50,6 +50,7 @@ class TlsLane extends Lane {
   // ---- What Rust is told, and what it reports.
 
   _open(resolver, flags, addresses, dnsCacheTtl) {
+    if (this._isOpened) return;
     const reason = this.#asked[0]?.name ?? (this.listenerCount('session') > 0 && "a listener for 'session'");
     if (!reason) super._open(resolver, flags | this.#openFlags(), addresses, dnsCacheTtl);
     else if (!this.destroyed) this.#goToNode(reason);
@@ -103,7 +104,13 @@ class TlsLane extends Lane {
 
   #onSecured(flags, report) {
     const isFirst = this.#security === undefined;
-    this.#security = new Security(report);
+    const security = new Security(report);
+    if (!isFirst && !security.leaf.equals(this.#security.leaf)) {
+      // Rust sees to that, but for a request that was sent while it waited, for another lane as it seemed.
+      this.#fail(tlsError(0, 'certificate has changed'));
+      return;
+    }
+    this.#security = security;
     const error = this.#verify();
     const passes = error === null || !this.#secure.rejects;
     const isGated = (flags & eventFlag.SECURED_GATED) !== 0;

@@ -17,6 +17,9 @@ const fs = require('node:fs');
 const net = require('node:net');
 const { secureEnds } = require('./secure-end');
 
+/** Bytes of a large body. */
+const LARGE = 100_000;
+
 const log = fs.openSync(process.argv[2], 'a');
 const arrivals = new Map();
 const connections = new Set();
@@ -180,6 +183,13 @@ function perform(connection, request) {
         setTimeout(() => answered(connection, payload), 5);
       }
       break;
+    case 'large': {
+      note('answered', { id: request.id });
+      const large = `${body}:`.padEnd(LARGE, '.');
+      const text = request.method === 'HEAD' ? '' : large;
+      answered(connection, `HTTP/1.1 200 OK\r\n${headers}Content-Length: ${LARGE}\r\n\r\n${text}`);
+      break;
+    }
     case 'last':
       note('answered', { id: request.id });
       socket.end(`HTTP/1.1 200 OK\r\nConnection: close\r\n${headers}${length}${payload}`);

@@ -49,13 +49,13 @@ function generator(seed) {
   };
 }
 
-/** Runs for so long, and returns `{ requests, outcomes, violations }`. */
+/** Runs for so long, and returns `{ requests, ahead, outcomes, violations }`; `ahead`: those that were sent while they waited. */
 async function stress(seconds, seed, version) {
   const random = generator(seed);
   const { Agent, start: startServer } = transportOf(version);
   const server = await startServer();
   server.idle = [...IDLE, ...(RECORDS[version] ?? [])];
-  const report = { requests: 0, outcomes: {}, violations: [] };
+  const report = { requests: 0, ahead: 0, outcomes: {}, violations: [] };
   const end = performance.now() + seconds * 1000;
   try {
     for (let number = 0; performance.now() < end && report.violations.length === 0; number++) {
@@ -75,6 +75,7 @@ async function round(random, server, Agent, report, number) {
     freeSocketTimeout: random.pick([15, 60, 4000]),
     scheduling: random.pick(['lifo', 'fifo']),
     ...(random.chance(0.15) && { retry: false }),
+    ...(random.chance(0.4) && { sendEarly: 'all' }),
   };
   const agent = new Agent(options);
   const requests = [];
@@ -93,6 +94,7 @@ async function round(random, server, Agent, report, number) {
   }
   const cut = random.chance(0.2);
   if (!cut) await Promise.race([Promise.all(requests.map((one) => one.settled)), pause(LOST)]);
+  for (const { ahead } of Object.values(agent.stats())) report.ahead += ahead;
   agent.destroy();
   await Promise.race([Promise.all(requests.map((one) => one.settled)), pause(LOST)]);
 
@@ -270,8 +272,8 @@ module.exports = { stress };
 if (require.main === module) {
   const [, , seconds = 30, seed = Math.floor(Math.random() * 2 ** 31), version] = process.argv;
   console.log(`seed ${seed}`);
-  stress(Number(seconds), Number(seed), version).then(({ requests, outcomes, violations }) => {
-    console.log(`${requests} requests`, outcomes);
+  stress(Number(seconds), Number(seed), version).then(({ requests, ahead, outcomes, violations }) => {
+    console.log(`${requests} requests, ${ahead} while they waited`, outcomes);
     for (const text of violations) console.log(text);
     process.exitCode = violations.length > 0 ? 1 : 0;
   });

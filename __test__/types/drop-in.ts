@@ -44,6 +44,7 @@ const options: HttpAgentOptions = {
   maxFreeSockets: 256,
   maxReadAheadBytes: 256 * 1024,
   maxReplayBytes: 0,
+  maxSentAhead: 10,
   maxTotalSockets: Infinity,
   noDelay: false,
   proxyEnv: process.env,

@@ -117,6 +117,16 @@ fn write(
                 | flag(op_flag::EARLY, early);
             (0b1111, op::WRITE, flags, number(notify), len)
         }
+        Op::Wait { queue, bytes, leave, last } => {
+            out.bytes.extend(bytes);
+            let known = op_flag::REPLAYABLE | op_flag::UNACKNOWLEDGED | op_flag::LAST;
+            let flags = flag(op_flag::REPLAYABLE, leave.replayable)
+                | flag(op_flag::UNACKNOWLEDGED, leave.unacknowledged)
+                | flag(op_flag::LAST, last);
+            (known, op::WAIT, flags, number(queue), bytes.len() as i32)
+        }
+        Op::Attach { from, received } => (0, op::ATTACH, 0, number(from), number(received)),
+        Op::Yield { queue } => (0, op::YIELD, 0, number(queue), row[4]),
         Op::Shutdown => (0, op::SHUTDOWN, 0, row[3], row[4]),
         Op::Park { limit_ms, received } => (0, op::PARK, 0, limit(limit_ms, row[3]), number(received)),
         Op::Close { reset, reason } => {
@@ -146,16 +156,16 @@ fn well_formed(submission: &Submission<u8, Vec<u8>>) -> (usize, bool) {
         let is_blob = row[0] >> 8 & op_flag::BLOB != 0;
         let is_well_formed = match row[0] & 0xff {
             op::WRITE if is_blob => blobs > 0,
-            op::WRITE => (0..=bytes).contains(&row[4].into()),
+            op::WRITE | op::WAIT => (0..=bytes).contains(&row[4].into()),
             op::CLOSE => (1..=CloseReason::ALL.len() as i32).contains(&row[3]),
-            code => (op::COLD..=op::OPEN).contains(&code) || [op::REFUSE, op::GATE].contains(&code),
+            code => (op::COLD..=op::YIELD).contains(&code) || [op::REFUSE, op::GATE].contains(&code),
         };
         if !is_well_formed {
             return (index, false);
         }
         match row[0] & 0xff {
             op::WRITE if is_blob => blobs -= 1,
-            op::WRITE => bytes -= i64::from(row[4]),
+            op::WRITE | op::WAIT => bytes -= i64::from(row[4]),
             _ => {}
         }
     }
@@ -169,7 +179,8 @@ fn check_fronts(whole: &Submission<u8, Vec<u8>>, applied: &Submission<u8, Vec<u8
     let rows: Vec<_> = whole.rows.chunks_exact(OP_WIDTH).collect();
     let last_blob = rows.iter().rposition(|row| is_write(row) && is_blob(row));
     for count in last_blob.map_or(0, |at| at + 1)..=rows.len() {
-        let inline = rows[..count].iter().filter(|row| is_write(row) && !is_blob(row));
+        let is_inline = |row: &&&[i32]| row[0] & 0xff == op::WAIT || is_write(row) && !is_blob(row);
+        let inline = rows[..count].iter().filter(is_inline);
         let bytes: i32 = inline.map(|row| row[4]).sum();
         let (mut rest, mut front) = (copy(whole), Submission::new());
         rest.move_front(count * OP_WIDTH, bytes as usize, &mut front);

@@ -253,6 +253,14 @@ impl Crossing {
         self.ask(LaneRef { slot, epoch }, Question::Facts)
     }
 
+    /// Takes a request that waits back: an empty text. Or it has been sent, and the text has its facts. JavaScript
+    /// must know which, so it has more patience than for what it only tells; nothing if that is at an end.
+    #[napi]
+    pub fn withdraw(&self, slot: u32, epoch: u32) -> Option<String> {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        self.answer(LaneRef { slot, epoch }, Question::Withdraw, PATIENCE)
+    }
+
     /// The status of an agent.
     #[napi]
     pub fn stats(&self, agent: u32) -> Option<String> {
@@ -308,9 +316,13 @@ impl Crossing {
     /// without an answer JavaScript says what it knows itself.
     fn ask(&self, lane: LaneRef, question: Question) -> Option<String> {
         const PATIENCE: Duration = Duration::from_millis(250);
+        self.answer(lane, question, PATIENCE)
+    }
+
+    fn answer(&self, lane: LaneRef, question: Question, patience: Duration) -> Option<String> {
         let (reply, answer) = mpsc::sync_channel(1);
         self.link.submit_question(lane, Cold::Ask(Ask { question, reply }));
-        answer.recv_timeout(PATIENCE).ok()
+        answer.recv_timeout(patience).ok()
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::mem;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,9 @@ use crate::runtime;
 /// The link between one JavaScript environment and the runtime.
 pub struct Link {
     to_runtime: Mutex<Outbox>,
-    to_javascript: Mutex<Batch>,
+    to_javascript: Mutex<Inbox>,
+    /// What JavaScript has taken, as [`Link::deliver`] counts it.
+    taken: AtomicU64,
     /// Buffers of the environment that are written from.
     pub loans: Arc<Loans>,
     /// A wake is on its way to JavaScript, which will take all there is.
@@ -39,6 +41,13 @@ pub struct Link {
 struct Outbox {
     submission: Submission<Cold, Blob>,
     early: Option<Early>,
+}
+
+/// What waits for JavaScript.
+struct Inbox {
+    batch: Batch,
+    /// How often the runtime has delivered.
+    deliveries: u64,
 }
 
 /// The rows at the end that may be taken back.
@@ -96,7 +105,8 @@ impl Link {
     pub fn new() -> Self {
         Self {
             to_runtime: Mutex::new(Outbox { submission: Submission::new(), early: None }),
-            to_javascript: Mutex::new(Batch::new()),
+            to_javascript: Mutex::new(Inbox { batch: Batch::new(), deliveries: 0 }),
+            taken: AtomicU64::new(0),
             loans: Arc::new(Loans::new()),
             wake_pending: AtomicBool::new(false),
             hushed: AtomicBool::new(false),
@@ -185,7 +195,11 @@ impl Link {
     pub fn deliver(&self, batch: &mut Batch) {
         self.set_hushed(true);
         runtime::patrol();
-        lock(&self.to_javascript).append(batch);
+        {
+            let mut inbox = lock(&self.to_javascript);
+            inbox.batch.append(batch);
+            inbox.deliveries += 1;
+        }
         if self.wake_pending.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -205,7 +219,19 @@ impl Link {
     /// To JavaScript: exchanges what is there for an empty batch.
     pub fn take_batch(&self, spare: &mut Batch) {
         self.wake_pending.store(false, Ordering::Release);
-        mem::swap(&mut *lock(&self.to_javascript), spare);
+        let mut inbox = lock(&self.to_javascript);
+        mem::swap(&mut inbox.batch, spare);
+        self.taken.store(inbox.deliveries, Ordering::Release);
+    }
+
+    /// The number of the last delivery that JavaScript has taken; they are numbered from 1.
+    pub fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Acquire)
+    }
+
+    /// What JavaScript has computed so far, where that can be told.
+    pub fn computed(&self) -> Option<Duration> {
+        self.javascript.now()
     }
 
     pub fn set_waker(&self, waker: JavaScriptWaker) {

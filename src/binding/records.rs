@@ -45,6 +45,13 @@ pub mod op {
     pub const HINT: i32 = 10;
     /// A lane connects; `arg` is the number of its route, `len` that of what has a say in JavaScript.
     pub const OPEN: i32 = 12;
+    /// A request waits for a lane in the queue `arg`; the `len` bytes are all of it. The slot is for it alone.
+    pub const WAIT: i32 = 13;
+    /// The request that waits in this slot gets the lane whose slot was `arg`, and the lane this slot. JavaScript has
+    /// read `len` bytes on the lane.
+    pub const ATTACH: i32 = 14;
+    /// The request on the lane is whole. When its response is, the queue `arg` may have the connection.
+    pub const YIELD: i32 = 15;
     /// A guard has not let the TLS connection pass; or the answer to TLS_REFUSED.
     pub const REFUSE: i32 = 20;
     /// Somebody listens for the end of the handshake, and may have a say.
@@ -57,12 +64,14 @@ pub mod op {
 pub mod op_flag {
     /// WRITE: the bytes are the next blob, not in the byte buffer.
     pub const BLOB: i32 = 1;
-    /// WRITE: the request may be sent again by rules R4 and R6.
+    /// WRITE, WAIT: the request may be sent again by rules R4 and R6.
     pub const REPLAYABLE: i32 = 2;
     /// A CLOSE in the same tick takes the bytes back.
     pub const EARLY: i32 = 4;
-    /// WRITE: the request may be sent again by rule R5.
+    /// WRITE, WAIT: the request may be sent again by rule R5.
     pub const UNACKNOWLEDGED: i32 = 8;
+    /// WAIT: the connection is not kept for others after it.
+    pub const LAST: i32 = 16;
     /// LEASE: the lane belongs to a `ClientRequest`, so a connection that dies
     /// before the first byte can be exchanged for another one.
     pub const HTTP: i32 = 1;
@@ -115,6 +124,9 @@ pub mod event {
     /// `arg` bytes of the peer that are a whole plain response, and behind them (or alone, with
     /// [`super::event_flag::OWN_BUFFER`]) where its parts are ([`crate::exchange::Plain`]).
     pub const RESPONSE: i32 = 16;
+    /// The request that waits in this slot has been sent, on the connection of the lane with the slot `arg`. The text
+    /// has that lane's epoch, and in a second row the addresses.
+    pub const AHEAD: i32 = 17;
     /// The buffer that JavaScript has lent as number `arg` is not used any more. Of no lane: the slot is -1.
     pub const RETURNED: i32 = 18;
     /// A TLS connection comes under the lane: [`crate::tls::Secured::report`].
@@ -184,6 +196,9 @@ pub enum Op<'a, B> {
     NoDelay(bool),
     KeepAlive(Option<u32>),
     Waited { ms: u32 },
+    Wait { queue: u32, bytes: &'a [u8], leave: Leave, last: bool },
+    Attach { from: u32, received: u32 },
+    Yield { queue: u32 },
     Hint { timeout_ms: Option<u32>, max: Option<u32> },
 }
 
@@ -295,6 +310,16 @@ impl<C, B> Submission<C, B> {
             let (code, flags) = (row[0] & 0xff, row[0] >> 8);
             let (slot, epoch) = (row[1].cast_unsigned(), row[2].cast_unsigned());
             let (arg, len) = (row[3], row[4]);
+            let leave = Leave {
+                replayable: flags & op_flag::REPLAYABLE != 0,
+                unacknowledged: flags & op_flag::UNACKNOWLEDGED != 0,
+            };
+            let mut inline = || {
+                let end = offset + usize::try_from(len).map_err(|_| Malformed)?;
+                let bytes = self.bytes.get(offset..end).ok_or(Malformed)?;
+                offset = end;
+                Ok(bytes)
+            };
             let request = match code {
                 op::COLD => {
                     cold += 1;
@@ -310,17 +335,11 @@ impl<C, B> Submission<C, B> {
                     let bytes = if flags & op_flag::BLOB != 0 {
                         Payload::Blob(blobs.next().ok_or(Malformed)?)
                     } else {
-                        let end = offset + usize::try_from(len).map_err(|_| Malformed)?;
-                        let bytes = self.bytes.get(offset..end).ok_or(Malformed)?;
-                        offset = end;
-                        Payload::Inline(bytes)
+                        Payload::Inline(inline()?)
                     };
                     Op::Write {
                         bytes,
-                        leave: Leave {
-                            replayable: flags & op_flag::REPLAYABLE != 0,
-                            unacknowledged: flags & op_flag::UNACKNOWLEDGED != 0,
-                        },
+                        leave,
                         early: flags & op_flag::EARLY != 0,
                         notify: arg.cast_unsigned(),
                     }
@@ -337,6 +356,14 @@ impl<C, B> Submission<C, B> {
                 op::GATE => Op::Gate,
                 op::NO_DELAY => Op::NoDelay(arg != 0),
                 op::WAITED => Op::Waited { ms: arg.cast_unsigned() },
+                op::WAIT => Op::Wait {
+                    queue: arg.cast_unsigned(),
+                    bytes: inline()?,
+                    leave,
+                    last: flags & op_flag::LAST != 0,
+                },
+                op::ATTACH => Op::Attach { from: arg.cast_unsigned(), received: len.cast_unsigned() },
+                op::YIELD => Op::Yield { queue: arg.cast_unsigned() },
                 op::KEEP_ALIVE => Op::KeepAlive(u32::try_from(arg).ok()),
                 op::HINT => Op::Hint { timeout_ms: u32::try_from(arg).ok(), max: u32::try_from(len).ok() },
                 _ => return Err(Malformed),
@@ -483,6 +510,7 @@ mod tests {
             [op::WRITE, 1, 1, 0, 4],
             [op::WRITE, 1, 1, 0, -1],
             [op::WRITE | op_flag::BLOB << 8, 1, 1, 0, 1],
+            [op::WAIT, 1, 1, 0, 4],
             [99, 1, 1, 0, 0],
             [op::CLOSE, 1, 1, 0, 0],
         ] {
@@ -491,6 +519,25 @@ mod tests {
             submission.bytes.extend(b"abc");
             assert_eq!(submission.drain(|_, _, _, _| panic!("applied {row:?}")), Err(Malformed));
         }
+    }
+
+    #[test]
+    fn a_request_that_waits_comes_with_its_bytes() {
+        let mut submission = Submission::new();
+        submission.rows.extend([op::WAIT | (op_flag::REPLAYABLE | op_flag::LAST) << 8, 5, 2, 7, 3]);
+        submission.rows.extend([op::YIELD, 3, 8, 7, 0]);
+        submission.rows.extend([op::ATTACH, 5, 2, 3, -1]);
+        submission.rows.extend([op::WRITE, 5, 2, 0, 1]);
+        submission.bytes.extend(b"abcd");
+        assert_eq!(
+            rows(&mut submission),
+            [
+                "5/2 Wait { queue: 7, bytes: [97, 98, 99], leave: Leave { replayable: true, unacknowledged: false }, last: true }",
+                "3/8 Yield { queue: 7 }",
+                "5/2 Attach { from: 3, received: 4294967295 }",
+                "5/2 Write { bytes: Inline([100]), leave: Leave { replayable: false, unacknowledged: false }, early: false, notify: 0 }",
+            ]
+        );
     }
 
     #[test]

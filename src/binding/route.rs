@@ -35,6 +35,7 @@ pub struct RouteOptions {
     /// A whole number, or infinity.
     pub max_buffered: f64,
     pub parse: bool,
+    pub queues: bool,
     pub max_replay: u32,
     pub secure: Option<SecureOptions>,
 }
@@ -81,6 +82,7 @@ impl RouteOptions {
                 max_replay: self.max_replay as usize,
                 answers: None,
                 parse: self.parse,
+                queues: self.queues,
             },
         })
     }

@@ -1,6 +1,7 @@
 //! One request on one connection: how its response is read, what is kept of it so that it can be sent
 //! again, when it may be, and what the server says of its connection.
 
+mod framing;
 mod keep_alive_hint;
 #[cfg(test)]
 #[path = "../../fuzz/checks/keep_alive_hint.rs"]
@@ -15,6 +16,7 @@ mod reference;
 mod replay;
 mod verdict;
 
+pub use framing::{Framing, Progress};
 pub use keep_alive_hint::Hint;
 pub use plain::Plain;
 pub use replay::Replay;

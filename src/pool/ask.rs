@@ -19,6 +19,9 @@ pub struct Ask {
 pub enum Question {
     /// The facts of a lane's connection, for a request that JavaScript is about to end.
     Facts,
+    /// Takes a request that waits back, if it has not been sent: the answer is nothing then, and else
+    /// its facts.
+    Withdraw,
     /// The status of an agent; the lane of the question means nothing.
     Stats { agent: u32 },
     /// For how many ms nothing has gone either way on a lane's connection.
@@ -33,9 +36,11 @@ impl Pool {
         let id = lane.and_then(|lane| lane.connection());
         match ask.question {
             Question::Facts => {
-                let connection = id.and_then(|id| self.connections.get(id));
-                reply(&ask.reply, connection.map(|connection| connection.facts(Instant::now())));
+                let lane = self.lanes.get(slot as usize).and_then(Option::as_ref);
+                let lane = lane.filter(|lane| lane.epoch == epoch);
+                reply(&ask.reply, lane.and_then(|lane| self.facts_of(lane)));
             }
+            Question::Withdraw => reply(&ask.reply, self.withdraw(slot, epoch)),
             Question::Stats { agent } => reply(&ask.reply, Some(self.stats(agent))),
             Question::Quiet => {
                 let Some(pool) = self.handle() else { return };

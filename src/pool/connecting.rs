@@ -281,6 +281,8 @@ impl Pool {
             ended: false,
             window,
             received: 0,
+            framing: None,
+            finished_in: None,
             entry: None,
             waker: None,
         });

@@ -24,6 +24,7 @@ use super::read_window::ReadWindow;
 use super::status::{Counts, add};
 use crate::connect::{Destination, RoundTrip, Stream};
 use crate::error::CloseReason;
+use crate::exchange::Framing;
 use crate::tls::Secured;
 
 /// Names one connection for good: the index of its place and a generation.
@@ -81,6 +82,10 @@ pub struct Connection {
     pub window: ReadWindow,
     /// Bytes given to JavaScript in the present exchange, modulo 2^32.
     pub received: u32,
+    /// Where the response ends, if that is asked for.
+    pub framing: Option<Framing>,
+    /// The delivery that has the response's last byte (see [`crate::binding::link`]).
+    pub finished_in: Option<u64>,
     pub entry: Option<deadlines::Entry>,
     pub waker: Option<Waker>,
 }
@@ -117,6 +122,8 @@ impl Connection {
         self.served += 1;
         add(&self.counts.reuses);
         self.received = 0;
+        self.framing = None;
+        self.finished_in = None;
         debug!(connection = %self.id, served = self.served, idle = ?(now - self.last_read), "reused");
     }
 

@@ -167,7 +167,11 @@ impl Pool {
         lane.replay.forget();
         let may_parse = is_first && lane.limits.parse;
         let plain = may_parse.then(|| Plain::read(block)).flatten();
+        let is_over = self.follow(id, block, is_first);
         self.hand_over(slot, block, plain.as_ref());
+        if is_over {
+            self.exchange_over(id);
+        }
         if let Some(connection) = self.connections.get(id)
             && connection.reads_no_more()
             && let Some(error) = &connection.write_error

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::connection::ConnectionId;
 use super::out_queue::OutQueue;
-use super::read_window::Buffered;
+use super::read_window::{Buffered, Unread};
 use super::status::Counts;
 use crate::connect::Destination;
 use crate::error::{CloseReason, uv_errno};
@@ -56,6 +56,12 @@ pub struct Lane {
     pub counts: Rc<Counts>,
     /// What its agent's connections have read ahead.
     pub buffered: Rc<Buffered>,
+    /// The queue that may have the connection when the exchange is over. The request is whole then.
+    pub queue: Option<u32>,
+    /// The request is a HEAD, so its answer has no body; unknown before its first byte.
+    pub is_head: Option<bool>,
+    /// Set when a queue has got the connection: what is told of the exchange from then on.
+    pub passed_on: Option<PassedOn>,
     /// When the connect began that is under way, or was last.
     pub connecting_since: Instant,
     /// An attempt that waits for JavaScript.
@@ -69,6 +75,14 @@ pub struct Lane {
     pub waited: bool,
 }
 
+/// What is left of an exchange whose connection serves another one already.
+#[derive(Debug)]
+pub struct PassedOn {
+    pub facts: String,
+    /// What JavaScript has not taken of it counts for as long.
+    pub _unread: Unread,
+}
+
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes that may be read before JavaScript has consumed them.
@@ -80,6 +94,8 @@ pub struct Limits {
     pub answers: Option<Duration>,
     /// Whether plain responses are taken apart here, and not by Node's parser.
     pub parse: bool,
+    /// Requests may have to wait for a lane: the end of each response is looked for.
+    pub queues: bool,
 }
 
 /// Where JavaScript has a say before a connection is used.
@@ -209,6 +225,9 @@ impl Lane {
             lost: None,
             counts,
             buffered,
+            queue: None,
+            is_head: None,
+            passed_on: None,
             connecting_since: Instant::now(),
             proceed: None,
             pin: None,
@@ -229,8 +248,23 @@ impl Lane {
         self.max_replay = max_replay;
         self.retried = false;
         self.waited = false;
+        self.queue = None;
+        self.is_head = None;
+        self.passed_on = None;
         self.replay.forget();
         self.park_wanted = None;
+    }
+
+    /// A lane for a request that waits, to go on with the connection of this one.
+    pub fn successor(&self, epoch: u32, max_replay: usize) -> Self {
+        let (destination, counts) = (Rc::clone(&self.destination), Rc::clone(&self.counts));
+        let mut lane =
+            Self::new(epoch, destination, self.limits, self.guards, counts, Rc::clone(&self.buffered));
+        lane.http = true;
+        lane.max_replay = max_replay;
+        lane.pin.clone_from(&self.pin);
+        lane.keylog = self.keylog;
+        lane
     }
 
     pub fn connection(&self) -> Option<ConnectionId> {

@@ -24,6 +24,7 @@ mod read_window;
 mod requests;
 mod routes;
 mod status;
+mod waiting;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -55,6 +56,7 @@ use learned::Learned;
 use read_window::Buffered;
 use routes::Routes;
 use status::Status;
+use waiting::Waiting;
 
 pub struct Pool {
     me: Weak<RefCell<Pool>>,
@@ -76,6 +78,9 @@ pub struct Pool {
     routes: Routes,
     deadlines: Deadlines,
     deadlines_waker: Option<Waker>,
+    waiting: Waiting,
+    /// How often a batch has been handed over.
+    deliveries: u64,
     /// Connections that are written to when the rows of the tick are applied.
     early: Vec<ConnectionId>,
     batch: Batch,
@@ -87,7 +92,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Makes the pool and the two tasks that serve it.
+    /// Makes the pool and the tasks that serve it.
     pub fn start(link: Arc<Link>) -> Rc<RefCell<Self>> {
         let pool = Rc::new_cyclic(|me| {
             RefCell::new(Self {
@@ -107,6 +112,8 @@ impl Pool {
                 routes: Routes::default(),
                 deadlines: Deadlines::default(),
                 deadlines_waker: None,
+                waiting: Waiting::default(),
+                deliveries: 0,
                 early: Vec::new(),
                 batch: Batch::new(),
                 flush_waker: None,
@@ -118,7 +125,13 @@ impl Pool {
         let flusher = tokio::task::spawn_local(Self::flusher(Rc::clone(&pool)));
         let watch = tokio::task::spawn_local(Self::deadline_watch(Rc::clone(&pool)));
         let liveness = tokio::task::spawn_local(Self::liveness_watch(Rc::clone(&pool)));
-        pool.borrow_mut().tasks = vec![flusher.abort_handle(), watch.abort_handle(), liveness.abort_handle()];
+        let waiting = tokio::task::spawn_local(Self::waiting_watch(Rc::clone(&pool)));
+        pool.borrow_mut().tasks = vec![
+            flusher.abort_handle(),
+            watch.abort_handle(),
+            liveness.abort_handle(),
+            waiting.abort_handle(),
+        ];
         pool
     }
 
@@ -165,6 +178,7 @@ impl Pool {
         }
         if !self.batch.is_empty() {
             self.link.deliver(&mut self.batch);
+            self.deliveries += 1;
             self.batch.clear();
         }
     }

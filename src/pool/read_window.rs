@@ -90,8 +90,29 @@ impl ReadWindow {
         self.consumed(self.unread)
     }
 
+    /// As [`ReadWindow::clear`], of what JavaScript has not been able to take: it is counted until that is dropped.
+    pub fn set_aside(&mut self) -> Unread {
+        let agents = Rc::clone(&self.agents);
+        let count = std::mem::take(&mut self.unread);
+        self.stalled = false;
+        Unread { count, agents }
+    }
+
     pub fn resize(&mut self, size: u32) {
         self.size = size;
+    }
+}
+
+/// What was read in an exchange that is over, and waits for JavaScript.
+#[derive(Debug)]
+pub struct Unread {
+    count: u32,
+    agents: Rc<Buffered>,
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        self.agents.remove(self.count);
     }
 }
 
@@ -157,6 +178,18 @@ mod tests {
         assert!(!window.clear());
         assert!(!window.consumed(100));
         assert_eq!((agents.room(), window.room()), (10_000, KIB));
+    }
+
+    #[test]
+    fn what_is_set_aside_counts_until_it_is_dropped() {
+        let (agents, [mut window]) = windows(KIB, 1000);
+        window.read(900);
+        let unread = window.set_aside();
+        assert_eq!((agents.room(), window.room()), (100, KIB));
+        assert!(!window.consumed(900));
+        assert_eq!(agents.room(), 100);
+        drop(unread);
+        assert_eq!(agents.room(), 1000);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::lane::{Cause, Guards, Lane, State, accepts};
 use super::routes::Route;
 use super::status::add;
 use crate::binding::blob::Blob;
-use crate::binding::records::{Leave, Malformed, Op, Opening, Payload, Submission, event, rebound};
+use crate::binding::records::{LaneRef, Leave, Malformed, Op, Opening, Payload, Submission, event, rebound};
 use crate::connect::{Piece, Stream};
 use crate::error::CloseReason;
 use crate::exchange::{Evidence, Facts, Hint, Loss, Verdict, judge};
@@ -84,12 +84,29 @@ impl Pool {
                 self.lease(slot, epoch, http, received, max_replay);
                 return;
             }
+            match request {
+                Op::Wait { queue, bytes, leave, last } => {
+                    self.waiting.add(LaneRef { slot, epoch }, queue, bytes, leave, last);
+                    return;
+                }
+                Op::Attach { from, received } => {
+                    self.attach(slot, epoch, from, received);
+                    return;
+                }
+                Op::Close { .. } if self.waiting.take(LaneRef { slot, epoch }).is_some() => return,
+                _ => {}
+            }
             // Anything else speaks of the request that the lane has now.
             if self.lane(slot).is_none_or(|lane| lane.epoch != epoch) {
                 return;
             }
             match request {
-                Op::Cold { .. } | Op::Open { .. } | Op::Lease { .. } => {}
+                Op::Cold { .. }
+                | Op::Open { .. }
+                | Op::Lease { .. }
+                | Op::Wait { .. }
+                | Op::Attach { .. } => {}
+                Op::Yield { queue } => self.yield_to(slot, queue),
                 Op::Write { bytes, leave, early, notify } => self.write(slot, bytes, leave, early, notify),
                 Op::Shutdown => self.shutdown(slot),
                 Op::Hint { timeout_ms, max } => {
@@ -131,10 +148,6 @@ impl Pool {
     fn open(&mut self, slot: u32, epoch: u32, open: Open) {
         // A slot is only given away again after its CLOSE, so this finds nothing.
         self.close_lane(slot, false, CloseReason::NotKept);
-        let at = slot as usize;
-        if self.lanes.len() <= at {
-            self.lanes.resize_with(at + 1, || None);
-        }
         let Opening { route, resolver, .. } = open.how;
         let Some((destination, mut limits)) = self.routes.find(route, resolver) else {
             error!(lane = slot, route, "no such route");
@@ -152,13 +165,13 @@ impl Pool {
         };
         let mut lane = Lane::new(epoch, destination, limits, guards, counts, buffered);
         lane.keylog = open.how.keylog;
-        self.lanes[at] = Some(lane);
+        self.put_lane(slot, lane);
         self.start_connect(slot, Cause::First, open.addresses);
     }
 
     /// A new request begins on the lane: on its connection if that is alive,
     /// else the first write chooses another one.
-    fn lease(&mut self, slot: u32, epoch: u32, http: bool, received: u32, max_replay: u32) {
+    pub(super) fn lease(&mut self, slot: u32, epoch: u32, http: bool, received: u32, max_replay: u32) {
         let Some(lane) = self.lane(slot) else { return };
         lane.begin(epoch, http, max_replay as usize);
         add(&lane.counts.requests);
@@ -204,9 +217,19 @@ impl Pool {
         }
     }
 
-    fn write(&mut self, slot: u32, payload: Payload<'_, Blob>, leave: Leave, early: bool, notify: u32) {
+    pub(super) fn write(
+        &mut self,
+        slot: u32,
+        payload: Payload<'_, Blob>,
+        leave: Leave,
+        early: bool,
+        notify: u32,
+    ) {
         self.before_first_write(slot, leave);
         let Some(lane) = self.lane(slot) else { return };
+        lane.is_head.get_or_insert_with(
+            || matches!(payload.piece(), Piece::Bytes(bytes) if bytes.starts_with(b"HEAD ")),
+        );
         let (epoch, limit) = (lane.epoch, lane.max_replay);
         match payload.piece() {
             Piece::Bytes(bytes) => lane.replay.push(bytes, limit),
@@ -430,7 +453,10 @@ impl Pool {
         let id = match lane.state {
             State::Bound(id) => id,
             State::Lost => {
-                self.report(event::CLOSED, self.lane_ref(slot), CloseReason::PeerClosedIdle as i32, &[]);
+                // Its connection may serve a request that has another lane now.
+                let reason =
+                    if lane.passed_on.is_some() { CloseReason::Taken } else { CloseReason::PeerClosedIdle };
+                self.report(event::CLOSED, self.lane_ref(slot), reason as i32, &[]);
                 return;
             }
             _ => {

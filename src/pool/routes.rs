@@ -42,7 +42,14 @@ mod tests {
     use super::*;
 
     fn route(agent: u32) -> Route {
-        let limits = Limits { read_ahead: 1, max_buffered: 1, max_replay: 1, answers: None, parse: true };
+        let limits = Limits {
+            read_ahead: 1,
+            max_buffered: 1,
+            max_replay: 1,
+            answers: None,
+            parse: true,
+            queues: false,
+        };
         Route { destination: Destination::for_test(agent), limits }
     }
 

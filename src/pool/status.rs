@@ -33,6 +33,8 @@ pub struct Status {
 pub struct Counts {
     pub requests: Cell<u64>,
     pub reuses: Cell<u64>,
+    /// Requests that were sent while they waited for a lane.
+    pub ahead: Cell<u64>,
     pub opened: Cell<u64>,
     pub not_opened: Cell<u64>,
     /// Requests that were sent again and got an answer then.
@@ -120,6 +122,7 @@ impl Pool {
             ("notOpened", counts.not_opened.get()),
             ("requests", counts.requests.get()),
             ("reuses", counts.reuses.get()),
+            ("ahead", counts.ahead.get()),
             ("saved", counts.saved.get()),
         ] {
             row(name, &value);

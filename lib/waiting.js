@@ -1,0 +1,232 @@
+'use strict';
+
+// Requests at the head of a queue go on while JavaScript blocks. Node's agent has the queue (agent.requests), and
+// gives the next request a lane when it has seen the end of a response. Here the requests that a queue begins
+// with are handed over to Rust as they are finished. There each has a slot, as lanes do, and is sent when a
+// connection becomes free and JavaScript does not see to it (src/pool/waiting.rs). When Node gives the request a
+// lane, the lane moves into that slot: what Rust has of the request is the lane's from then on.
+
+const crossing = require('./crossing');
+const { sendsEarly } = require('./early');
+const { opFlag, op, closeReason } = require('./records');
+const { policyOf } = require('./retry-policy');
+
+/** On a request that waits: what Rust has of it; null before it is handed over. */
+const kWaiting = Symbol('waiting');
+/** On an agent: what it has handed over, by the names of the books. */
+const kQueues = Symbol('queues');
+
+/** Bytes of a request that is handed over: what the crossing has room for. */
+const MAX_BYTES = 16 * 1024;
+
+let lastNumber = 0;
+
+/** A request that has a slot and no lane yet. Has those members of a lane that the crossing calls. */
+class Waiting {
+  #queue;
+  #isQueued = true;
+  #lane;
+  /** What has come for the lane. */
+  #reports = [];
+
+  constructor(request, queue) {
+    this.#queue = queue;
+    queue.count++;
+    /** What it will write to its lane. */
+    this.pieces = request.outputData.map(({ data }) => data);
+    this.slot = crossing.enter(this);
+    this.epoch = crossing.nextEpoch(this.slot);
+    const flagsOf = (bytes) => flagsFor(request, bytes);
+    this.bytes = crossing.wait(this.slot, this.epoch, queue.number, request.outputData, flagsOf);
+  }
+
+  /** The queue that the connection serves behind it, where that may be. */
+  get queueNumber() {
+    return this.#queue.number;
+  }
+
+  /** Takes it back; undefined then. Or it has been sent, and this is what is known of that (facts.js). */
+  withdraw() {
+    const facts = crossing.withdraw(this.slot, this.epoch);
+    if (facts !== '') return facts ?? 'bytesRead\t0';
+    this.#leave();
+    return undefined;
+  }
+
+  /** Nobody is to have its answer. */
+  drop() {
+    crossing.row(op.CLOSE, this.slot, this.epoch, closeReason.ABORTED, 0);
+    this.#leave();
+  }
+
+  /** It has left the agent's queue. */
+  depart() {
+    if (!this.#isQueued) return;
+    this.#isQueued = false;
+    if (--this.#queue.count === 0) this.#queue.end();
+  }
+
+  #leave() {
+    this.depart();
+    crossing.nextEpoch(this.slot);
+    crossing.leave(this.slot);
+  }
+
+  /** The slot is the lane's. What has come already comes to it in turns of the loop, as all else does. */
+  giveTo(lane) {
+    this.depart();
+    this.#lane = lane;
+    if (this.#reports.length === 0) crossing.enterAt(this.slot, lane);
+    else setImmediate(report, this);
+  }
+
+  /** Gives the lane the next of what has come. */
+  report() {
+    const lane = this.#lane;
+    if (lane.destroyed) return;
+    const [method, ...args] = this.#reports.shift();
+    if (this.#reports.length === 0) crossing.enterAt(this.slot, lane);
+    // A handler that throws must not cost it the rest.
+    else setImmediate(report, this);
+    lane[method](...args);
+  }
+
+  _received(chunk) {
+    this.#reports.push(['_received', chunk]);
+  }
+
+  /** Its parts are of use only where they have come to. Node's parser reads it. */
+  _responded(bytes, from, length, parts, at, size, own) {
+    this._received(own ? bytes : crossing.copyOut(from, length));
+  }
+
+  _reported(...args) {
+    this.#reports.push(['_reported', ...args]);
+  }
+}
+
+function report(waiting) {
+  waiting.report();
+}
+
+function flagsFor(request, bytes) {
+  const policy = policyOf(request);
+  const { maxReplayBytes = request.agent.options.maxReplayBytes } = policy;
+  let flags = request.shouldKeepAlive ? 0 : opFlag.LAST;
+  if (bytes > maxReplayBytes) return flags;
+  if (policy.allows(request)) flags |= opFlag.REPLAYABLE;
+  if (policy.unacknowledged) flags |= opFlag.UNACKNOWLEDGED;
+  return flags;
+}
+
+/** A request has got into the queue. */
+function join(agent, request, name) {
+  if (!(agent.options.maxSentAhead > 0) || !sendsEarly(agent, request) || Object.hasOwn(request, 'end'))
+    return;
+  request[kWaiting] = null;
+  if (request.writableEnded) handOver(agent, name);
+  else {
+    // As the other own members of requests that wait (queue.js).
+    request.end = function (...args) {
+      Object.getPrototypeOf(this).end.apply(this, args);
+      if (this[kWaiting] === null && this.writableEnded) handOver(agent, name);
+      return this;
+    };
+  }
+}
+
+/** Hands over, in the middle of a tick that may last, those at the head of a queue that can be. */
+function handOver(agent, name) {
+  if (isDue(agent, name)) crossing.sendEarly(() => advance(agent, name));
+}
+
+/** The same for what is left when one has gone: not for each, but for many when few are there. */
+function refill(agent, name) {
+  const { maxSentAhead: most } = agent.options;
+  if (!isDue(agent, name) || agent[kQueues]?.get(name)?.count * 2 > most) return;
+  // Behind the tick in which that one writes to its lane.
+  process.nextTick(() => {
+    advance(agent, name);
+    crossing.endWithTick();
+  });
+}
+
+function isDue(agent, name) {
+  const next = agent.requests[name]?.[agent[kQueues]?.get(name)?.count ?? 0];
+  return next !== undefined && isReady(next);
+}
+
+function isReady(request) {
+  return (
+    request[kWaiting] === null &&
+    request.writableEnded &&
+    !request.destroyed &&
+    request.outputSize <= MAX_BYTES &&
+    request.method !== 'CONNECT' &&
+    // A listener may write to the socket before Node does.
+    request.listenerCount('socket') === 0
+  );
+}
+
+function advance(agent, name) {
+  const list = agent.requests[name];
+  const sockets = agent.sockets[name];
+  // Somebody else may have plans with sockets that become free.
+  if (list === undefined || sockets === undefined || agent.listenerCount('free') > 1) return;
+  if (!sockets.every((socket) => socket._isInRust)) return;
+  const queue = queueOf(agent, name);
+  const most = Math.min(list.length, agent.options.maxSentAhead);
+  // None overtakes another: behind one that cannot be handed over all wait for JavaScript.
+  while (queue.count < most && isReady(list[queue.count])) {
+    const request = list[queue.count];
+    request[kWaiting] = new Waiting(request, queue);
+  }
+  if (queue.count === 0) queue.end();
+  else for (const lane of sockets) lane._yieldTo(queue.number);
+}
+
+function queueOf(agent, name) {
+  const queues = (agent[kQueues] ??= new Map());
+  let queue = queues.get(name);
+  if (queue === undefined) {
+    lastNumber = (lastNumber + 1) & 0x7fffffff;
+    queues.set(name, (queue = { number: lastNumber, count: 0, end: () => queues.delete(name) }));
+  }
+  return queue;
+}
+
+/** What Rust has of a request, if it has anything. */
+function waitingOf(request) {
+  return request[kWaiting] ?? undefined;
+}
+
+/** From here on it is a request like others. */
+function forget(request) {
+  request[kWaiting] = undefined;
+}
+
+/** Node has given the request a socket, which is its own a tick later. */
+function meet(request, socket) {
+  const waiting = waitingOf(request);
+  if (waiting === undefined) return forget(request);
+  waiting.depart();
+  const isFit = socket._isInRust === true;
+  if (isFit && socket._isOpened) return undefined;
+  if (waiting.withdraw() === undefined) return forget(request);
+  if (isFit) return socket._skipOpening();
+  // A socket of Node's cannot go on with what was sent elsewhere.
+  waiting.drop();
+  socket.destroy();
+  return forget(request);
+}
+
+/** The request will not get a lane. What is known if it has been sent, as text (facts.js); else nothing. */
+function end(request) {
+  const waiting = waitingOf(request);
+  forget(request);
+  const facts = waiting?.withdraw();
+  if (facts !== undefined) waiting.drop();
+  return facts;
+}
+
+module.exports = { end, forget, join, meet, refill, waitingOf };

@@ -566,6 +566,7 @@ test('in a worker thread too', { ...options, skip: !isTcp }, async (t) => {
      const { HttpAgent } = require(workerData.offloop);
      const { block, send } = require(workerData.helper);
      const agent = new HttpAgent({ maxSockets: 1 });
+     parentPort.postMessage('ready');
      const results = [];
      for (let i = 0; i < 10; i++) results.push(send(agent, { port: workerData.port }, { id: 'it-' + i }));
      while (Atomics.load(workerData.shared, 0) === 0) block(1);
@@ -583,6 +584,7 @@ test('in a worker thread too', { ...options, skip: !isTcp }, async (t) => {
       },
     },
   );
+  await once(worker, 'message');
   assert.ok(blockUntil(() => answered(server) === COUNT));
   Atomics.store(shared, 0, 1);
   const [bodies] = await once(worker, 'message');

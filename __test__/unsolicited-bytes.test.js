@@ -102,3 +102,25 @@ test(
     assert.deepEqual([error, body], [undefined, 'ok:second']);
   },
 );
+
+test('bytes that a lane holds when its response is over are no answer', { timeout }, async (t) => {
+  const server = await startServer(t);
+  for (const waits of [false, true]) {
+    const agent = new Agent({ maxSockets: 1 });
+    t.after(() => agent.destroy());
+    const first = send(agent, server, { id: 'first' });
+    const second = () => send(agent, server, { id: 'second', method: 'POST' });
+    const waiting = waits ? second() : undefined;
+    first.request.on('response', (response) => {
+      const { socket } = response;
+      response.on('end', () =>
+        socket.unshift(Buffer.from('HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged')),
+      );
+    });
+    await first;
+    const { body, error } = await (waiting ?? second());
+    assert.deepEqual([body, error], ['ok:second', undefined]);
+  }
+  const connections = server.events('request').map(({ connection }) => connection);
+  assert.deepEqual(connections, [1, 2, 3, 4]);
+});

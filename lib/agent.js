@@ -120,8 +120,9 @@ function pooling(Base) {
     emit(event, socket, ...rest) {
       if (event !== 'free') return Base.prototype.emit.call(this, event, socket, ...rest);
       keepAliveStatus.count(this, 'requestCount');
-      // What a request that is gone has sent will be answered: nobody else may have that connection.
-      if (socket instanceof Lane && socket._isOwed) {
+      // What a request that is gone has sent will be answered, and what has come behind the response that is over
+      // belongs to nobody: nobody else may have that connection.
+      if (socket instanceof Lane && (socket._isOwed || socket.readableLength > 0)) {
         socket.destroy();
         return true;
       }

@@ -224,7 +224,10 @@ function judge(requests, server, options, complain) {
       const crossing = one.answer === 'forged' || one.status === 408;
       // Nor can what follows on such a connection: the answer that it should have had is the next one's.
       if (isDisplaced(one, requests)) continue;
-      if (!crossing || known) say(`got the answer of ${one.answer}, status ${one.status}`);
+      if (!crossing || known)
+        say(
+          `got the answer of ${one.answer}, status ${one.status}, sent ${(one.at - ending).toFixed(2)} ms before`,
+        );
     }
     if (one.complete && one.answer === id && one.status === 200) {
       const want = method === 'HEAD' ? '' : `ok:${id}`;

@@ -10,8 +10,9 @@ const { parserFor } = require('./attach');
 const channels = require('./channels');
 const { endpoint, failedAttempt, lookupResults, connectFailure } = require('./connect-reports');
 const crossing = require('./crossing');
+const Ending = require('./ending');
 const errors = require('./errors');
-const { addressesOf, explain, explainLater, nameOf, parse, reasonIn } = require('./facts');
+const { nameOf } = require('./facts');
 const { isLearning } = require('./node-client');
 const { op, opFlag, event, eventFlag, rebound, closeReason } = require('./records');
 const loans = require('./loans');
@@ -32,8 +33,6 @@ const MAX_LIMIT = 0x7fffffff;
 const REPORT_CONSUMED = 64 * 1024;
 /** Bytes of one write that may leave before the request has the lane: what the crossing has room for. */
 const MAX_EARLY = 16 * 1024;
-/** The facts of a request of which nothing was sent. */
-const NOTHING_LEFT = 'bytesWritten\t0\nbytesRead\t0';
 
 class Lane extends SocketShape {
   /** The agent, the plan of its connection (connect.js) and where that leads (route.js). */
@@ -78,14 +77,8 @@ class Lane extends SocketShape {
   /** Why the guards refused another connection, if there is an error that says so. */
   #refusal;
 
-  /** Why the connection is gone, if that is known before it is closed, and what Rust said of its loss. */
-  #endReason;
-  /** Whether the program has destroyed the lane with an error of its own. */
-  #byProgram = false;
-  #loss = '';
-  /** The request whose errors are explained, and the timeout that it last ran into. */
-  #explained = null;
-  #timedOut = null;
+  /** Why the connection is gone, and what errors say of that. */
+  #ending = new Ending(this);
 
   #refed = true;
   #noDelay;
@@ -207,7 +200,7 @@ class Lane extends SocketShape {
   /** A lookup in JavaScript has failed, or what it found is blocked. */
   _refuse(error) {
     const { CONNECT_FAILED, LOOKUP_FAILED } = closeReason;
-    this.#endReason = error.code === 'ERR_IP_BLOCKED' ? CONNECT_FAILED : LOOKUP_FAILED;
+    this.#ending.note(error.code === 'ERR_IP_BLOCKED' ? CONNECT_FAILED : LOOKUP_FAILED);
     this.destroy(error);
   }
 
@@ -241,7 +234,7 @@ class Lane extends SocketShape {
     if (message === previous) return;
     this.#light = false;
     if (message !== null && isLearning()) this._learnListeners();
-    if (message === null && previous.res === null && previous.destroyed) this.#explainUnsent(previous);
+    if (message === null && previous.res === null && previous.destroyed) this.#ending.explainUnsent(previous);
     if (message !== null) this.#begin(message);
     // An upgraded socket is let go of too, but the agent no longer listens to it then.
     else if (!this.destroyed && this.listenerCount('free') > 0) this.#park();
@@ -451,12 +444,12 @@ class Lane extends SocketShape {
   #handle(code, flags, argument, text) {
     switch (code) {
       case event.END:
-        this.#onLoss(text);
+        this.#ending.lose(text);
         this.#onEnd();
         break;
       case event.ERROR: {
         const [syscall] = text.split('\n', 1);
-        this.#onLoss(text.slice(syscall.length + 1));
+        this.#ending.lose(text.slice(syscall.length + 1));
         this.destroy(errors.errnoException(argument, syscall));
         break;
       }
@@ -620,11 +613,11 @@ class Lane extends SocketShape {
 
   #onConnectFailed(flags, errno, text) {
     if (errno !== 0) {
-      this.#endReason = closeReason.LOOKUP_FAILED;
+      this.#ending.note(closeReason.LOOKUP_FAILED);
       this.destroy(errors.lookupException(errno, this.#host));
       return;
     }
-    this.#endReason = closeReason.CONNECT_FAILED;
+    this.#ending.note(closeReason.CONNECT_FAILED);
     if (text === '') {
       // Refused on this side. What the request met is the loss of the connection that it was given.
       if (this.#refusal) this.destroy(this.#refusal);
@@ -632,7 +625,7 @@ class Lane extends SocketShape {
       return;
     }
     const error = connectFailure(flags, text);
-    if (error.code === 'ETIMEDOUT') this.#endReason = closeReason.CONNECT_TIMEOUT;
+    if (error.code === 'ETIMEDOUT') this.#ending.note(closeReason.CONNECT_TIMEOUT);
     this.destroy(error);
   }
 
@@ -690,7 +683,7 @@ class Lane extends SocketShape {
   /** The connection of the idle lane is gone. Nobody is to hear an error for that. */
   #loseParked(reason) {
     if (this.destroyed) return;
-    this.#endReason = reason;
+    this.#ending.note(reason);
     if (reason === closeReason.IDLE_TIMEOUT && this.timeout > 0) {
       this.#agent._noteTimeout();
       this.emit('timeout');
@@ -698,66 +691,14 @@ class Lane extends SocketShape {
     this.destroy();
   }
 
-  // ---- What errors say of the connection (facts.js).
-
   /** A loss that is known on this side: rows as those of Rust, the number of the reason first. */
   _noteLoss(reason, facts = '') {
-    this.#onLoss(`reason\t${reason}${facts && '\n'}${facts}`);
+    this.#ending.lose(`reason\t${reason}${facts && '\n'}${facts}`);
   }
 
-  #onLoss(facts) {
-    this.#loss = facts;
-    this.#endReason = reasonIn(facts);
-    if (this.#isUnfinished()) this.#explainErrors();
-  }
-
-  /** Whether a request is on the lane whose response has not come whole. */
-  #isUnfinished() {
-    const request = this.#message ?? this.#intended;
-    return request !== null && !request.res?.complete;
-  }
-
-  /** Why the lane is being destroyed: what is known of the connection's end, else what was done here. */
-  #whyDestroyed() {
-    if (this.#endReason !== undefined) return this.#endReason;
-    if (this.#agent._isEnding()) return closeReason.AGENT_DESTROYED;
-    if (!this.#isUnfinished()) return closeReason.NOT_KEPT;
-    if (this.#timedOut?.request === this.#message && this.#timedOut.mark === this.#mark())
-      return this.#timedOut.reason;
-    // Node gives the parser back before it destroys the socket of a response that it cannot read.
-    const refused = this.#message !== null && this.#received !== 0 && this.parser === null && !this.#light;
-    return refused ? closeReason.INVALID_RESPONSE : closeReason.ABORTED;
-  }
-
-  #explainErrors() {
-    const request = this.#message ?? this.#intended;
-    if (this.#explained === request) return;
-    this.#explained = request;
-    explainLater(request, (error) => this.#explain(error));
-  }
-
-  /** The request was destroyed before it was written; the lane goes back into the pool. */
-  #explainUnsent(request) {
-    const facts = { path: 'raw', reused: request.reusedSocket, bytesWritten: 0, bytesRead: 0 };
-    explainLater(request, (error) => {
-      explain(error, closeReason.ABORTED, facts, !isPrograms(error, closeReason.ABORTED));
-    });
-  }
-
-  #explain(error) {
-    explain(error, this.#endReason, this.#facts(), !this.#byProgram && !isPrograms(error, this.#endReason));
-  }
-
-  #facts() {
-    const { retry, ...facts } = parse(this.#loss);
-    const reused = (this.#message ?? this.#intended)?.reusedSocket ?? false;
-    return {
-      path: 'raw',
-      reused,
-      ...facts,
-      ...addressesOf(this),
-      ...(retry !== undefined && { retry }),
-    };
+  /** The request that has the lane, or is about to get it. */
+  get _request() {
+    return this.#message ?? this.#intended;
   }
 
   // ---- Writing.
@@ -847,21 +788,17 @@ class Lane extends SocketShape {
   _destroy(error, callback) {
     this.connecting = false;
     this._clearTimer();
-    this.#byProgram = Boolean(error) && this.#endReason === undefined;
-    this.#endReason = this.#whyDestroyed();
-    const unfinished = this.#isUnfinished();
-    if (unfinished) {
-      if (this.#connected && this.#slot !== -1 && this.#loss === '') {
-        const facts = crossing.facts(this.#slot, this.#epoch);
-        this.#loss = facts === '' ? NOTHING_LEFT : (facts ?? '');
-      }
-      this.#explainErrors();
-    }
-    if (error) this.#explain(error);
+    this.#ending.begin(error, {
+      agentIsEnding: this.#agent._isEnding(),
+      // Node gives the parser back before it destroys the socket of a response that it cannot read.
+      isRefused: this.#message !== null && this.#received !== 0 && this.parser === null && !this.#light,
+      mark: this.#mark(),
+      ask: this.#connected && this.#slot !== -1 ? () => crossing.facts(this.#slot, this.#epoch) : undefined,
+    });
     if (this.#slot !== -1) {
       if (this.#opened) {
         const flags = this.#resetOnDestroy ? opFlag.RESET : 0;
-        crossing.row(op.CLOSE | (flags << 8), this.#slot, this.#epoch, this.#endReason, 0);
+        crossing.row(op.CLOSE | (flags << 8), this.#slot, this.#epoch, this.#ending.reason, 0);
       }
       crossing.nextEpoch(this.#slot);
       crossing.leave(this.#slot);
@@ -870,7 +807,7 @@ class Lane extends SocketShape {
     }
     if (this.#parked) this.#agent._idleLaneGone();
     if (this.#connected && channels.closed.hasSubscribers)
-      this.#tell(channels.closed, { reason: nameOf(this.#endReason) });
+      this.#tell(channels.closed, { reason: nameOf(this.#ending.reason) });
     const pending = this.#output.takeCallback();
     this.#output.clear();
     if (pending !== undefined && this.#connected) {
@@ -911,7 +848,7 @@ class Lane extends SocketShape {
     const request = this.#message;
     const isRequests = request !== null && this.timeout !== (this.#agent.options.timeout || 0);
     const reason = isRequests ? closeReason.REQUEST_TIMEOUT : closeReason.SOCKET_TIMEOUT;
-    this.#timedOut = { request, reason, mark: this.#mark() };
+    this.#ending.noteTimeout(request, reason, this.#mark());
     this._tellTimeout();
   }
 
@@ -1018,11 +955,6 @@ function toLimit(limit = Infinity) {
 
 function byteLength(chunks) {
   return chunks.reduce((sum, { chunk, encoding }) => sum + Buffer.byteLength(chunk, encoding), 0);
-}
-
-/** Whether an error that comes with the end of a request is the program's: Node has but one for that. */
-function isPrograms({ code }, reason) {
-  return reason === closeReason.ABORTED && code !== 'ECONNRESET';
 }
 
 function pushChunk(chunk) {

@@ -1,0 +1,116 @@
+'use strict';
+
+// Why the connection of a lane is gone, and what the errors of its request say of that (docs/errors.md).
+
+const { addressesOf, explain, explainLater, parse, reasonIn } = require('./facts');
+const { closeReason } = require('./records');
+
+/** The facts of a request of which nothing was sent. */
+const NOTHING_LEFT = 'bytesWritten\t0\nbytesRead\t0';
+
+class Ending {
+  #lane;
+  #reason;
+  /** Whether the program has destroyed the lane with an error of its own. */
+  #byProgram = false;
+  /** What Rust has said of the loss. */
+  #facts = '';
+  /** The request whose errors are explained, and the timeout that the lane last ran into. */
+  #explained = null;
+  #timeout = null;
+
+  constructor(lane) {
+    this.#lane = lane;
+  }
+
+  /** Why the connection is gone, if that is known; a number (records.js). */
+  get reason() {
+    return this.#reason;
+  }
+
+  /** It is known on this side, before the lane is destroyed. */
+  note(reason) {
+    this.#reason = reason;
+  }
+
+  /** It is lost, and this is what is known of that: rows as those of Rust, the number of the reason first. */
+  lose(facts) {
+    this.#facts = facts;
+    this.#reason = reasonIn(facts);
+    if (this.#isUnfinished()) this.#explainErrors();
+  }
+
+  /** The lane has run into its timeout. `mark`: a number that is another one after each sign of life. */
+  noteTimeout(request, reason, mark) {
+    this.#timeout = { request, reason, mark };
+  }
+
+  /**
+   * The lane is destroyed. `agentIsEnding`, `isRefused` (Node could not read the response) and `mark` say why, if
+   * nothing else does; `ask` asks Rust for the facts, where it has any.
+   */
+  begin(error, { agentIsEnding, isRefused, mark, ask }) {
+    this.#byProgram = Boolean(error) && this.#reason === undefined;
+    this.#reason ??= this.#whyDestroyed(agentIsEnding, isRefused, mark);
+    if (this.#isUnfinished()) {
+      if (ask !== undefined && this.#facts === '') {
+        const facts = ask();
+        this.#facts = facts === '' ? NOTHING_LEFT : (facts ?? '');
+      }
+      this.#explainErrors();
+    }
+    if (error) this.#explain(error);
+  }
+
+  /** The request was destroyed before it was written; the lane goes back into the pool. */
+  explainUnsent(request) {
+    const facts = { path: 'raw', reused: request.reusedSocket, ...parse(NOTHING_LEFT) };
+    explainLater(request, (error) => {
+      explain(error, closeReason.ABORTED, facts, !isPrograms(error, closeReason.ABORTED));
+    });
+  }
+
+  /** Whether a request is on the lane whose response has not come whole. */
+  #isUnfinished() {
+    const request = this.#lane._request;
+    return request !== null && !request.res?.complete;
+  }
+
+  #whyDestroyed(agentIsEnding, isRefused, mark) {
+    if (agentIsEnding) return closeReason.AGENT_DESTROYED;
+    if (!this.#isUnfinished()) return closeReason.NOT_KEPT;
+    if (this.#timeout?.request === this.#lane._httpMessage && this.#timeout.mark === mark)
+      return this.#timeout.reason;
+    return isRefused ? closeReason.INVALID_RESPONSE : closeReason.ABORTED;
+  }
+
+  #explainErrors() {
+    const request = this.#lane._request;
+    if (this.#explained === request) return;
+    this.#explained = request;
+    explainLater(request, (error) => this.#explain(error));
+  }
+
+  #explain(error) {
+    const isOurs = !this.#byProgram && !isPrograms(error, this.#reason);
+    explain(error, this.#reason, this.#connection(), isOurs);
+  }
+
+  #connection() {
+    const { retry, ...facts } = parse(this.#facts);
+    return {
+      path: 'raw',
+      reused: this.#lane._request?.reusedSocket ?? false,
+      ...facts,
+      ...addressesOf(this.#lane),
+      ...(retry !== undefined && { retry }),
+    };
+  }
+}
+
+/** Whether an error that comes with the end of a request is the program's: Node has but one for that. */
+function isPrograms({ code }, reason) {
+  return reason === closeReason.ABORTED && code !== 'ECONNRESET';
+}
+
+module.exports = Ending;

@@ -11,7 +11,7 @@ const { ROWS, takes } = require('./failures/rows');
 const { KINDS } = require('./server/kinds');
 
 // Many short slices rather than few long ones: on a busy machine a median needs turns more than it needs time.
-const QUICK = { turns: 4, slice: 400 };
+const QUICK = { turns: 4, slice: 300 };
 const FULL = { turns: 21, slice: 500 };
 
 // Here what counts is the number of requests, and every row has to be waited for.

@@ -34,8 +34,7 @@ function formatRatio({ median, min, max }) {
 /** Conditions of the run. A range of noise by case, since a median hides the case that was disturbed. */
 function machine(report) {
   const { node, system, server, versions, mainCpuSource, turns, slice, cases, notMeasured } = report;
-  const others = cases.map((one) => one.others).filter((share) => share !== null);
-  const percent = (share) => `${(share * 100).toFixed(0)} %`;
+  const noise = formatNoise(cases);
   const lines = [
     `Node ${node}, ${system}.`,
     `${Object.entries(versions)
@@ -43,14 +42,18 @@ function machine(report) {
       .join(', ')}.`,
     `Servers: ${server.join('; ')}.`,
     `${turns} turns of ${slice} ms. CPU of the main thread: \`${mainCpuSource}\`.`,
-    ...(others.length > 0
-      ? [
-          `Other processes of the machine had ${percent(Math.min(...others))} to ${percent(Math.max(...others))} of its CPUs, by case.`,
-        ]
-      : []),
+    ...(noise ? [`Other processes of the machine had ${noise} of its CPUs, by case.`] : []),
     ...notMeasured.map(({ title, obstacle }) => `Not measured: ${title} (${obstacle}).`),
   ];
   return lines.map((line) => `- ${line}`).join('\n');
+}
+
+/** From the quietest case to the noisiest. */
+function formatNoise(cases) {
+  const shares = cases.map((one) => one.others).filter((share) => share !== null);
+  if (shares.length === 0) return null;
+  const [least, most] = [Math.min(...shares), Math.max(...shares)].map((share) => (share * 100).toFixed(0));
+  return `${least} to ${most} %`;
 }
 
 /** Each target beside what was measured, met or not. */
@@ -74,21 +77,22 @@ function targets({ cases }) {
   return `${met} of ${rows.length} targets are met.\n\n${table(['case', 'metric', 'target', 'measured (least-greatest)', ''], rows)}`;
 }
 
-/** Where the subject is behind the baseline. Where the turns do not agree on it is another list, not this one. */
+/** Where the subject is behind the baseline: by the median, and in bold where every turn says so. */
 function losses({ cases }) {
   const rows = cases.flatMap(({ id, title, summary }) =>
-    CASES.find((one) => one.id === id)
-      .metrics.filter(({ key, better }) => isBehind(summary[SUBJECT][key].ratio, better))
-      .map((metric) => [title, metric.title, formatRatio(summary[SUBJECT][metric.key].ratio)]),
+    CASES.find((one) => one.id === id).metrics.flatMap((metric) => {
+      const { ratio } = summary[SUBJECT][metric.key];
+      if (!ratio || !isBehind(ratio.median, metric)) return [];
+      const isClear = isBehind(ratio.min, metric) && isBehind(ratio.max, metric);
+      return [[title, metric.title, isClear ? `**${formatRatio(ratio)}**` : formatRatio(ratio)]];
+    }),
   );
-  if (rows.length === 0) return 'In no figure of this run was it behind in every turn.';
+  if (rows.length === 0) return 'None in this run.';
   return table(['case', 'metric', `times ${AGENTS[BASELINE].title}`], rows);
 }
 
-/** In every turn. */
-function isBehind(ratio, better) {
-  if (!ratio) return false;
-  return better === 'more' ? ratio.max < 1 : ratio.min > 1;
+function isBehind(ratio, { better }) {
+  return better === 'more' ? ratio < 1 : ratio > 1;
 }
 
 /** All figures, case by case. */
@@ -121,8 +125,9 @@ function overview({ cases, node, system }) {
     ...['rate', 'mainCpu', 'processCpu'].map((key) => formatRatio(summary[SUBJECT][key].ratio)),
   ]);
   const heading = ['', 'requests/s', 'CPU, main thread', 'CPU, whole process'];
+  const noise = formatNoise(shown);
   return [
-    `As multiples of \`${AGENTS[BASELINE].title}\`, the least and the greatest of all turns in parentheses; Node ${node}, ${system.replace(/, load .*/, '')}, the server on the same CPUs:`,
+    `As multiples of \`${AGENTS[BASELINE].title}\`, the least and the greatest of all turns in parentheses; Node ${node}, ${system.replace(/, load .*/, '')}, the server on the same CPUs${noise ? `, and other processes with ${noise} of them` : ''}:`,
     table(heading, rows),
   ].join('\n\n');
 }

@@ -215,3 +215,20 @@ test(
     }
   },
 );
+
+test('max is obeyed where requests wait, whose connection is never idle', { timeout: 20_000 }, async (t) => {
+  const served = new Map();
+  const server = await echoServer(t, {
+    listener(request, response) {
+      const nth = (served.get(request.socket) ?? 0) + 1;
+      served.set(request.socket, nth);
+      // The last one is not announced in any other way.
+      response.setHeader('Keep-Alive', `timeout=60, max=${Math.max(0, 3 - nth)}`);
+      response.end();
+    },
+  });
+  const agent = ourAgent(t, { maxSockets: 1 });
+  const requests = Array.from({ length: 9 }, () => exchange({ ...server.at, agent }));
+  await Promise.all(requests);
+  assert.deepStrictEqual([...served.values()], [3, 3, 3]);
+});

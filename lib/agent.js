@@ -126,6 +126,11 @@ function pooling(Base) {
         socket.destroy();
         return true;
       }
+      // Node asks keepSocketAlive() only where nobody waits.
+      if (!queue.isEmpty(this) && hintOf(socket._httpMessage?.res).max === 0) {
+        socket.destroy();
+        return true;
+      }
       const isShort = this._events.free === this[kOnFree] && this.removeSocket === methods.removeSocket;
       if (isShort && releaseLane(this, socket, ...rest)) return true;
       Base.prototype.emit.call(this, event, socket, ...rest);

@@ -2,6 +2,9 @@
 //! again, when it may be, and what the server says of its connection.
 
 mod framing;
+#[cfg(test)]
+#[path = "../../fuzz/checks/framing.rs"]
+mod framing_check;
 mod keep_alive_hint;
 #[cfg(test)]
 #[path = "../../fuzz/checks/keep_alive_hint.rs"]

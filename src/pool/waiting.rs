@@ -8,12 +8,11 @@
 //! own slot, which JavaScript's lane moves into when Node gives it the request.
 //!
 //! Nothing is taken for granted of what Node will do. A request is answered from
-//! its own slot, whichever lane it is given, or none. Of two that are blocked and
-//! not, only the first matters: JavaScript that has taken a delivery is about to
-//! see the end itself, and may have other plans with the lane (it may have paused
-//! the response). So a connection passes on only while the end of its exchange
-//! waits for JavaScript. JavaScript may take it in the same moment. Then the
-//! request goes on as one that was sent and has its lane a little later.
+//! its own slot, whichever lane it is given, or none. A connection passes on only
+//! while the end of its exchange still waits for JavaScript: once JavaScript has
+//! taken that, it may have other plans with the lane (it may have paused the
+//! response). It may take it in the very moment in which the connection passes on.
+//! Then the request goes on as one that was sent, and has its lane a little later.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};

@@ -81,7 +81,7 @@ fn reference(bytes: &[u8]) -> Option<Parts<'_>> {
     let body = &bytes[head.len..];
     let length = match head.values("content-length")[..] {
         [] => None,
-        [value] => Some(number(value, 9)?),
+        [value] => Some(number(value, 15)?),
         _ => return None,
     };
     let ends = match (head.status, length) {

@@ -11,14 +11,12 @@
 use httparse::{EMPTY_HEADER, Response, Status};
 
 use super::Hint;
+use super::syntax::{MAX_DIGITS, has_plain_lines, parse_length};
 
 /// A longer head is left to Node, whose own limit is the same unless it was raised.
 const MAX_HEAD: usize = 16 * 1024;
 
 const MAX_HEADERS: usize = 100;
-
-/// Digits that the length of a body or of a chunk may have, decimal or hexadecimal: no overflow with so many.
-const MAX_DIGITS: u32 = 15;
 
 /// How far one response has come.
 #[derive(Debug)]
@@ -226,27 +224,6 @@ impl Chunked {
         };
         (1, State::Chunked(next))
     }
-}
-
-/// Digits and nothing else (RFC 9110 section 8.6).
-fn parse_length(value: &[u8]) -> Option<u64> {
-    let is_plain = !value.is_empty() && value.len() <= MAX_DIGITS as usize;
-    if !is_plain || !value.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    Some(value.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0')))
-}
-
-/// Whether every line ends with CRLF and neither of the two stands alone: parsers differ there.
-fn has_plain_lines(head: &[u8]) -> bool {
-    let mut after_cr = false;
-    for &byte in head {
-        if after_cr != (byte == b'\n') {
-            return false;
-        }
-        after_cr = byte == b'\r';
-    }
-    !after_cr
 }
 
 #[cfg(test)]

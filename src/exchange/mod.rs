@@ -17,6 +17,7 @@ mod plain_check;
 #[path = "../../fuzz/checks/reference.rs"]
 mod reference;
 mod replay;
+mod syntax;
 mod verdict;
 
 pub use framing::{Framing, Progress};

@@ -6,6 +6,8 @@
 
 use httparse::{EMPTY_HEADER, Response, Status};
 
+use super::syntax::{has_plain_lines, parse_length};
+
 /// A longer head is not looked at: to read it here would save little of what it costs.
 const MAX_HEAD: usize = 4096;
 
@@ -93,7 +95,7 @@ impl Framing {
             let is = |name: &str| header.name.eq_ignore_ascii_case(name);
             match header.name.len() {
                 14 if is("content-length") => {
-                    let length = parse_length(untabbed(head, header.value)?)?;
+                    let length = usize::try_from(parse_length(untabbed(head, header.value)?)?).ok()?;
                     if framing.length.is_some() {
                         return None;
                     }
@@ -131,26 +133,6 @@ fn untabbed<'a>(head: &[u8], value: &'a [u8]) -> Option<&'a [u8]> {
     let (_, end) = span_in(head, value)?;
     let mut behind = head[end.into()..].iter().take_while(|&&byte| byte != b'\r');
     behind.all(|&byte| byte != b'\t').then_some(value)
-}
-
-/// Digits and nothing else (RFC 9110 section 8.6).
-fn parse_length(value: &[u8]) -> Option<usize> {
-    if value.is_empty() || value.len() > 9 || !value.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    Some(value.iter().fold(0, |sum, digit| sum * 10 + usize::from(digit - b'0')))
-}
-
-/// Whether every line ends with CRLF and neither of the two stands alone: parsers differ there.
-fn has_plain_lines(head: &[u8]) -> bool {
-    let mut after_cr = false;
-    for &byte in head {
-        if after_cr != (byte == b'\n') {
-            return false;
-        }
-        after_cr = byte == b'\r';
-    }
-    !after_cr
 }
 
 /// Where `part`, which is a part of `whole`, stands in it. An empty one may stand anywhere.

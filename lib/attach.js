@@ -7,6 +7,7 @@
 
 const { ClientRequest } = require('http');
 
+const crossing = require('./crossing');
 const { isKnown } = require('./node-client');
 
 const { onSocket } = ClientRequest.prototype;
@@ -46,6 +47,8 @@ function mayBeLight(request, lane) {
 function attachLightly(request, lane) {
   if (request.destroyed) {
     lane._forgetListeners();
+    // Node's way takes one tick more. Until then what has left early may be taken back.
+    crossing.prolongTick();
     request.onSocket(lane);
     return;
   }

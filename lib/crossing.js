@@ -126,6 +126,11 @@ function sendEarly(write) {
   sendRevocable();
 }
 
+/** The tick does not end with the flush that is queued. */
+function prolongTick() {
+  tooSoon = flushScheduled;
+}
+
 /** What was sent early stays, and what has been gathered goes, when this tick has ended. */
 function endWithTick() {
   // In a batch `deliver` sees the end of each tick.
@@ -492,6 +497,7 @@ module.exports = {
   stats,
   hold,
   patientRow,
+  prolongTick,
   endWithTick,
   sendEarly,
 };

@@ -107,6 +107,10 @@ async function round(random, server, Agent, report, number) {
         `${openSockets()} descriptors, ${sockets} before`,
     ),
   );
+  // The server reads of the ends later: those of this round must not count as connections of the next.
+  await until(() => openConnections(server) === 0, 5000).catch(() =>
+    complain(`the server still has ${openConnections(server)} connections`),
+  );
   judge(requests, server, { ...options, cut }, complain);
   report.requests += requests.length;
   for (const one of requests) report.outcomes[one.outcome] = (report.outcomes[one.outcome] ?? 0) + 1;
@@ -177,6 +181,14 @@ async function inPieces(random, request, body) {
     if (random.chance(0.5)) await pause(random.integer(0, 5));
   }
   request.end();
+}
+
+/** How many connections the server has not seen the end of. */
+function openConnections(server) {
+  const ended = new Set(
+    ['client-fin', 'gone'].flatMap((type) => server.events(type)).map((e) => e.connection),
+  );
+  return server.events('accept').filter(({ connection }) => !ended.has(connection)).length;
 }
 
 /** The rules. */

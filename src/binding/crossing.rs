@@ -237,7 +237,10 @@ impl Crossing {
     #[napi]
     pub fn open_tick(&self) {
         // SAFETY: called by JavaScript, so the environment and with it the state are there.
-        unsafe { &*self.state }.hush();
+        let state = unsafe { &*self.state };
+        state.hush();
+        // The first is for who computes on behind it: it has to be seen now to be sent soon.
+        state.bell.set(Bell::Hushed { since: Instant::now() - runtime::WAKE_INTERVAL, due: false });
     }
 
     /// The tick has ended.

@@ -108,6 +108,35 @@ test('who looks finds Node’s listeners, at every moment', { timeout }, async (
   for (const [name, found] of others) assert.deepEqual(found, expected, name);
 });
 
+test('who looks before the request has its lane changes nothing', { timeout }, async (t) => {
+  const port = await startServer(t, plain);
+  const seen = [];
+  for (const [name, agent] of agents(t)) {
+    await using(name, async () => {
+      const found = [];
+      for (const destroys of [false, true]) {
+        await warm(agent, port);
+        const lane = Object.values(agent.freeSockets)[0][0];
+        const request = get(agent, port, '/a%20body/0');
+        request.on('error', () => {});
+        found.push(listenersOf(lane));
+        if (destroys) request.destroy();
+        else {
+          const [response] = await once(request, 'response');
+          found.push(listenersOf(lane));
+          response.resume();
+        }
+        await new Promise((resolve) => request.once('close', resolve));
+        await new Promise(setImmediate);
+        if (!destroys) found.push(listenersOf(lane));
+      }
+      seen.push([name, found]);
+    });
+  }
+  const [[, expected], ...others] = seen;
+  for (const [name, found] of others) assert.deepEqual(found, expected, name);
+});
+
 test('listeners of a program stand behind those of Node', { timeout }, async (t) => {
   const port = await startServer(t, plain);
   const agent = new HttpAgent();

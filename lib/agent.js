@@ -126,13 +126,15 @@ function pooling(Base) {
         socket.destroy();
         return true;
       }
-      // Node asks keepSocketAlive() only where nobody waits.
-      if (!queue.isEmpty(this) && hintOf(socket._httpMessage?.res).max === 0) {
-        socket.destroy();
-        return true;
+      if (!queue.isEmpty(this)) {
+        // Node asks keepSocketAlive() only where nobody waits.
+        if (hintOf(socket._httpMessage?.res).max === 0) {
+          socket.destroy();
+          return true;
+        }
+      } else if (this._events.free === this[kOnFree] && this.removeSocket === methods.removeSocket) {
+        if (releaseLane(this, socket, ...rest)) return true;
       }
-      const isShort = this._events.free === this[kOnFree] && this.removeSocket === methods.removeSocket;
-      if (isShort && releaseLane(this, socket, ...rest)) return true;
       Base.prototype.emit.call(this, event, socket, ...rest);
       if (isLearning()) learnListener('idleError', socket.rawListeners('error').at(-1)?.listener);
       return true;

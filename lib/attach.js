@@ -8,7 +8,7 @@
 const { ClientRequest } = require('http');
 
 const crossing = require('./crossing');
-const { isKnown } = require('./node-client');
+const { isKnown, listeners } = require('./node-client');
 
 const { onSocket } = ClientRequest.prototype;
 
@@ -24,7 +24,7 @@ function attach(request, lane) {
   }
   if (isAtOnce) {
     lane._httpMessage = request;
-    lane._noteListeners();
+    lane._noteErrorListener();
   }
   process.nextTick(attachLightly, request, lane);
 }
@@ -46,14 +46,15 @@ function mayBeLight(request, lane) {
 
 function attachLightly(request, lane) {
   if (request.destroyed) {
-    lane._forgetListeners();
+    // It will be added once more.
+    if (isAtOnce) lane.removeListener('error', listeners.error);
     // Node's way takes one tick more. Until then what has left early may be taken back.
     crossing.prolongTick();
     request.onSocket(lane);
     return;
   }
   request.socket = lane;
-  lane._becomeLight(request);
+  lane._becomeLight(request, !isAtOnce);
   request.emit('socket', lane);
   request._flush();
 }

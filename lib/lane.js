@@ -251,11 +251,11 @@ class Lane extends SocketShape {
     );
   }
 
-  /** The request gets it so. */
-  _becomeLight(request) {
+  /** The request gets it so. `isFirst`: it had nothing of the lane before. */
+  _becomeLight(request, isFirst) {
     this._httpMessage = request;
     this.#light = true;
-    this._noteListeners();
+    this._noteListeners(isFirst);
   }
 
   get _isLight() {

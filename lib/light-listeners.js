@@ -50,19 +50,19 @@ class LightListeners extends Duplex {
     this.#learns = true;
   }
 
-  /** Notes the listeners that Node adds for a request. */
-  _noteListeners() {
-    this.#noted = OF_A_REQUEST;
+  /** Notes the one of those for a request that newer Nodes add before the others. */
+  _noteErrorListener() {
+    this.#noted |= ERROR;
+  }
+
+  /** Notes the listeners that Node adds for a request; `isFirst`: that for errors among them. */
+  _noteListeners(isFirst) {
+    this.#noted |= isFirst ? OF_A_REQUEST : OF_A_REQUEST & ~ERROR;
   }
 
   /** Notes the one that Node's agent adds for as long as the lane is idle. */
   _noteIdleListener() {
-    this.#noted = IDLE_ERROR;
-  }
-
-  /** Forgets all that are noted. */
-  _forgetListeners() {
-    this.#noted = 0;
+    this.#noted |= IDLE_ERROR;
   }
 
   /** Whether Node's own listener for 'data' is the only one. */

@@ -7,13 +7,12 @@
 const Lane = require('./lane');
 const { isKnown } = require('./node-client');
 const { poolName } = require('./pool-name');
-const queue = require('./queue');
 
 /** Puts the lane among the idle ones and returns true; false if Node's way has to be taken. */
 function releaseLane(agent, lane, options) {
   if (!(lane instanceof Lane) || !isKnown() || !lane.writable) return false;
   const request = lane._httpMessage;
-  if (request === null || !request.shouldKeepAlive || !agent.keepAlive || !queue.isEmpty(agent)) return false;
+  if (request === null || !request.shouldKeepAlive || !agent.keepAlive) return false;
 
   const name = poolName(agent, options);
   const busy = agent.sockets[name] ?? [];
@@ -23,7 +22,7 @@ function releaseLane(agent, lane, options) {
     agent.totalSocketCount > agent.maxTotalSockets ||
     busy.length + idle.length > agent.maxSockets ||
     idle.length >= agent.maxFreeSockets;
-  if (index === -1 || isFull || lane.readableLength > 0) return false;
+  if (index === -1 || isFull) return false;
   if (!agent.keepSocketAlive(lane)) {
     lane.destroy();
     return true;

@@ -174,7 +174,7 @@ declare namespace HttpAgent {
     max: number;
   }
 
-  /** As agentkeepalive has it. Sockets of Node's own that time out are not counted in `timeoutSocketCount`. */
+  /** As agentkeepalive has it. */
   export interface KeepAliveStatus {
     createSocketCount: number;
     createSocketErrorCount: number;

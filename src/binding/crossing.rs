@@ -250,7 +250,7 @@ impl Crossing {
         unsafe { &*self.state }.unhush();
     }
 
-    /// The facts of a lane's connection; nothing if there is none.
+    /// The facts of a lane's connection; empty if there is none for this request, nothing without an answer.
     #[napi]
     pub fn facts(&self, slot: u32, epoch: u32) -> Option<String> {
         self.ask(LaneRef { slot, epoch }, Question::Facts)

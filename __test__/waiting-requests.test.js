@@ -104,6 +104,20 @@ test('on a connection that is new, and by maxTotalSockets, and without keepAlive
   }
 });
 
+test('those that come to wait when all before them have been answered', options, async (t) => {
+  const { server, agent } = await start(t);
+  const results = [];
+  while (results.length < COUNT) {
+    for (let i = 0; i < 2; i++) results.push(send(agent, server, { id: `it-${results.length}` }));
+    assert.ok(
+      blockUntil(() => answered(server) === results.length),
+      `${answered(server)} of ${results.length} were answered`,
+    );
+  }
+  check(server, await Promise.all(results));
+  assert.equal(ahead(agent), COUNT - 1);
+});
+
 test('behind a request that is under way already, and behind HEAD', options, async (t) => {
   for (const method of ['GET', 'HEAD']) {
     for (const delay of ['', '/1', '/30']) {
@@ -584,6 +598,7 @@ test('in a worker thread too', { ...options, skip: !isTcp }, async (t) => {
       },
     },
   );
+  t.after(() => worker.terminate());
   await once(worker, 'message');
   assert.ok(blockUntil(() => answered(server) === COUNT));
   Atomics.store(shared, 0, 1);

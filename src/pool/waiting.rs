@@ -72,6 +72,17 @@ impl Waiting {
         let LaneRef { slot, epoch } = waiting;
         self.requests.insert(slot, Request { epoch, bytes: bytes.to_vec(), leave, queue, last });
         self.queues.entry(queue).or_default().push_back(waiting);
+        // A connection may have been ready for it before it came.
+        if !self.finished.is_empty() {
+            self.begins.notify_one();
+        }
+    }
+
+    /// The connection may pass on.
+    fn finish(&mut self, id: ConnectionId) {
+        if !self.finished.contains(&id) {
+            self.finished.push(id);
+        }
     }
 
     /// Takes a request out, if it is there.
@@ -137,23 +148,25 @@ impl Pool {
         if self.waiting.finished.is_empty() {
             return false;
         }
-        let (now, computed) = (Instant::now(), self.link.computed());
-        match look {
-            Some(look) if look.taken == taken => {
-                if !look.is_overdue(now, computed) {
+        if self.waiting.blocked_at != Some(taken) {
+            let (now, computed) = (Instant::now(), self.link.computed());
+            match look {
+                Some(look) if look.taken == taken => {
+                    if !look.is_overdue(now, computed) {
+                        return true;
+                    }
+                }
+                _ => {
+                    *look = Some(Look { taken, at: now, computed });
                     return true;
                 }
             }
-            _ => {
-                *look = Some(Look { taken, at: now, computed });
-                return true;
-            }
+            self.waiting.blocked_at = Some(taken);
         }
-        self.waiting.blocked_at = Some(taken);
+        // What these are answered passes on at once.
         for id in std::mem::take(&mut self.waiting.finished) {
             self.pass_on(id);
         }
-        // What these are answered passes on at once.
         false
     }
 
@@ -183,7 +196,7 @@ impl Pool {
         if self.waiting.blocked_at == Some(self.link.taken()) {
             self.pass_on(id);
         } else {
-            self.waiting.finished.push(id);
+            self.waiting.finish(id);
             self.waiting.begins.notify_one();
         }
     }
@@ -222,7 +235,10 @@ impl Pool {
         if !may_serve {
             return;
         }
-        let Some((to, request)) = self.waiting.next(queue) else { return };
+        let Some((to, request)) = self.waiting.next(queue) else {
+            self.waiting.finish(id);
+            return;
+        };
 
         let mut successor = lane.successor(to.epoch, request.bytes.len());
         successor.queue = request.next();

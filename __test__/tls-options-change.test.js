@@ -6,6 +6,7 @@
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
 const tls = require('node:tls');
+const { HttpsAgent } = require('..');
 const { asHttps, identity, outcome, tlsServer } = require('./helpers/tls-oracle');
 const { authority } = require('./helpers/x509');
 
@@ -122,6 +123,23 @@ for (const [what, [initial, change, undo]] of Object.entries(CHANGES)) {
     });
     assert.notDeepEqual(after, before);
     assert.deepEqual(again, before);
+  });
+}
+
+for (const [what, [initial, change, undo]] of Object.entries(CHANGES)) {
+  // By what the process says a connection is judged once and for all.
+  if (what.startsWith('the ')) continue;
+  test(`an idle connection is not for a request with another: ${what}`, { timeout }, async (t) => {
+    const own = { ...identity(served), ca, ALPNProtocols: ['x/1', 'http/1.1'] };
+    const server = await tlsServer(t, { ...own, requestCert: true, rejectUnauthorized: false });
+    const agent = new HttpsAgent(initial);
+    t.after(() => agent.destroy());
+    const isReused = async () => (await outcome(agent, { port: server.port })).reused === true;
+    assert.deepEqual([await isReused(), await isReused()], [false, true]);
+    change(agent.options);
+    assert.equal(await isReused(), false);
+    undo(agent.options);
+    assert.equal(await isReused(), true);
   });
 }
 

@@ -6,43 +6,14 @@
 // method can have a say, the same steps are taken without the copy. Everything else is Node's.
 
 const { Agent: NodeAgent } = require('http');
-const { isIP } = require('net');
 
 const { attach } = require('./attach');
 const Lane = require('./lane');
 const { poolName } = require('./pool-name');
+const { securePoolName } = require('./secure-pool-name');
 
 /** Options of the agent that override the request's in the name of the pool, or change the socket. */
 const OVERRIDING = ['host', 'port', 'localAddress', 'family', 'socketPath', 'highWaterMark'];
-
-/** Options of a request that are part of the name of a TLS pool. */
-const SECURE = [
-  'ALPNProtocols',
-  'allowPartialTrustChain',
-  'ca',
-  'cert',
-  'checkServerIdentity',
-  'ciphers',
-  'clientCertEngine',
-  'crl',
-  'dhparam',
-  'ecdhCurve',
-  'honorCipherOrder',
-  'key',
-  'maxVersion',
-  'minVersion',
-  'pfx',
-  'privateKeyEngine',
-  'privateKeyIdentifier',
-  'pskCallback',
-  'rejectUnauthorized',
-  'secureContext',
-  'secureOptions',
-  'secureProtocol',
-  'servername',
-  'sessionIdContext',
-  'sigalgs',
-];
 
 /** Puts the request on an idle lane and returns true; false if Node's way has to be taken. */
 function reuseIdleLane(agent, request, options) {
@@ -54,7 +25,7 @@ function reuseIdleLane(agent, request, options) {
   const hostHeader = request.getHeader('host');
   if (hostHeader !== undefined && typeof hostHeader !== 'string') return false;
 
-  const name = isPlain ? poolName(agent, options) : secureName(agent, options, hostHeader);
+  const name = isPlain ? poolName(agent, options) : securePoolName(agent, options, hostHeader);
   if (name === undefined) return false;
   const idle = agent.freeSockets[name];
   if (idle === undefined) return false;
@@ -76,32 +47,6 @@ function reuseIdleLane(agent, request, options) {
 function isEmpty(sockets) {
   for (const _ in sockets) return false;
   return true;
-}
-
-/** The name of the pool over TLS; undefined where the request has a say in it. */
-function secureName(agent, options, hostHeader) {
-  for (const option of SECURE) if (option in options) return undefined;
-  // With the agent's own options behind those of the request; none of them stands in both.
-  const view = Object.create(agent.options);
-  view.host = options.host;
-  view.port = options.port;
-  view.localAddress = options.localAddress;
-  view.family = options.family;
-  view.socketPath = options.socketPath;
-  if (!agent.options.servername && agent.options.servername !== '')
-    view.servername = servernameOf(options.host, hostHeader);
-  return agent.getName(view);
-}
-
-/** The name that Node tells the server if no option does: that of the Host header, else the host's; no address. */
-function servernameOf(host, hostHeader) {
-  let name = host;
-  if (hostHeader) {
-    const bracket = hostHeader[0] === '[' ? hostHeader.indexOf(']') : 0;
-    if (bracket < 0) name = hostHeader;
-    else name = bracket > 0 ? hostHeader.slice(1, bracket) : hostHeader.split(':', 1)[0];
-  }
-  return isIP(name) === 0 ? name : '';
 }
 
 module.exports = { reuseIdleLane };

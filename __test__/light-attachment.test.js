@@ -5,14 +5,14 @@
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
-const http = require('node:http');
-const net = require('node:net');
 const { finished } = require('node:stream');
 const { test } = require('node:test');
 
-const { HttpAgent } = require('..');
+const { transport } = require('./helpers/blocked');
 const { odd, plain } = require('./helpers/responses');
 const { agents, compare, startServer, using } = require('./helpers/traces');
+
+const { Agent, listen, request: send } = transport();
 
 const timeout = 60_000;
 
@@ -49,7 +49,7 @@ function listenersOf(socket) {
 }
 
 function get(agent, port, path, options) {
-  return http.get({ host: '127.0.0.1', port, path, agent, ...options });
+  return send({ host: '127.0.0.1', port, path, agent, ...options }).end();
 }
 
 /** Exchanges until the next one is put lightly on its lane. */
@@ -65,7 +65,7 @@ async function warm(agent, port, path = '/a%20body/0') {
 
 test('without anybody who looks there is neither a listener nor a parser', { timeout }, async (t) => {
   const port = await startServer(t, plain);
-  const agent = new HttpAgent();
+  const agent = new Agent();
   t.after(() => agent.destroy());
   await warm(agent, port);
   const request = get(agent, port, '/a%20body/0');
@@ -139,7 +139,7 @@ test('who looks before the request has its lane changes nothing', { timeout }, a
 
 test('listeners of a program stand behind those of Node', { timeout }, async (t) => {
   const port = await startServer(t, plain);
-  const agent = new HttpAgent();
+  const agent = new Agent();
   t.after(() => agent.destroy());
   await warm(agent, port);
   const request = get(agent, port, '/a%20body/0');
@@ -186,11 +186,12 @@ test('a response in two pieces behind a plain one', { timeout }, async (t) => {
 /** Ways in which a connection ends while a request waits for its answer. */
 const ENDS = {
   FIN: (socket) => socket.end(),
-  RST: (socket) => socket.resetAndDestroy(),
+  // Under TLS it is the socket below.
+  RST: (socket) => (socket._parent ?? socket).resetAndDestroy(),
 };
 
 test('what becomes of a request whose connection is lost', { timeout }, async (t) => {
-  const server = net.createServer((socket) => {
+  const server = listen((socket) => {
     let served = 0;
     socket.on('error', () => {});
     socket.on('data', (bytes) => {
@@ -225,7 +226,7 @@ test('what becomes of a request whose connection is lost', { timeout }, async (t
 
 test('a lane that is destroyed, and watched to its end', { timeout }, async (t) => {
   const port = await startServer(t, plain);
-  const agent = new HttpAgent();
+  const agent = new Agent();
   t.after(() => agent.destroy());
   for (const error of [undefined, new Error('enough')]) {
     await warm(agent, port);

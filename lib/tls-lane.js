@@ -44,7 +44,18 @@ class TlsLane extends Lane {
     this.servername = null;
     this.secureConnecting = true;
     this.ssl = null;
-    this.on('newListener', onNewListener);
+  }
+
+  // A listener that comes late is still heard, if the handshake is not over: it may refuse the certificate.
+
+  on(event, listener) {
+    if (event === 'secureConnect') this._gate();
+    return super.on(event, listener);
+  }
+
+  prependListener(event, listener) {
+    if (event === 'secureConnect') this._gate();
+    return super.prependListener(event, listener);
   }
 
   // ---- What Rust is told, and what it reports.
@@ -448,11 +459,6 @@ class TlsLane extends Lane {
     }
     return false;
   }
-}
-
-/** One that comes late is still heard, if the handshake is not over: it may refuse the certificate. */
-function onNewListener(name) {
-  if (name === 'secureConnect') this._gate();
 }
 
 function invalidState(message) {

@@ -9,8 +9,10 @@ const { once } = require('node:events');
 const fs = require('node:fs');
 const http = require('node:http');
 const https = require('node:https');
+const net = require('node:net');
 const os = require('node:os');
 const path = require('node:path');
+const { createServer: createTlsServer } = require('node:tls');
 const { HttpAgent, HttpsAgent } = require('../..');
 const { authority } = require('./x509');
 
@@ -103,7 +105,15 @@ async function startServer(t, tls) {
 }
 
 /** What a test file runs on: our agent, with what it needs to know, and a server for it. */
-const TCP = { Agent: HttpAgent, startServer, start: () => RawServer.start() };
+const TCP = {
+  Agent: HttpAgent,
+  NodeAgent: http.Agent,
+  request: http.request,
+  /** A server in this process that speaks no HTTP. */
+  listen: (onSocket) => net.createServer({ noDelay: true }, onSocket),
+  startServer,
+  start: () => RawServer.start(),
+};
 let current = TCP;
 
 /** TLS of one version, with certificates that are right; TCP if no version is named. */
@@ -112,12 +122,20 @@ function transportOf(version) {
   const root = authority('Root');
   const { key, cert } = root.server(['ip:127.0.0.1']);
   const tls = { identities: { right: { key, cert } }, maxVersion: version };
-  class Agent extends HttpsAgent {
-    constructor(options) {
-      super({ ca: root.cert, ...options });
-    }
-  }
-  return { Agent, startServer: (t) => startServer(t, tls), start: () => RawServer.start(tls) };
+  const trusting = (Base) =>
+    class Agent extends Base {
+      constructor(options) {
+        super({ ca: root.cert, ...options });
+      }
+    };
+  return {
+    Agent: trusting(HttpsAgent),
+    NodeAgent: trusting(https.Agent),
+    request: https.request,
+    listen: (onSocket) => createTlsServer({ key, cert, maxVersion: version, noDelay: true }, onSocket),
+    startServer: (t) => startServer(t, tls),
+    start: () => RawServer.start(tls),
+  };
 }
 
 /** What the test file that is being loaded runs on. */
@@ -125,11 +143,11 @@ function transport() {
   return current;
 }
 
-/** Loads a test file once more, on TLS of this version. */
-function overTls(version, file) {
+/** Loads a test file once more, on TLS of this version; `helpers`: what it needs that runs on it too. */
+function overTls(version, file, ...helpers) {
   current = transportOf(version);
   try {
-    delete require.cache[file];
+    for (const one of [file, ...helpers]) delete require.cache[one];
     require(file);
   } finally {
     current = TCP;

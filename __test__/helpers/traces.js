@@ -1,15 +1,15 @@
 'use strict';
 
-// The same exchange through http.Agent, through our agent with Node's parser, and without it: everything that
+// The same exchange through Node's agent, through our agent with Node's parser, and without it: everything that
 // a program sees of it, in order.
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
-const http = require('node:http');
-const net = require('node:net');
 
-const { HttpAgent } = require('../..');
 const plainResponse = require('../../lib/plain-response');
+const { transport } = require('./blocked');
+
+const { Agent, NodeAgent, listen, request: send } = transport();
 
 /** How often a response came without Node's parser. */
 let taken = 0;
@@ -26,7 +26,7 @@ let client;
  * Answers `/name/cut`: the response in one piece, or in two, of which the client has read the first before the
  * second is written. What follows a request on its connection is its end. */
 async function startServer(t, responses) {
-  const server = net.createServer({ noDelay: true }, (socket) => {
+  const server = listen((socket) => {
     let read = '';
     socket.on('error', () => {});
     socket.on('data', async (bytes) => {
@@ -52,9 +52,9 @@ async function startServer(t, responses) {
 /** The agents that are compared. */
 function agents(t, options) {
   const made = [
-    ['http.Agent', () => new http.Agent({ keepAlive: true, ...options })],
-    ['raw', () => new HttpAgent(options)],
-    ['parsed', () => new HttpAgent(options)],
+    ['http.Agent', () => new NodeAgent({ keepAlive: true, ...options })],
+    ['raw', () => new Agent(options)],
+    ['parsed', () => new Agent(options)],
   ].map(([name, make]) => [name, make()]);
   t.after(() => made.forEach(([, agent]) => agent.destroy()));
   return made;
@@ -114,7 +114,7 @@ const EVENTS = {
 async function trace(agent, port, path, reader, requestOptions = {}, act = () => {}) {
   const seen = [];
   const note = (what) => seen.push(what);
-  const request = http.request({ host: '127.0.0.1', port, path, agent, ...requestOptions });
+  const request = send({ host: '127.0.0.1', port, path, agent, ...requestOptions });
   const state = () => [
     request.destroyed,
     request.aborted,

@@ -103,6 +103,34 @@ test(
   },
 );
 
+test('bytes behind an answer are counted as what they are, whoever finds them', { timeout }, async (t) => {
+  const server = await startServer(t);
+  const meter = new Agent();
+  t.after(() => meter.destroy());
+  const { request } = await send(meter, server, { id: 'it-0' });
+  const maxReadAheadBytes = request.socket.bytesRead;
+  // The response is all that is read ahead, so what comes behind it waits in the kernel: for the connection's
+  // task, for the moment at which the next request takes the connection, or for the last look before its first byte.
+  const agent = new Agent({ maxSockets: 1, maxSentAhead: 0, maxReadAheadBytes });
+  t.after(() => agent.destroy());
+  const stats = () => agent.stats()[`127.0.0.1:${server.port}`];
+  for (let i = 1; i <= 4; i++) {
+    const first = send(agent, server, { id: `it-${i}`, then: 'forge/50' });
+    first.request.on('response', () => {
+      const closed = () => server.events('closed').length === i;
+      assert.ok(blockUntil(closed));
+    });
+    // It takes the connection in the tick in which the response ends.
+    const second = send(agent, server, { id: `to-${i}`, method: 'POST', headers: { connection: 'close' } });
+    assert.equal((await first).body, `ok:it-${i}`);
+    const { body, error } = await second;
+    assert.deepEqual([body, error], [`ok:to-${i}`, undefined]);
+    assert.equal(stats().closes['unexpected-data'], i);
+  }
+  assert.equal(stats().closes['peer-closed-idle'], undefined);
+  assert.equal(stats().learnedLimit, undefined, 'something was learned of it');
+});
+
 test('bytes that a lane holds when its response is over are no answer', { timeout }, async (t) => {
   const server = await startServer(t);
   for (const waits of [false, true]) {

@@ -125,15 +125,15 @@ impl Stream {
         }
     }
 
-    /// Whether an idle connection can still be used, by a look at the socket
-    /// itself: what has arrived may not have been read yet. EOF, a byte that
-    /// nobody asked for and an error all say no.
-    pub fn is_quiet(&mut self) -> bool {
+    /// A look at what there is to be read, which leaves it there: `WouldBlock` for nothing, empty at the end. It goes
+    /// to the socket itself, since what has arrived may not have been read yet. `bytes` is room for it.
+    pub fn peek<'a>(&'a mut self, bytes: &'a mut [MaybeUninit<u8>]) -> io::Result<&'a [u8]> {
         if let Self::Tls(stream) = self {
-            return stream.is_quiet();
+            return stream.peek();
         }
-        let mut byte = [MaybeUninit::uninit(); 1];
-        self.socket().peek(&mut byte).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        let count = self.socket().peek(bytes)?;
+        // SAFETY: peek has written `count` bytes.
+        Ok(unsafe { init(bytes, count) })
     }
 
     /// What the kernel knows of it; none for a Unix socket, and on systems that do not tell.
@@ -245,8 +245,16 @@ impl Stream {
     pub fn receive<'a>(&self, bytes: &'a mut [MaybeUninit<u8>]) -> io::Result<&'a [u8]> {
         let count = self.socket().recv(bytes)?;
         // SAFETY: recv has written `count` bytes.
-        Ok(unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), count) })
+        Ok(unsafe { init(bytes, count) })
     }
+}
+
+/// # Safety
+///
+/// The first `count` bytes have been written.
+unsafe fn init(bytes: &[MaybeUninit<u8>], count: usize) -> &[u8] {
+    // SAFETY: the caller has seen to it.
+    unsafe { std::slice::from_raw_parts(bytes[..count].as_ptr().cast(), count) }
 }
 
 /// Of memory that need not be there.

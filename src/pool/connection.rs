@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Waker;
@@ -108,12 +109,15 @@ pub enum Fin {
 
 impl Connection {
     pub fn is_expired(&self, now: Instant) -> bool {
-        let aged = self.ttl.is_some_and(|ttl| now >= self.opened + ttl);
         let idle_too_long = self.parked.as_ref().is_some_and(|parked| {
             parked.deadline.is_some_and(|deadline| now >= deadline)
                 || parked.wall_deadline.is_some_and(|deadline| clock::uptime() >= deadline)
         });
-        aged || idle_too_long
+        self.is_aged(now) || idle_too_long
+    }
+
+    fn is_aged(&self, now: Instant) -> bool {
+        self.ttl.is_some_and(|ttl| now >= self.opened + ttl)
     }
 
     /// Another request takes it.
@@ -127,15 +131,38 @@ impl Connection {
         debug!(connection = %self.id, served = self.served, idle = ?(now - self.last_read), "reused");
     }
 
-    /// Whether another request may be written to it, by all that is known and
-    /// a last look at the socket.
-    pub fn is_usable(&mut self, now: Instant) -> bool {
-        !self.ended
-            && self.write_error.is_none()
-            && self.fin == Fin::None
-            && !self.is_doubtful()
-            && !self.is_expired(now)
-            && self.stream.is_quiet()
+    /// Why no other request may be written to it, by all that is known and a last look at the socket; none if one may.
+    /// What that shows of the idle limit of its server is learned.
+    pub fn last_look(&mut self, now: Instant) -> Option<CloseReason> {
+        if self.is_doubtful() {
+            return Some(CloseReason::DeadPeer);
+        }
+        if self.is_aged(now) {
+            return Some(CloseReason::Ttl);
+        }
+        if self.is_expired(now) {
+            return Some(CloseReason::IdleTimeout);
+        }
+        // What was written before would be before the request.
+        if self.fin != Fin::None || !self.out.is_empty() || self.stream.is_blocked() {
+            return Some(CloseReason::NotKept);
+        }
+        let mut bytes = [const { MaybeUninit::uninit() }; TIMEOUT_STATUS];
+        let (reason, is_close) = if self.ended || self.write_error.is_some() {
+            (CloseReason::PeerClosedIdle, true)
+        } else {
+            match self.stream.peek(&mut bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => (CloseReason::DeadPeer, false),
+                Err(_) => (CloseReason::PeerReset, true),
+                Ok([]) => (CloseReason::PeerClosedIdle, true),
+                Ok(bytes) => (CloseReason::UnexpectedData, says_timeout(bytes)),
+            }
+        };
+        if is_close {
+            self.note_close(now);
+        }
+        Some(reason)
     }
 
     /// The limit of being idle that the server sets, by its hint and by what it did to other connections.
@@ -182,19 +209,6 @@ impl Connection {
         }
     }
 
-    /// Why it is not, after [`Connection::is_usable`] has said so.
-    pub fn why_unusable(&self, now: Instant) -> CloseReason {
-        if self.is_doubtful() {
-            CloseReason::DeadPeer
-        } else if self.ttl.is_some_and(|ttl| now >= self.opened + ttl) {
-            CloseReason::Ttl
-        } else if self.is_expired(now) {
-            CloseReason::IdleTimeout
-        } else {
-            CloseReason::PeerClosedIdle
-        }
-    }
-
     /// Whether reading is over, or waits for JavaScript.
     pub fn reads_no_more(&self) -> bool {
         self.ended || self.window.room() == 0
@@ -226,6 +240,14 @@ impl Connection {
     pub fn address_text(&self) -> String {
         address_text(&self.stream)
     }
+}
+
+/// How far a response has to be read for its status.
+const TIMEOUT_STATUS: usize = 12;
+
+/// Whether what came on an idle connection begins a 408, which says what a FIN would.
+pub fn says_timeout(bytes: &[u8]) -> bool {
+    bytes.get(8..TIMEOUT_STATUS) == Some(b" 408")
 }
 
 /// All connections of an environment.
@@ -263,5 +285,84 @@ impl Connections {
     pub fn remove(&mut self, id: ConnectionId) -> Option<Connection> {
         self.get(id)?;
         self.slab.try_remove(id.0 as u32 as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{Shutdown, TcpListener};
+
+    use super::super::read_window::Buffered;
+    use super::*;
+
+    /// A connection that serves its second request and was idle for `idle` before, and its peer.
+    async fn reused(idle: Duration) -> (Connection, std::net::TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let peer = listener.accept().unwrap().0;
+        let now = Instant::now();
+        let connection = Connection {
+            id: ConnectionId(0),
+            stream: Stream::Tcp(socket),
+            secured: None,
+            destination: Rc::new(Destination::for_test(1)),
+            lane: 0,
+            peer: None,
+            watch: None,
+            window_closed: false,
+            doubted: false,
+            closes: Rc::default(),
+            round_trip: None,
+            parked: None,
+            opened: now - idle,
+            ttl: None,
+            last_read: now - idle,
+            requests_left: None,
+            served: 1,
+            tally: Tally::new(now),
+            counts: Rc::default(),
+            out: OutQueue::default(),
+            awaiting_reset: false,
+            fin: Fin::None,
+            write_error: None,
+            ended: false,
+            window: ReadWindow::new(1, Rc::new(Buffered::default())),
+            received: 0,
+            framing: None,
+            finished_in: None,
+            entry: None,
+            waker: None,
+        };
+        (connection, peer)
+    }
+
+    /// What a last look finds after the server has done this, and whether the close was counted as one of idleness.
+    async fn found(act: impl FnOnce(&mut std::net::TcpStream)) -> (Option<CloseReason>, bool) {
+        let (mut connection, mut peer) = reused(Duration::from_secs(5)).await;
+        act(&mut peer);
+        let Stream::Tcp(socket) = &connection.stream else { unreachable!() };
+        socket.readable().await.unwrap();
+        let reason = connection.last_look(Instant::now());
+        (reason, !connection.closes.is_empty())
+    }
+
+    #[tokio::test]
+    async fn the_last_look_tells_an_end_from_a_byte() {
+        let (mut quiet, _peer) = reused(Duration::from_secs(5)).await;
+        assert_eq!(quiet.last_look(Instant::now()), None);
+        let spoke = |text: &'static [u8]| move |peer: &mut std::net::TcpStream| peer.write_all(text).unwrap();
+        assert_eq!(found(spoke(b"H")).await, (Some(CloseReason::UnexpectedData), false));
+        assert_eq!(found(spoke(b"HTTP/1.1 200 OK")).await, (Some(CloseReason::UnexpectedData), false));
+        assert_eq!(found(spoke(b"HTTP/1.1 408 Request")).await, (Some(CloseReason::UnexpectedData), true));
+        let ended = |peer: &mut std::net::TcpStream| peer.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(found(ended).await, (Some(CloseReason::PeerClosedIdle), true));
+        let reset = |peer: &mut std::net::TcpStream| {
+            socket2::SockRef::from(&*peer).set_linger(Some(Duration::ZERO)).unwrap();
+            *peer = std::net::TcpListener::bind("127.0.0.1:0")
+                .and_then(|listener| std::net::TcpStream::connect(listener.local_addr()?))
+                .unwrap();
+        };
+        assert_eq!(found(reset).await, (Some(CloseReason::PeerReset), true));
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tracing::info;
 
 use super::Pool;
-use super::connection::{Connection, ConnectionId, Fin};
+use super::connection::{Connection, ConnectionId, Fin, says_timeout};
 use super::lane::{Cause, LossReport, State};
 use super::status::add;
 use crate::binding::records::{event, event_flag};
@@ -139,8 +139,8 @@ impl Pool {
         let slot = connection.lane;
         if connection.parked.is_some() {
             // A forged response that waits for the next request, or a 408: it
-            // must never be an answer to anything. A 408 says what a FIN would.
-            if block.get(8..12) == Some(b" 408") {
+            // must never be an answer to anything.
+            if says_timeout(block) {
                 connection.note_close(Instant::now());
             }
             self.lose_parked(id, CloseReason::UnexpectedData);

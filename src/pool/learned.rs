@@ -102,6 +102,11 @@ impl Closes {
         }
     }
 
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
     /// The age at which this server closes idle connections, if enough closes say the same.
     pub fn limit(&self, now: Instant) -> Option<Duration> {
         let mut events = self.0.borrow_mut();

@@ -271,9 +271,7 @@ impl Pool {
                     return;
                 }
                 let now = Instant::now();
-                if is_reused && !connection.is_usable(now) {
-                    connection.note_close(now);
-                    let reason = connection.why_unusable(now);
+                if is_reused && let Some(reason) = connection.last_look(now) {
                     self.drop_connection(id, reason);
                     self.select(slot);
                 }
@@ -398,11 +396,8 @@ impl Pool {
             let Some(connection) = self.connections.get_mut(id) else { continue };
             let unusable = if connection.is_overdue(now) {
                 Some(CloseReason::IdleTimeout)
-            } else if connection.out.is_empty() && connection.is_usable(now) {
-                None
             } else {
-                connection.note_close(now);
-                Some(connection.why_unusable(now))
+                connection.last_look(now)
             };
             let owner = connection.lane;
             let from = self.lane_ref(owner);

@@ -230,8 +230,8 @@ impl Pool {
             && connection.out.is_empty()
             && lane.pending.is_empty()
             && lane.buffered.room() > 0
-            && connection.is_usable(now)
-            && !connection.is_overdue(now);
+            && !connection.is_overdue(now)
+            && connection.last_look(now).is_none();
         if !may_serve {
             return;
         }

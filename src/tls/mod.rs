@@ -15,6 +15,8 @@ mod sessions;
 mod stream;
 #[cfg(test)]
 mod test_certificates;
+#[cfg(test)]
+mod test_server;
 
 pub use anchors::TrustAnchors;
 pub use context::{Context, ContextOptions, Secure};

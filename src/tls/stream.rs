@@ -2,7 +2,7 @@
 //!
 //! rustls knows nothing of sockets: ciphertext is carried to and fro here, so
 //! that a small request is one write(2), and that a look at an idle connection
-//! ([`TlsStream::is_quiet`]) needs no task.
+//! ([`TlsStream::peek`]) needs no task.
 
 use std::cell::RefCell;
 use std::io::{self, BufRead, IoSlice, Write};
@@ -149,15 +149,20 @@ impl TlsStream {
                 return;
             }
             // rustls stops reading when it has a record's worth of plaintext.
-            let mut reader = self.tls.reader();
-            while let Ok(chunk) = reader.fill_buf() {
-                if chunk.is_empty() {
-                    break;
-                }
-                self.plain.extend_from_slice(chunk);
-                let count = chunk.len();
-                reader.consume(count);
+            self.gather();
+        }
+    }
+
+    /// Takes over what rustls has decrypted.
+    fn gather(&mut self) {
+        let mut reader = self.tls.reader();
+        while let Ok(chunk) = reader.fill_buf() {
+            if chunk.is_empty() {
+                break;
             }
+            self.plain.extend_from_slice(chunk);
+            let count = chunk.len();
+            reader.consume(count);
         }
     }
 
@@ -243,22 +248,30 @@ impl TlsStream {
         self.socket.reset_on_close();
     }
 
-    /// Whether an idle connection can still be used. What the kernel has is
-    /// decrypted for that: session tickets and key updates are no reason
-    /// against it, but `close_notify`, an alert and a byte of data are.
-    pub fn is_quiet(&mut self) -> bool {
+    /// A look at what there is to be read, as [`Stream::peek`]. What the kernel has is decrypted for that: of session
+    /// tickets and key updates nothing is to be read, `close_notify` is the end, and an alert an error.
+    pub fn peek(&mut self) -> io::Result<&[u8]> {
         let mut bytes = [const { MaybeUninit::uninit() }; 4096];
         loop {
-            if self.error.is_some() || !self.plain.is_empty() {
-                return false;
+            self.gather();
+            if !self.plain.is_empty() {
+                return Ok(&self.plain);
             }
-            match self.tls.reader().fill_buf() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                _ => return false,
+            if let Some(error) = &self.error {
+                return Err(tls_error(error.clone()));
+            }
+            if self.has_ended() {
+                return Ok(&[]);
             }
             match self.socket.receive(&mut bytes) {
                 Ok(received) => self.decrypt(received),
-                Err(error) => return error.kind() == io::ErrorKind::WouldBlock && self.flush().is_ok(),
+                Err(error) => {
+                    if error.kind() == io::ErrorKind::WouldBlock {
+                        // An answer to a key update, say.
+                        self.flush()?;
+                    }
+                    return Err(error);
+                }
             }
         }
     }
@@ -296,4 +309,87 @@ impl Write for Outbound<'_> {
 
 fn tls_error(error: rustls::Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::net::{Shutdown, TcpListener};
+    use std::sync::Arc;
+    use std::thread;
+
+    use rustls::pki_types::ServerName;
+    use rustls::{ServerConnection, StreamOwned};
+
+    use super::super::test_server::server;
+    use super::*;
+
+    type Peer = StreamOwned<ServerConnection, std::net::TcpStream>;
+
+    /// A connection on which the server has done something after the handshake; it stays open with the second.
+    async fn after(act: impl FnOnce(&mut Peer) + Send + 'static) -> (TlsStream, Peer) {
+        let (config, secure) = server(0);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let peer = thread::spawn(move || {
+            let socket = listener.accept().unwrap().0;
+            socket.set_nodelay(true).unwrap();
+            let mut peer = StreamOwned::new(ServerConnection::new(config).unwrap(), socket);
+            while peer.conn.is_handshaking() {
+                peer.conn.complete_io(&mut peer.sock).unwrap();
+            }
+            act(&mut peer);
+            peer
+        });
+        let (config, _) = secure.context.config(&secure, None);
+        let tls = ClientConnection::new(Arc::new(config), ServerName::try_from("a.test").unwrap()).unwrap();
+        let socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        let mut stream = TlsStream::new(Stream::Tcp(socket), tls);
+        poll_fn(|cx| stream.poll_handshake(cx)).await.unwrap();
+        (stream, peer.join().unwrap())
+    }
+
+    /// What a look finds when the network has delivered it.
+    async fn found(stream: &mut TlsStream) -> io::Result<&[u8]> {
+        let is_quiet = |stream: &mut TlsStream| {
+            stream.peek().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        };
+        while is_quiet(stream) {
+            tokio::task::yield_now().await;
+        }
+        stream.peek()
+    }
+
+    #[tokio::test]
+    async fn a_look_finds_what_a_read_would() {
+        // Nothing but session tickets and new keys.
+        let (mut stream, _peer) = after(|peer| {
+            peer.conn.refresh_traffic_keys().unwrap();
+            peer.flush().unwrap();
+        })
+        .await;
+        assert_eq!(stream.peek().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+
+        let (mut stream, _peer) = after(|peer| peer.write_all(b"HTTP/1.1 408 ").unwrap()).await;
+        for _ in 0..2 {
+            assert_eq!(found(&mut stream).await.unwrap(), b"HTTP/1.1 408 ");
+        }
+        let mut bytes = [0; 20];
+        let mut read = ReadBuf::new(&mut bytes);
+        poll_fn(|cx| stream.poll_read(cx, &mut read)).await.unwrap();
+        assert_eq!(read.filled(), b"HTTP/1.1 408 ");
+
+        let (mut stream, _peer) = after(|peer| {
+            peer.conn.send_close_notify();
+            peer.flush().unwrap();
+        })
+        .await;
+        assert!(found(&mut stream).await.unwrap().is_empty());
+
+        let (mut stream, _peer) = after(|peer| peer.sock.shutdown(Shutdown::Write).unwrap()).await;
+        assert!(found(&mut stream).await.unwrap().is_empty());
+
+        let (mut stream, _peer) = after(|peer| peer.sock.write_all(b"no record at all").unwrap()).await;
+        assert_eq!(found(&mut stream).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
 }

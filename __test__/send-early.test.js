@@ -154,14 +154,15 @@ test('what a request writes in many ways before it has its socket arrives once',
 });
 
 /** What a program can see of a request, and when. */
-async function trace(agent, at) {
+async function trace(agent, options, write = () => {}) {
   const seen = [];
   let phase = 'sync';
-  const request = http.request({ ...at, agent });
+  const request = http.request({ ...options, agent });
   const note = (what) => seen.push([phase, what]);
   const look = (what) =>
     note([what, request.socket == null, request.listenerCount('socket'), request.finished]);
   look('made');
+  write(request);
   request.end(() => look('ended'));
   look('end() called');
   request.on('finish', () => look('finish'));
@@ -187,6 +188,22 @@ test("the request's events keep their times", { timeout }, async (t) => {
   t.after(() => [ours, theirs].forEach((agent) => agent.destroy()));
   for (const connection of ['new', 'idle']) {
     assert.deepEqual(await trace(ours, server.at), await trace(theirs, server.at), connection);
+  }
+});
+
+test('what is written in any encoding is counted in bytes, when Node counts it', { timeout }, async (t) => {
+  const server = await echoServer(t);
+  const ours = new HttpAgent({ keepAlive: true, sendEarly: 'all' });
+  const theirs = new http.Agent({ keepAlive: true });
+  t.after(() => [ours, theirs].forEach((agent) => agent.destroy()));
+  for (const encoding of ['utf8', 'utf16le', 'latin1', 'hex', 'base64', undefined]) {
+    const text = encoding === 'hex' ? 'c3a9' : encoding === 'base64' ? 'w6nDqQ==' : 'é'.repeat(5);
+    const write = (request) => request.write(text, encoding);
+    const options = { ...server.at, method: 'POST' };
+    for (const connection of ['new', 'idle']) {
+      const name = `${encoding}, ${connection} connection`;
+      assert.deepEqual(await trace(ours, options, write), await trace(theirs, options, write), name);
+    }
   }
 });
 

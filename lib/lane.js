@@ -151,7 +151,7 @@ class Lane extends SocketShape {
       while (chunks.length < output.length) {
         const { data, encoding } = output[chunks.length];
         if (data.length > MAX_EARLY || !this.#output.takes(data)) break;
-        chunks.push(data);
+        chunks.push({ chunk: data, encoding });
         this.#output.write(data, encoding);
       }
     });
@@ -721,7 +721,7 @@ class Lane extends SocketShape {
 
   /** Whether this is the next of what the request has handed over before it had the lane. */
   #hasLeft(chunk) {
-    const [early] = this.#earlyChunks;
+    const early = this.#earlyChunks[0]?.chunk;
     if (early === undefined || early.length !== chunk.length) return false;
     if (early !== chunk && (typeof chunk === 'string' || early.buffer !== chunk.buffer)) return false;
     this.#earlyChunks.shift();
@@ -885,8 +885,8 @@ class Lane extends SocketShape {
 
   get bytesWritten() {
     const buffered = this.destroyed ? [] : (this.writableBuffer ?? []);
-    const early = this.#earlyChunks.map((chunk) => ({ chunk, encoding: 'latin1' }));
-    return this.#output.bytesWritten + this.#output.waiting + byteLength(buffered) - byteLength(early);
+    const early = byteLength(this.#earlyChunks);
+    return this.#output.bytesWritten + this.#output.waiting + byteLength(buffered) - early;
   }
 
   get _bytesDispatched() {

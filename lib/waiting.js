@@ -33,7 +33,7 @@ class Waiting {
     this.#queue = queue;
     queue.count++;
     /** What it will write to its lane. */
-    this.pieces = request.outputData.map(({ data }) => data);
+    this.pieces = request.outputData.map(({ data: chunk, encoding }) => ({ chunk, encoding }));
     this.slot = crossing.enter(this);
     this.epoch = crossing.nextEpoch(this.slot);
     const flagsOf = (bytes) => flagsFor(request, bytes);

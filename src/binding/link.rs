@@ -20,7 +20,7 @@ use crate::runtime;
 pub struct Link {
     to_runtime: Mutex<Outbox>,
     to_javascript: Mutex<Inbox>,
-    /// What JavaScript has taken, as [`Link::deliver`] counts it.
+    /// The number of the last delivery that JavaScript has taken.
     taken: AtomicU64,
     /// Buffers of the environment that are written from.
     pub loans: Arc<Loans>,
@@ -46,8 +46,8 @@ struct Outbox {
 /// What waits for JavaScript.
 struct Inbox {
     batch: Batch,
-    /// How often the runtime has delivered.
-    deliveries: u64,
+    /// The number of the delivery that came last.
+    delivery: u64,
 }
 
 /// The rows at the end that may be taken back.
@@ -105,7 +105,7 @@ impl Link {
     pub fn new() -> Self {
         Self {
             to_runtime: Mutex::new(Outbox { submission: Submission::new(), early: None }),
-            to_javascript: Mutex::new(Inbox { batch: Batch::new(), deliveries: 0 }),
+            to_javascript: Mutex::new(Inbox { batch: Batch::new(), delivery: 0 }),
             taken: AtomicU64::new(0),
             loans: Arc::new(Loans::new()),
             wake_pending: AtomicBool::new(false),
@@ -191,14 +191,14 @@ impl Link {
     }
 
     /// From the runtime: hands a batch over and wakes JavaScript if it has not
-    /// been woken already. What JavaScript submits for it is looked for.
-    pub fn deliver(&self, batch: &mut Batch) {
+    /// been woken already. What JavaScript submits for it is looked for. Deliveries are numbered from 1.
+    pub fn deliver(&self, batch: &mut Batch, number: u64) {
         self.set_hushed(true);
         runtime::patrol();
         {
             let mut inbox = lock(&self.to_javascript);
             inbox.batch.append(batch);
-            inbox.deliveries += 1;
+            inbox.delivery = number;
         }
         if self.wake_pending.swap(true, Ordering::AcqRel) {
             return;
@@ -221,10 +221,10 @@ impl Link {
         self.wake_pending.store(false, Ordering::Release);
         let mut inbox = lock(&self.to_javascript);
         mem::swap(&mut inbox.batch, spare);
-        self.taken.store(inbox.deliveries, Ordering::Release);
+        self.taken.store(inbox.delivery, Ordering::Release);
     }
 
-    /// The number of the last delivery that JavaScript has taken; they are numbered from 1.
+    /// The number of the last delivery that JavaScript has taken, 0 before the first.
     pub fn taken(&self) -> u64 {
         self.taken.load(Ordering::Acquire)
     }

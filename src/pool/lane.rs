@@ -13,6 +13,7 @@ use super::connection::ConnectionId;
 use super::out_queue::OutQueue;
 use super::read_window::{Buffered, Unread};
 use super::status::Counts;
+use crate::binding::records::Leave;
 use crate::connect::Destination;
 use crate::error::{CloseReason, uv_errno};
 use crate::exchange::{Hint, Replay};
@@ -265,6 +266,20 @@ impl Lane {
         lane.pin.clone_from(&self.pin);
         lane.keylog = self.keylog;
         lane
+    }
+
+    /// Which repetitions its caller allows. Only the first write says so, and a second one may come before any of it
+    /// has left.
+    pub fn allow(&mut self, leave: Leave) {
+        self.replayable |= leave.replayable;
+        self.unacknowledged |= leave.unacknowledged;
+    }
+
+    /// The first write comes: what may be repeated is kept.
+    pub fn keep(&mut self, leave: Leave) {
+        if leave.replayable || leave.unacknowledged {
+            self.replay.start();
+        }
     }
 
     pub fn connection(&self) -> Option<ConnectionId> {

@@ -79,8 +79,8 @@ pub struct Pool {
     deadlines: Deadlines,
     deadlines_waker: Option<Waker>,
     waiting: Waiting,
-    /// How often a batch has been handed over.
-    deliveries: u64,
+    /// The number of the batch that is being gathered; the first is 1.
+    delivery: u64,
     /// Connections that are written to when the rows of the tick are applied.
     early: Vec<ConnectionId>,
     batch: Batch,
@@ -113,7 +113,7 @@ impl Pool {
                 deadlines: Deadlines::default(),
                 deadlines_waker: None,
                 waiting: Waiting::default(),
-                deliveries: 0,
+                delivery: 1,
                 early: Vec::new(),
                 batch: Batch::new(),
                 flush_waker: None,
@@ -177,8 +177,8 @@ impl Pool {
             self.batch.push(event::RETURNED, nobody, number.cast_signed(), &[]);
         }
         if !self.batch.is_empty() {
-            self.link.deliver(&mut self.batch);
-            self.deliveries += 1;
+            self.link.deliver(&mut self.batch, self.delivery);
+            self.delivery += 1;
             self.batch.clear();
         }
     }

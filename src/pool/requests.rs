@@ -226,6 +226,11 @@ impl Pool {
         notify: u32,
     ) {
         self.before_first_write(slot, leave);
+        self.write_on(slot, payload, early, notify);
+    }
+
+    /// As above, of a request whose connection has had its last look, if it needs one.
+    pub(super) fn write_on(&mut self, slot: u32, payload: Payload<'_, Blob>, early: bool, notify: u32) {
         let Some(lane) = self.lane(slot) else { return };
         lane.is_head.get_or_insert_with(
             || matches!(payload.piece(), Piece::Bytes(bytes) if bytes.starts_with(b"HEAD ")),
@@ -259,9 +264,7 @@ impl Pool {
             return;
         }
         let http = lane.http;
-        // Only the first write says so, and a second one may come before any of it has left.
-        lane.replayable |= leave.replayable;
-        lane.unacknowledged |= leave.unacknowledged;
+        lane.allow(leave);
         match lane.state {
             State::Bound(id) => {
                 let Some(connection) = self.connections.get_mut(id) else { return };
@@ -281,9 +284,8 @@ impl Pool {
             _ if leave.replayable && lane.destination.secure.is_some() => {}
             _ => return,
         }
-        let Some(lane) = self.lane(slot) else { return };
-        if leave.replayable || leave.unacknowledged {
-            lane.replay.start();
+        if let Some(lane) = self.lane(slot) {
+            lane.keep(leave);
         }
     }
 

@@ -184,7 +184,7 @@ impl Pool {
         let Some(framing) = &mut connection.framing else { return false };
         connection.finished_in = None;
         match framing.push(bytes) {
-            Progress::Complete(_) => connection.finished_in = Some(self.deliveries + 1),
+            Progress::Complete(_) => connection.finished_in = Some(self.delivery),
             Progress::Incomplete => {}
             Progress::Unclear => connection.framing = None,
         }
@@ -242,6 +242,8 @@ impl Pool {
 
         let mut successor = lane.successor(to.epoch, request.bytes.len());
         successor.queue = request.next();
+        successor.allow(request.leave);
+        successor.keep(request.leave);
         successor.state = State::Bound(id);
         lane.state = State::Lost;
         lane.queue = None;
@@ -261,7 +263,7 @@ impl Pool {
         let text = format!("{}\n{addresses}", origin.epoch);
         self.report(event::AHEAD, to, origin.slot.cast_signed(), text.as_bytes());
         self.report_secured(to.slot, id, 0);
-        self.write(to.slot, Payload::Inline(&request.bytes), request.leave, false, 0);
+        self.write_on(to.slot, Payload::Inline(&request.bytes), false, 0);
     }
 
     /// Node has given a lane to a request that waits here, or has been sent from here. The lane, whose slot was

@@ -10,7 +10,7 @@ const { test } = require('node:test');
 
 const { transport } = require('./helpers/blocked');
 const { odd, plain } = require('./helpers/responses');
-const { agents, compare, startServer, using } = require('./helpers/traces');
+const { agents, compare, startServer, using, watch } = require('./helpers/traces');
 
 const { Agent, listen, request: send } = transport();
 
@@ -68,14 +68,22 @@ test('without anybody who looks there is neither a listener nor a parser', { tim
   const agent = new Agent();
   t.after(() => agent.destroy());
   await warm(agent, port);
-  const request = get(agent, port, '/a%20body/0');
-  const [response] = await once(request, 'response');
-  const { socket } = response;
-  assert.equal(socket._isLight, true);
-  assert.equal(socket._events.error, undefined);
-  assert.equal(request.parser, null);
-  response.resume();
-  await once(request, 'close');
+  const idle = Object.values(agent.freeSockets)[0][0];
+  watch(idle);
+  const check = (request) => {
+    assert.equal(request.socket, idle);
+    assert.equal(idle._isLight, true);
+    assert.equal(idle._events.error, undefined);
+    assert.equal(request.parser, null);
+  };
+  for (const [path, options] of [['/a%20body/0'], ['/a%20body/0', { method: 'HEAD' }], ['/100%20bytes/80']]) {
+    const request = get(agent, port, path, options);
+    const [response] = await once(request, 'response');
+    check(request);
+    response.on('data', () => check(request));
+    await once(request, 'close');
+    await new Promise(setImmediate);
+  }
 });
 
 test('who looks finds Node’s listeners, at every moment', { timeout }, async (t) => {
@@ -87,12 +95,14 @@ test('who looks finds Node’s listeners, at every moment', { timeout }, async (
       const found = {};
       const idle = Object.values(agent.freeSockets)[0][0];
       // Looked at once, they are all there from then on: so each moment has an exchange of its own.
-      for (const moment of ['socket', 'response', 'end', 'close']) {
-        const request = get(agent, port, '/a%20body/0');
+      watch(idle);
+      for (const moment of ['socket', 'response', 'middle', 'end', 'close']) {
+        const request = get(agent, port, moment === 'middle' ? '/100%20bytes/80' : '/a%20body/0');
         const look = () => (found[moment] = listenersOf(idle));
         if (moment === 'socket' || moment === 'response' || moment === 'close') request.once(moment, look);
         request.once('response', (response) => {
           response.resume();
+          if (moment === 'middle') response.once('data', look);
           if (moment === 'end') response.once('end', look);
         });
         await once(request, 'close');

@@ -39,8 +39,7 @@ function mayBeLight(request, lane) {
     !request.agent.options.timeout &&
     request.maxHeaderSize === undefined &&
     request.insecureHTTPParser === undefined &&
-    request.method !== 'CONNECT' &&
-    request.method !== 'HEAD'
+    request.method !== 'CONNECT'
   );
 }
 

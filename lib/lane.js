@@ -63,6 +63,8 @@ class Lane extends SocketShape {
   /** The request has neither Node's listeners nor a parser (attach.js), and whether the next may go without. */
   #light = false;
   #plain = false;
+  /** What is to come of a response whose head Rust has read (plain-body.js). */
+  _plainBody = null;
   /** A request whose bytes leave before it has the lane, and those that it has not written to it since. */
   #early = null;
   #earlyChunks = [];
@@ -233,6 +235,7 @@ class Lane extends SocketShape {
     this.#message = message;
     if (message === previous) return;
     this.#light = false;
+    this._plainBody = null;
     if (message !== null && isLearning()) this._learnListeners();
     if (message === null && previous.res === null && previous.destroyed) this.#ending.explainUnsent(previous);
     if (message !== null) this.#begin(message);
@@ -390,6 +393,10 @@ class Lane extends SocketShape {
       return;
     }
     this.#count(chunk.length);
+    if (this._plainBody?.mayTake(this, chunk)) {
+      this.#resource.runInAsyncScope(takeBody, this, chunk);
+      return;
+    }
     this.#plain = false;
     if (this.#light) this.#resource.runInAsyncScope(this.#getParser, this);
     this.#resource.runInAsyncScope(pushChunk, this, chunk);
@@ -400,13 +407,14 @@ class Lane extends SocketShape {
     this.#light = false;
     const parser = parserFor(this.#message);
     Object.assign(parser, { socket: this, outgoing: this.#message });
+    this._plainBody?.moveTo(parser);
     this.parser = parser;
     this.#message.parser = parser;
   }
 
-  /** A whole response: the arguments are those of plainResponse.parse(). */
+  /** The head of a response, and what has come of its body: the arguments are those of plainResponse.parse(). */
   _responded(bytes, from, length, parts, at, size, own) {
-    if (this.#parked || !plainResponse.isReady(this, this.#message)) {
+    if (this.#parked || !plainResponse.isReady(this, this.#message, parts, at)) {
       this._received(own ? bytes : crossing.copyOut(from, length));
       return;
     }
@@ -970,6 +978,14 @@ function pushChunk(chunk) {
 function takeResponse(response) {
   try {
     plainResponse.handOver(this, response);
+  } finally {
+    this._acknowledge(true);
+  }
+}
+
+function takeBody(chunk) {
+  try {
+    this._plainBody.take(this, chunk);
   } finally {
     this._acknowledge(true);
   }

@@ -1,16 +1,20 @@
 'use strict';
 
-// A response that Rust has read whole and found plain (src/exchange/plain.rs). Node's parser calls three
-// functions of Node's with what it finds; here they are called with what Rust has found, so that everything
-// that a program can see is made by Node's own code, in whichever Node runs. What is saved is the parser itself
-// and the way of the bytes through the socket's stream. Where anything is not as Node left it (somebody else
-// reads the socket, the parser has begun, an option of the request), the bytes take that way.
+// A response that Rust has found plain (src/exchange/plain.rs), its head whole, its body as far as it has come.
+// Node's parser calls three functions of Node's with what it finds; here they are called with what Rust has found,
+// so that everything that a program can see is made by Node's own code, in whichever Node runs. What is saved is the
+// parser itself and the way of the bytes through the socket's stream. Where anything is not as Node left it (somebody
+// else reads the socket, the parser has begun, an option of the request), the bytes take that way.
 
 const { functionsOf, listeners } = require('./node-client');
+const plainBody = require('./plain-body');
 
 /** 16-bit integers before those of the headers, and for each header. */
-const HEADING = 5;
+const HEADING = 9;
 const PER_HEADER = 4;
+/** Flags among them. */
+const KEEP_ALIVE = 1;
+const IS_HEAD = 2;
 
 /** What stands in for the bytes, and what `execute` finds. */
 const NOTHING = Buffer.alloc(0);
@@ -31,11 +35,12 @@ class StandIn {
 }
 
 /**
- * Whether the response may be handed over so. The listener, and the parser if there is one, are Node's, and
- * nothing of the response or of an informational one before it has been read.
+ * Whether the response whose parts stand at `at` may be handed over so. The listener, and the parser if there is
+ * one, are Node's, and nothing of the response or of an informational one before it has been read.
  */
-function isReady(lane, request) {
-  if (request === null) return false;
+function isReady(lane, request, parts, at) {
+  // What Rust takes for the answer to a HEAD is one to Node.
+  if (request === null || ((parts[at + 2] & IS_HEAD) !== 0) !== (request.method === 'HEAD')) return false;
   const { parser } = lane;
   if (parser) {
     const known = functionsOf(parser);
@@ -44,7 +49,7 @@ function isReady(lane, request) {
       parser.incoming !== null ||
       parser.socket !== lane ||
       parser[known.onHeadersAt] !== known.onHeaders ||
-      (parser.execute !== known.execute && parser.execute !== execute)
+      ![known.execute, execute, plainBody.execute].includes(parser.execute)
     ) {
       return false;
     }
@@ -52,15 +57,10 @@ function isReady(lane, request) {
     return false;
   }
   return (
-    lane._isReadByNode &&
-    // The answers to these have no body, whatever they say.
     request.method !== 'CONNECT' &&
-    request.method !== 'HEAD' &&
     request.maxHeaderSize === undefined &&
     request.insecureHTTPParser === undefined &&
-    lane.readableFlowing === true &&
-    lane.readableLength === 0 &&
-    lane.readableEncoding === null
+    plainBody.isReadByNodeAlone(lane)
   );
 }
 
@@ -80,13 +80,15 @@ function parse(bytes, from, length, parts, at, size, own) {
   }
   let body;
   if (own) {
-    body = bytes.subarray(headLength, length);
+    if (length > headLength) body = bytes.subarray(headLength, length);
   } else if (length > headLength) {
     body = Buffer.allocUnsafe(length - headLength);
     bytes.copy(body, 0, from + headLength, from + length);
   }
   const reason = head.slice(number(3), number(4));
-  return { status: number(0), keepAlive: number(1) === 1, reason, headers, body };
+  const keepAlive = (number(1) & KEEP_ALIVE) !== 0;
+  const missing = number(5) + number(6) * 2 ** 16 + number(7) * 2 ** 32 + number(8) * 2 ** 48;
+  return { status: number(0), keepAlive, reason, headers, body, missing };
 }
 
 /** Hands over what parse() has found, in the place of the bytes. Runs in the request's async context. */
@@ -99,12 +101,8 @@ function handOver(lane, response) {
     return;
   }
   const known = functionsOf();
-  const standIn = new StandIn(lane, lane._httpMessage, known);
-  run(known, standIn, response);
-  // As Node's listener for 'data' does behind the last byte.
-  lane.removeListener('data', listeners.data);
-  lane.removeListener('end', listeners.end);
-  lane.removeListener('drain', listeners.drain);
+  run(known, new StandIn(lane, lane._httpMessage, known), response);
+  if (response.missing === 0) plainBody.letGo(lane);
 }
 
 /** In the place of the parser's own, once: Node's listener for 'data' calls it. */
@@ -117,10 +115,19 @@ function execute() {
   return 0;
 }
 
-function run({ onHeaders, onBody, onComplete }, parser, { status, keepAlive, reason, headers, body }) {
-  onHeaders.call(parser, 1, 1, headers, undefined, undefined, status, reason, false, keepAlive);
-  if (body !== undefined) onBody.call(parser, body);
-  onComplete.call(parser);
+function run({ onHeaders, onBody, onComplete }, parser, response) {
+  const { status, keepAlive, reason, headers, body, missing } = response;
+  const rest = missing > 0 ? plainBody.begin(parser.socket, parser, missing) : undefined;
+  let running = 'onHeaders';
+  try {
+    onHeaders.call(parser, 1, 1, headers, undefined, undefined, status, reason, false, keepAlive);
+    running = 'onBody';
+    if (body !== undefined) onBody.call(parser, body);
+    running = undefined;
+  } finally {
+    if (running !== undefined) rest?.noteThrown(running);
+  }
+  if (missing === 0) onComplete.call(parser);
 }
 
 module.exports = { handOver, isReady, parse };

@@ -7,12 +7,15 @@
 //! to the system when nobody has wanted one for a while.
 
 use std::fmt;
-use std::mem;
+use std::mem::{self, MaybeUninit};
 use std::ops::Deref;
+use std::ptr;
+use std::slice;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::io::ReadBuf;
 use tokio::sync::Notify;
 
 /// Bytes of each. At 64 KiB JavaScript handles twice as many pieces for the same body; larger ones are seldom
@@ -25,7 +28,7 @@ const MAX_SPARE: usize = 256;
 /// For how long none has been wanted when those that are kept go.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-static SPARE: Mutex<Vec<Box<[u8]>>> = Mutex::new(Vec::new());
+static SPARE: Mutex<Vec<Memory>> = Mutex::new(Vec::new());
 
 /// Goes up with each block that is wanted.
 static WANTED: AtomicU32 = AtomicU32::new(0);
@@ -33,9 +36,13 @@ static WANTED: AtomicU32 = AtomicU32::new(0);
 /// There is something to keep an eye on.
 static KEPT: Notify = Notify::const_new();
 
+/// Not written before it is used: to fill it with zeroes costs as much as a part of what is read into it.
+type Memory = Box<[MaybeUninit<u8>]>;
+
 /// Up to [`BLOCK_SIZE`] bytes.
 pub struct Block {
-    memory: Box<[u8]>,
+    memory: Memory,
+    /// So many bytes have been written.
     len: usize,
 }
 
@@ -44,18 +51,24 @@ impl Block {
     pub fn new() -> Self {
         WANTED.fetch_add(1, Ordering::Relaxed);
         let spare = spare().pop();
-        Self { memory: spare.unwrap_or_else(|| vec![0; BLOCK_SIZE].into()), len: 0 }
+        Self { memory: spare.unwrap_or_else(|| Box::new_uninit_slice(BLOCK_SIZE)), len: 0 }
     }
 
-    /// All of its memory, whatever it holds.
-    pub fn memory(&mut self) -> &mut [u8] {
-        &mut self.memory
+    /// With these bytes, of which there are no more than fit.
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut block = Self::new();
+        block.fill(bytes.len(), |buf| buf.put_slice(bytes));
+        block
     }
 
-    /// Says that its first `len` bytes are meant.
-    pub fn set_len(&mut self, len: usize) {
-        assert!(len <= BLOCK_SIZE);
+    /// Has `read` write up to `most` bytes, in the place of those that it has.
+    pub fn fill<R>(&mut self, most: usize, read: impl FnOnce(&mut ReadBuf<'_>) -> R) -> R {
+        let mut buf = ReadBuf::uninit(&mut self.memory[..most]);
+        let result = read(&mut buf);
+        let (filled, len) = (buf.filled().as_ptr(), buf.filled().len());
+        assert!(ptr::eq(filled, self.memory.as_ptr().cast()), "another buffer");
         self.len = len;
+        result
     }
 
     /// What [`Block::from_raw`] makes a block of again.
@@ -64,11 +77,12 @@ impl Block {
     }
 
     /// # Safety
-    /// `memory` comes from [`Block::into_raw`], and nobody uses it or will give it here again.
-    pub unsafe fn from_raw(memory: *mut u8) -> Self {
-        let memory = std::ptr::slice_from_raw_parts_mut(memory, BLOCK_SIZE);
+    /// `memory` comes from [`Block::into_raw`] of a block of `len` bytes or more, and nobody uses it or will give it
+    /// here again.
+    pub unsafe fn from_raw(memory: *mut u8, len: usize) -> Self {
+        let memory = ptr::slice_from_raw_parts_mut(memory.cast(), BLOCK_SIZE);
         // SAFETY: as the caller promises; all blocks are of this size.
-        Self { memory: unsafe { Box::from_raw(memory) }, len: 0 }
+        Self { memory: unsafe { Box::from_raw(memory) }, len }
     }
 }
 
@@ -76,7 +90,8 @@ impl Deref for Block {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.memory[..self.len]
+        // SAFETY: so many bytes have been written.
+        unsafe { slice::from_raw_parts(self.memory.as_ptr().cast(), self.len) }
     }
 }
 
@@ -122,7 +137,7 @@ pub async fn give_back_unwanted() {
 }
 
 /// A panic elsewhere leaves it whole.
-fn spare() -> MutexGuard<'static, Vec<Box<[u8]>>> {
+fn spare() -> MutexGuard<'static, Vec<Memory>> {
     SPARE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -137,9 +152,7 @@ mod tests {
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
             let task = tokio::spawn(give_back_unwanted());
-            let mut block = Block::new();
-            block.memory()[..3].copy_from_slice(b"abc");
-            block.set_len(3);
+            let block = Block::of(b"abc");
             assert_eq!(&*block, b"abc");
             let place = block.as_ptr();
             drop(block);
@@ -149,7 +162,7 @@ mod tests {
             let raw = again.into_raw();
             assert_eq!(spare().len(), 0);
             // SAFETY: from into_raw, once.
-            drop(unsafe { Block::from_raw(raw) });
+            drop(unsafe { Block::from_raw(raw, 0) });
             assert_eq!(spare().len(), 1);
 
             let many: Vec<_> = (0..=MAX_SPARE).map(|_| Block::new()).collect();

@@ -22,6 +22,7 @@ const plain = {
   204: 'HTTP/1.1 204 No Content\r\n\r\n',
   '204 with a length of nothing': 'HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n',
   304: 'HTTP/1.1 304 Not Modified\r\nETag: "x"\r\n\r\n',
+  '304 with a length': 'HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n',
   'names as of Object': 'HTTP/1.1 200 OK\r\n__proto__: x\r\nconstructor: y\r\nContent-Length: 0\r\n\r\n',
   'all characters of a name': "HTTP/1.1 200 OK\r\n!#$%&'*+-.^_`|~09azAZ: x\r\nContent-Length: 0\r\n\r\n",
   'leading zeroes of a length': 'HTTP/1.1 200 OK\r\nContent-Length: 0002\r\n\r\nok',
@@ -86,7 +87,6 @@ const odd = {
   '100 first': 'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok',
   '103 first': 'HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok',
   '204 with a length': 'HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n',
-  '304 with a length': 'HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n',
   'a second response':
     'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged',
   'bytes behind': 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok!',

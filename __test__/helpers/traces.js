@@ -19,12 +19,14 @@ plainResponse.handOver = (...args) => {
   return handOver(...args);
 };
 
-/** The socket of the exchange that is traced. */
+/** The socket of the exchange that is traced, or served in pieces. */
 let client;
 
 /**
- * Answers `/name/cut`: the response in one piece, or in two, of which the client has read the first before the
- * second is written. What follows a request on its connection is its end. */
+ * Answers `/name/cuts/end`: the response in one piece, or cut at these places, each piece written when the client has
+ * read the one before. If there is an `end`, 'fin' or 'reset', the last piece is not written, and the connection ends.
+ * The answer to a HEAD is the head. What follows a request on its connection is its end.
+ */
 async function startServer(t, responses) {
   const server = listen((socket) => {
     let read = '';
@@ -32,15 +34,24 @@ async function startServer(t, responses) {
     socket.on('data', async (bytes) => {
       read += bytes.toString('latin1');
       if (!read.endsWith('\r\n\r\n')) return;
-      const [, name, cut] = /^\S+ \/([^/]*)\/(\d+)/.exec(read);
+      const [, method, name, cuts, end] = /^(\S+) \/([^/]*)\/([\d,]+)\/?(\w*)/.exec(read);
       read = '';
-      const response = Buffer.from(responses[decodeURIComponent(name)], 'latin1');
-      if (Number(cut) > 0) {
-        const before = client.bytesRead;
-        socket.write(response.subarray(0, Number(cut)));
-        while (!client.destroyed && client.bytesRead - before < Number(cut)) await new Promise(setImmediate);
+      const text = responses[decodeURIComponent(name)];
+      const response = Buffer.from(
+        method === 'HEAD' ? text.slice(0, text.indexOf('\r\n\r\n') + 4) : text,
+        'latin1',
+      );
+      let written = 0;
+      const before = client?.bytesRead;
+      for (const cut of cuts.split(',').map(Number)) {
+        if (cut === 0 || client.destroyed) continue;
+        socket.write(response.subarray(written, cut));
+        written = cut;
+        while (!client.destroyed && client.bytesRead - before < cut) await new Promise(setImmediate);
       }
-      socket.write(response.subarray(Number(cut)));
+      if (end === 'fin') socket.end();
+      else if (end === 'reset') socket.resetAndDestroy();
+      else socket.write(response.subarray(written));
     });
   });
   server.listen(0, '127.0.0.1');
@@ -124,12 +135,8 @@ async function trace(agent, port, path, reader, requestOptions = {}, act = () =>
   ];
   for (const name of EVENTS.request) {
     request.on(name, (argument, socket) => {
-      if (name === 'socket') client = argument;
-      note([
-        name,
-        state(),
-        name === 'error' ? [argument.name, argument.code, argument.message, argument.reason] : [],
-      ]);
+      if (name === 'socket') watch(argument);
+      note([name, state(), name === 'error' ? describeError(argument) : []]);
       if (name === 'upgrade') socket.destroy();
     });
   }
@@ -160,6 +167,17 @@ async function trace(agent, port, path, reader, requestOptions = {}, act = () =>
   for (let i = 0; i < 3; i++) await new Promise(setImmediate);
   note([agent.totalSocketCount, Object.keys(agent.freeSockets).length]);
   return seen;
+}
+
+function watch(socket) {
+  client = socket;
+}
+
+function describeError({ name, code, message, reason, bytesParsed, rawPacket }) {
+  if (bytesParsed === undefined) return [name, code, message];
+  // How far the parser came is measured from another place then.
+  const parsed = !/JS Exception|callback error/.test(message) && bytesParsed;
+  return [name, code, message, reason, parsed, rawPacket.toString('latin1')];
 }
 
 function describe(response) {
@@ -197,4 +215,4 @@ function joined(seen) {
   return out;
 }
 
-module.exports = { READERS, agents, compare, startServer, using, handedOver: () => taken };
+module.exports = { READERS, agents, compare, startServer, using, watch, handedOver: () => taken };

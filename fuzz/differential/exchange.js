@@ -42,13 +42,35 @@ const ACTS = {
   'destroys the request with an error': (request) => request.destroy(new Error('enough')),
   'destroys the request at the first chunk': (request, response) =>
     response.once('data', () => request.destroy()),
+  'destroys the response at the first chunk': (request, response) =>
+    response.once('data', () => response.destroy()),
   'aborts the request': (request) => request.abort(),
   'destroys the socket': (request) => request.socket.destroy(),
+  'destroys the socket at the first chunk': (request, response) =>
+    response.once('data', () => request.socket.destroy()),
+  'reads the socket': (request, response, note) => readSocket(response, note),
+  'reads the socket from the first chunk on': (request, response, note) =>
+    response.once('data', () => readSocket(response, note)),
+  'pauses the socket at the first chunk': (request, response) =>
+    response.once('data', () => {
+      response.socket.pause();
+      setImmediate(() => response.socket?.resume());
+    }),
+  'changes the encoding at the first chunk': (request, response) =>
+    response.once('data', () => response.setEncoding('latin1')),
   'looks at the listeners': (request, response, note) =>
     note(...['data', 'end', 'close', 'error', 'drain'].map((event) => response.socket.listenerCount(event))),
   'looks at the counters': (request, response, note) =>
     note(response.socket.bytesWritten, response.socket.timeout, response.socket.readableFlowing),
 };
+
+/** Until the response has ended: the socket may serve others after that. */
+function readSocket(response, note) {
+  const { socket } = response;
+  const listener = (chunk) => note('of the socket', chunk.toString('latin1'));
+  socket.on('data', listener);
+  response.once('close', () => socket.removeListener('data', listener));
+}
 
 const REQUEST_EVENTS = ['socket', 'finish', 'information', 'continue', 'abort', 'timeout', 'error', 'close'];
 const RESPONSE_EVENTS = ['resume', 'pause', 'end', 'aborted', 'error', 'close'];
@@ -83,7 +105,8 @@ async function exchange(agent, server, port, id, { options, body, reader, act, p
       if (event === 'socket') socket = argument;
       note(event, state(request), event === 'information' && [argument.statusCode, argument.rawHeaders]);
       // Ours have names of their own.
-      if (event === 'error') note(argument instanceof Error, argument.code, argument.message);
+      if (event === 'error')
+        note(argument instanceof Error, argument.code, argument.message, argument.bytesParsed);
     });
   }
   request.on('upgrade', (response, its, head) => {

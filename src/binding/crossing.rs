@@ -470,14 +470,12 @@ fn blobs(env: sys::napi_env, list: sys::napi_value, link: &Link) -> Vec<Blob> {
             if let Ok(number) = u32::try_from(number) {
                 return Blob::Lent(Lent::new(data.cast(), len, number, Arc::clone(&link.loans)));
             }
-            let (mut block, len) = (Block::new(), len.min(BLOCK_SIZE));
-            if len > 0 {
-                // SAFETY: the view has so many bytes, and they are read before JavaScript runs again.
-                let bytes = unsafe { slice::from_raw_parts(data.cast::<u8>(), len) };
-                block.memory()[..len].copy_from_slice(bytes);
+            if len == 0 {
+                return Blob::Copied(Block::new());
             }
-            block.set_len(len);
-            Blob::Copied(block)
+            // SAFETY: the view has so many bytes, and they are read before JavaScript runs again.
+            let bytes = unsafe { slice::from_raw_parts(data.cast::<u8>(), len.min(BLOCK_SIZE)) };
+            Blob::Copied(Block::of(bytes))
         })
         .collect()
 }
@@ -616,14 +614,13 @@ fn lent_buffer(env: sys::napi_env, block: Block) -> sys::napi_value {
         return buffer;
     }
     // SAFETY: it was not taken.
-    let mut block = unsafe { Block::from_raw(memory) };
-    block.set_len(len);
+    let block = unsafe { Block::from_raw(memory, len) };
     copied_buffer(env, &block)
 }
 
 unsafe extern "C" fn take_back(_env: sys::napi_env, memory: *mut c_void, _hint: *mut c_void) {
     // SAFETY: lent_buffer gave it, and this is called once, when no buffer has it.
-    drop(unsafe { Block::from_raw(memory.cast()) });
+    drop(unsafe { Block::from_raw(memory.cast(), 0) });
 }
 
 /// Calls `deliver`, and again after each handler that threw: what it threw is

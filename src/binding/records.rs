@@ -121,8 +121,9 @@ pub mod event {
     pub const RESOLVE: i32 = 14;
     /// The connection is dead, and its request can go nowhere else: its place may be given away.
     pub const DEAD: i32 = 15;
-    /// `arg` bytes of the peer that are a whole plain response, and behind them (or alone, with
-    /// [`super::event_flag::OWN_BUFFER`]) where its parts are ([`crate::exchange::Plain`]).
+    /// `arg` bytes of the peer that begin a plain response, and behind them (or alone, with
+    /// [`super::event_flag::OWN_BUFFER`]) where its parts are ([`crate::exchange::Plain`]). What is missing of its
+    /// body comes as [`DATA`].
     pub const RESPONSE: i32 = 16;
     /// The request that waits in this slot has been sent, on the connection of the lane with the slot `arg`. The text
     /// has that lane's epoch, and in a second row the addresses.

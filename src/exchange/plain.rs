@@ -1,8 +1,8 @@
-//! Whether what was read is one whole plain response, and where its parts are.
+//! Whether what was read begins a plain response, where its parts are, and how much of its body is still to come.
 //!
-//! Only what can be read in one way is plain. Anything else, odd, incomplete or
-//! followed by something, is left to Node's own parser: it judges, with its
-//! own errors, and no byte has been taken from it.
+//! Only what can be read in one way is plain. Anything else, odd, followed by
+//! something, or without a whole head, is left to Node's own parser: it judges,
+//! with its own errors, and no byte has been taken from it.
 
 use httparse::{EMPTY_HEADER, Response, Status};
 
@@ -13,13 +13,22 @@ const MAX_HEAD: usize = 4096;
 
 const MAX_HEADERS: usize = 48;
 
+/// Flags of what JavaScript gets, as in `lib/plain-response.js`: the connection is kept.
+const KEEP_ALIVE: u16 = 1;
+/// The answer to a HEAD.
+const IS_HEAD: u16 = 2;
+
 /// The parts of a response, as [`Plain::write`] lays them out for JavaScript.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Plain {
     status: u16,
     keep_alive: bool,
+    /// It is the answer to a HEAD.
+    is_head: bool,
     head_len: u16,
     reason: Span,
+    /// Bytes of the body that have not come yet.
+    missing: u64,
     headers: [(Span, Span); MAX_HEADERS],
     header_count: usize,
 }
@@ -28,8 +37,8 @@ pub struct Plain {
 type Span = (u16, u16);
 
 impl Plain {
-    /// Reads a response that has arrived whole, and nothing behind it.
-    pub fn read(bytes: &[u8]) -> Option<Self> {
+    /// Reads a response whose head has arrived whole, and nothing behind its body. `is_head`: it answers a HEAD.
+    pub fn read(bytes: &[u8], is_head: bool) -> Option<Self> {
         let mut headers = [EMPTY_HEADER; MAX_HEADERS];
         let mut response = Response::new(&mut headers);
         let Ok(Status::Complete(head_len)) = response.parse(bytes) else { return None };
@@ -38,13 +47,17 @@ impl Plain {
         }
         let status = response.code.filter(|status| (200..=999).contains(status))?;
         let framing = Framing::of(&bytes[..head_len], response.headers)?;
-        let length = framing.length.unwrap_or(0);
-        // Without a length a body would last until the connection ends, where there may be one.
-        let is_bodiless = status == 204 || status == 304;
-        if is_bodiless && length > 0 || !is_bodiless && framing.length.is_none() {
-            return None;
-        }
-        if bytes.len() != head_len.checked_add(length)? {
+        let length = match (status, framing.length) {
+            (204, None | Some(0)) | (304, _) => 0,
+            (204, Some(_)) => return None,
+            (_, Some(_)) if is_head => 0,
+            (_, Some(length)) => length,
+            // A body would last until the connection ends; and of the answer to a HEAD Node takes that for granted.
+            (_, None) => return None,
+        };
+        let missing = length.checked_sub((bytes.len() - head_len) as u64)?;
+        // Behind the last byte on such a connection parsers differ in what they bear with.
+        if missing > 0 && !framing.keep_alive {
             return None;
         }
         let span = |part: &[u8]| span_in(bytes, part);
@@ -55,21 +68,27 @@ impl Plain {
         Some(Self {
             status,
             keep_alive: framing.keep_alive,
+            is_head,
             head_len: u16::try_from(head_len).ok()?,
             reason: span(reason(bytes)?)?,
+            missing,
             headers: spans,
             header_count: response.headers.len(),
         })
     }
 
-    /// Appends the parts, as 16-bit integers in the order of the machine: the status, whether
-    /// the connection is kept, the length of the head, the reason phrase, and each header.
+    /// Appends the parts, as 16-bit integers, the low byte first: the status, flags ([`KEEP_ALIVE`] and the like),
+    /// the length of the head, the reason phrase, what is missing (four, the low one first), and each header.
     /// Returns the number of bytes.
     pub fn write(&self, out: &mut Vec<u8>) -> usize {
         let before = out.len();
         let mut push = |number: u16| out.extend_from_slice(&number.to_le_bytes());
-        for number in [self.status, self.keep_alive.into(), self.head_len, self.reason.0, self.reason.1] {
+        let flags = if self.keep_alive { KEEP_ALIVE } else { 0 } | if self.is_head { IS_HEAD } else { 0 };
+        for number in [self.status, flags, self.head_len, self.reason.0, self.reason.1] {
             push(number);
+        }
+        for part in 0..4 {
+            push((self.missing >> (16 * part)) as u16);
         }
         for (name, value) in &self.headers[..self.header_count] {
             for number in [name.0, name.1, value.0, value.1] {
@@ -82,7 +101,7 @@ impl Plain {
 
 /// What the headers say of the end of the message and of the connection.
 struct Framing {
-    length: Option<usize>,
+    length: Option<u64>,
     keep_alive: bool,
 }
 
@@ -95,7 +114,7 @@ impl Framing {
             let is = |name: &str| header.name.eq_ignore_ascii_case(name);
             match header.name.len() {
                 14 if is("content-length") => {
-                    let length = usize::try_from(parse_length(untabbed(head, header.value)?)?).ok()?;
+                    let length = parse_length(untabbed(head, header.value)?)?;
                     if framing.length.is_some() {
                         return None;
                     }
@@ -145,6 +164,10 @@ fn span_in(whole: &[u8], part: &[u8]) -> Option<Span> {
 mod tests {
     use super::*;
 
+    fn read(bytes: &[u8]) -> Option<Plain> {
+        Plain::read(bytes, false)
+    }
+
     fn text(bytes: &[u8], (start, end): Span) -> String {
         String::from_utf8_lossy(&bytes[start as usize..end as usize]).into_owned()
     }
@@ -160,12 +183,12 @@ mod tests {
     fn a_plain_response_is_taken_apart() {
         let bytes =
             b"HTTP/1.1 404 Not Found\r\nServer:x\r\ncontent-LENGTH: 5 \r\nEmpty:\r\nX: a\tb  \r\n\r\nhello";
-        let plain = Plain::read(bytes).unwrap();
+        let plain = read(bytes).unwrap();
         assert_eq!((plain.status, plain.keep_alive, plain.head_len as usize), (404, true, bytes.len() - 5));
         assert_eq!(text(bytes, plain.reason), "Not Found");
         assert_eq!(headers(bytes, &plain), ["Server=x", "content-LENGTH=5", "Empty=", "X=a\tb"]);
         let mut out = vec![9];
-        assert_eq!(plain.write(&mut out), 2 * (5 + 4 * 4));
+        assert_eq!(plain.write(&mut out), 2 * (9 + 4 * 4));
         assert_eq!(out[..5], [9, 404_u16.to_le_bytes()[0], 1, 1, 0]);
     }
 
@@ -175,7 +198,7 @@ mod tests {
             [("", true), ("Connection: Keep-Alive\r\n", true), ("connection: close\r\n", false)]
         {
             let bytes = format!("HTTP/1.1 200 OK\r\n{header}Content-Length: 0\r\n\r\n");
-            assert_eq!(Plain::read(bytes.as_bytes()).unwrap().keep_alive, keep_alive);
+            assert_eq!(read(bytes.as_bytes()).unwrap().keep_alive, keep_alive);
         }
     }
 
@@ -183,10 +206,13 @@ mod tests {
     fn a_response_that_never_has_a_body_needs_no_length() {
         for status in [204, 304] {
             let bytes = format!("HTTP/1.1 {status} \r\n\r\n");
-            assert!(Plain::read(bytes.as_bytes()).is_some());
+            assert!(read(bytes.as_bytes()).is_some());
             let bytes = format!("HTTP/1.1 {status} \r\nContent-Length: 1\r\n\r\nx");
-            assert!(Plain::read(bytes.as_bytes()).is_none());
+            assert!(read(bytes.as_bytes()).is_none());
         }
+        // What the length is of is not sent with a 304. Of a 204 there is nothing that it could be of.
+        assert!(read(b"HTTP/1.1 304 \r\nContent-Length: 1\r\n\r\n").is_some_and(|plain| plain.missing == 0));
+        assert!(read(b"HTTP/1.1 204 \r\nContent-Length: 1\r\n\r\n").is_none());
     }
 
     #[test]
@@ -200,7 +226,6 @@ mod tests {
             "HTTP/1.1 200 OK\r\nContent-Length: 0\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\n",
             "\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nx",
             "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nx",
             "HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\nx",
             "HTTP/1.1 200 OK\r\nContent-Length: 1,1\r\n\r\nx",
@@ -226,20 +251,42 @@ mod tests {
             "ICY 200 OK\r\nContent-Length: 0\r\n\r\n",
             "",
         ] {
-            assert_eq!(Plain::read(odd.as_bytes()), None, "{odd:?}");
+            assert_eq!(read(odd.as_bytes()), None, "{odd:?}");
         }
         let many = "X: y\r\n".repeat(MAX_HEADERS);
-        assert!(
-            Plain::read(format!("HTTP/1.1 200 OK\r\n{many}Content-Length: 0\r\n\r\n").as_bytes()).is_none()
-        );
+        assert!(read(format!("HTTP/1.1 200 OK\r\n{many}Content-Length: 0\r\n\r\n").as_bytes()).is_none());
     }
 
     #[test]
-    fn every_part_of_a_response_alone_is_none() {
+    fn what_is_missing_of_a_body_is_counted() {
         let whole = b"HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 4\r\n\r\nbody";
-        assert!(Plain::read(whole).is_some());
-        for end in 0..whole.len() {
-            assert_eq!(Plain::read(&whole[..end]), None, "{end}");
+        for end in 0..=whole.len() {
+            let missing = read(&whole[..end]).map(|plain| plain.missing);
+            let left = whole.len() - end;
+            assert_eq!(missing, (left <= 4).then_some(left as u64), "{end}");
         }
+        let plain = read(b"HTTP/1.1 200 OK\r\nContent-Length: 123456789012345\r\n\r\n").unwrap();
+        let mut out = Vec::new();
+        plain.write(&mut out);
+        assert_eq!(out[10..18], 123_456_789_012_345_u64.to_le_bytes());
+    }
+
+    #[test]
+    fn a_body_that_the_connection_ends_behind_comes_whole_or_is_left_to_node() {
+        let whole = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody";
+        assert!(read(whole).is_some());
+        for end in 0..whole.len() {
+            assert_eq!(read(&whole[..end]), None, "{end}");
+        }
+    }
+
+    #[test]
+    fn the_answer_to_a_head_is_its_head() {
+        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n";
+        let plain = Plain::read(head, true).unwrap();
+        assert_eq!((plain.missing, plain.is_head), (0, true));
+        assert_eq!(Plain::read(&[head, &b"body"[..]].concat(), true), None);
+        assert_eq!(Plain::read(b"HTTP/1.1 200 OK\r\n\r\n", true), None);
+        assert!(Plain::read(b"HTTP/1.1 304 \r\n\r\n", true).is_some());
     }
 }

@@ -8,7 +8,6 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::ReadBuf;
 use tokio::time::Instant;
 use tracing::info;
 
@@ -107,18 +106,14 @@ impl Pool {
             if connection.ended || room == 0 {
                 return;
             }
-            let mut buf = ReadBuf::new(&mut block.memory()[..room]);
-            let polled = connection.stream.poll_read(cx, &mut buf);
-            let count = buf.filled().len();
-            match polled {
+            match block.fill(room, |buf| connection.stream.poll_read(cx, buf)) {
                 Poll::Pending => return,
-                Poll::Ready(Ok(())) if count == 0 => {
+                Poll::Ready(Ok(())) if block.is_empty() => {
                     connection.ended = true;
                     self.connection_ended(id);
                     return;
                 }
                 Poll::Ready(Ok(())) => {
-                    block.set_len(count);
                     if !self.connection_read(id, &mut block) {
                         return;
                     }
@@ -165,8 +160,8 @@ impl Pool {
         }
         // What has been answered will not be sent again.
         lane.replay.forget();
-        let may_parse = is_first && lane.limits.parse;
-        let plain = may_parse.then(|| Plain::read(block)).flatten();
+        let is_head = lane.is_head.filter(|_| is_first && lane.limits.parse);
+        let plain = is_head.and_then(|is_head| Plain::read(block, is_head));
         let is_over = self.follow(id, block, is_first);
         self.hand_over(slot, block, plain.as_ref());
         if is_over {

@@ -151,9 +151,7 @@ mod tests {
     use crate::block::Block;
 
     fn blob(bytes: &[u8]) -> Blob {
-        let mut block = Block::new();
-        block.memory()[..bytes.len()].copy_from_slice(bytes);
-        block.set_len(bytes.len());
+        let block = Block::of(bytes);
         Blob::Copied(block)
     }
 

@@ -4,7 +4,8 @@
 //! fault, and zeroed, and all of it is unmapped again when it is freed. That
 //! costs more than to copy the bytes. So pieces that are no longer used are
 //! kept for the next reads, on whichever thread these happen, and given back
-//! to the system when nobody has wanted one for a while.
+//! to the system when nobody has wanted one for a while. One stays: small
+//! responses need no other, and no timer runs for it.
 
 use std::fmt;
 use std::mem::{self, MaybeUninit};
@@ -33,7 +34,7 @@ static SPARE: Mutex<Vec<Memory>> = Mutex::new(Vec::new());
 /// Goes up with each block that is wanted.
 static WANTED: AtomicU32 = AtomicU32::new(0);
 
-/// There is something to keep an eye on.
+/// More than one is kept: there is something to keep an eye on.
 static KEPT: Notify = Notify::const_new();
 
 /// Not written before it is used: to fill it with zeroes costs as much as a part of what is read into it.
@@ -111,29 +112,36 @@ impl Drop for Block {
         let mut spare = spare();
         if spare.len() < MAX_SPARE {
             spare.push(memory);
-            let is_first = spare.len() == 1;
+            let is_second = spare.len() == 2;
             drop(spare);
-            if is_first {
+            if is_second {
                 KEPT.notify_one();
             }
         }
     }
 }
 
-/// The task that gives back what is not wanted. It sleeps for as long as nothing is kept.
+/// The task that gives back what is not wanted. It sleeps for as long as no more than one is kept.
 pub async fn give_back_unwanted() {
     loop {
         KEPT.notified().await;
-        loop {
+        // They may have been wanted, or given back, since it was told of them.
+        while spare().len() > 1 {
             let before = WANTED.load(Ordering::Relaxed);
             tokio::time::sleep(PATIENCE).await;
             if WANTED.load(Ordering::Relaxed) == before {
-                break;
+                let unwanted = take_unwanted();
+                drop(unwanted);
             }
         }
-        let unwanted = mem::take(&mut *spare());
-        drop(unwanted);
     }
+}
+
+/// All but one. They are freed when nobody has to wait for the lock.
+fn take_unwanted() -> Vec<Memory> {
+    let mut spare = spare();
+    let stays = spare.len().min(1);
+    spare.split_off(stays)
 }
 
 /// A panic elsewhere leaves it whole.
@@ -174,7 +182,7 @@ mod tests {
                 assert_eq!(spare().len(), MAX_SPARE);
             }
             tokio::time::sleep(PATIENCE * 3).await;
-            assert_eq!(spare().len(), 0);
+            assert_eq!(spare().len(), 1);
             task.abort();
         });
     }

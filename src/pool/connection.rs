@@ -29,7 +29,7 @@ use crate::exchange::Framing;
 use crate::tls::Secured;
 
 /// Names one connection for good: the index of its place and a generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
 
 impl fmt::Display for ConnectionId {

@@ -381,7 +381,7 @@ impl Pool {
             connection.counts.retried(verdict.rule());
         }
         connection.wake();
-        self.deadlines.remove(connection.entry.take());
+        self.deadlines.remove(id, connection.entry.take());
         let Some(lane) = self.lane(slot) else { return };
         let epoch = lane.epoch;
         lane.state = State::Lost;

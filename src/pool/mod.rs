@@ -77,7 +77,6 @@ pub struct Pool {
     sessions: SessionStores,
     routes: Routes,
     deadlines: Deadlines,
-    deadlines_waker: Option<Waker>,
     waiting: Waiting,
     /// The number of the batch that is being gathered; the first is 1.
     delivery: u64,
@@ -111,7 +110,6 @@ impl Pool {
                 sessions: SessionStores::default(),
                 routes: Routes::default(),
                 deadlines: Deadlines::default(),
-                deadlines_waker: None,
                 waiting: Waiting::default(),
                 delivery: 1,
                 early: Vec::new(),
@@ -161,8 +159,7 @@ impl Pool {
     async fn deadline_watch(pool: Rc<RefCell<Self>>) {
         poll_fn::<(), _>(|cx| {
             let mut pool = pool.borrow_mut();
-            pool.deadlines_waker = Some(cx.waker().clone());
-            while let Poll::Ready(Some(id)) = pool.deadlines.poll_expired(cx) {
+            while let Poll::Ready(id) = pool.deadlines.poll_expired(cx) {
                 pool.deadline_fired(id);
             }
             Poll::Pending

@@ -496,9 +496,6 @@ impl Pool {
         connection.parked = Some(Parked { deadline, wall_deadline, by_age });
         if let Some(deadline) = deadline {
             self.deadlines.arm(id, &mut connection.entry, deadline);
-            if let Some(waker) = &self.deadlines_waker {
-                waker.wake_by_ref();
-            }
         }
         if connection.window.clear() {
             // Its task does not look at the socket while JavaScript has not caught up.
@@ -606,7 +603,7 @@ impl Pool {
             self.idle.remove(&connection.destination, id);
         }
         connection.wake();
-        self.deadlines.remove(connection.entry);
+        self.deadlines.remove(id, connection.entry);
     }
 
     /// The verdict on a lost connection that a request is on.

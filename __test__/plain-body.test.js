@@ -1,7 +1,8 @@
 'use strict';
 
-// A body of which a part has come with its head, and the rest comes later, needs no parser either. No program can
-// tell, wherever the body is cut, whatever happens in the middle of it, and whatever stands behind it.
+// A body of which a part has come with its head, and the rest comes later, needs no parser either, be it of a known
+// length or in chunks. No program can tell, wherever the body is cut, whatever happens in the middle of it, and
+// whatever stands behind it.
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
@@ -16,29 +17,91 @@ const { READERS, agents, compare, handedOver, startServer, watch } = require('./
 
 const timeout = 60_000;
 
-const HEAD = 'HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 12\r\n\r\n';
-const BODY = 'Hello,\r\nyou!';
-const responses = {
-  ...plain,
-  body: HEAD + BODY,
-  'bytes behind': `${HEAD + BODY}!`,
-  'a line break behind': `${HEAD + BODY}\r\n`,
-  'a response behind': `${HEAD + BODY}HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged`,
-  'half a response behind': `${HEAD + BODY}HTTP/1.1 200 OK\r\nConte`,
-  'one that closes': `HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 12\r\n\r\n${BODY}`,
+const HEADS = {
+  length: 'HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 12\r\n\r\n',
+  chunks: 'HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n',
+};
+const BODIES = {
+  length: 'Hello,\r\nyou!',
+  chunks: '2\r\nHe\r\n0A\r\nllo,\r\nyou!\r\n0\r\n\r\n',
+};
+const KINDS = Object.keys(HEADS);
+
+/** What may stand behind a response. */
+const BEHIND = {
+  'a byte': '!',
+  'a line break': '\r\n',
+  'a response': 'HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged',
+  'half a response': 'HTTP/1.1 200 OK\r\nConte',
 };
 
-/** Behind the head and each byte of the body but the last. */
-const PLACES = Array.from({ length: BODY.length }, (_, index) => HEAD.length + index);
+/** Chunks that only Node's parser reads, each alike up to its middle. */
+const ODD = {
+  'an extension': '2\r\nHe\r\n0A;x=y\r\nllo,\r\nyou!\r\n0\r\n\r\n',
+  'a trailer': '2\r\nHe\r\n0A\r\nllo,\r\nyou!\r\n0\r\nX: y\r\n\r\n',
+  'no size': '2\r\nHe\r\n\r\nllo,\r\nyou!\r\n0\r\n\r\n',
+  'a size that is too large': '2\r\nHe\r\nffffffffffffffffff\r\nllo,\r\nyou!\r\n0\r\n\r\n',
+  'data that is too long': '2\r\nHello\r\n0\r\n\r\n',
+  'LF alone': '2\r\nHe\r\n0A\nllo,\r\nyou!\n0\n\n',
+  'CR alone': '2\r\nHe\r\n0A\rllo,\r\nyou!\r0\r\r',
+  'a space': '2\r\nHe\r\n0A \r\nllo,\r\nyou!\r\n0\r\n\r\n',
+};
+
+const responses = { ...plain };
+for (const kind of KINDS) {
+  const whole = (responses[kind] = HEADS[kind] + BODIES[kind]);
+  for (const [name, text] of Object.entries(BEHIND)) responses[`${kind} and ${name}`] = whole + text;
+  responses[`${kind} and close`] = whole.replace('\r\n', '\r\nConnection: close\r\n');
+}
+for (const [name, body] of Object.entries(ODD)) responses[name] = HEADS.chunks + body;
+
+/** Behind the head, and behind each byte of the body but the last. */
+const PLACES = Object.fromEntries(
+  KINDS.map((kind) => [kind, Array.from(BODIES[kind], (_, index) => HEADS[kind].length + index)]),
+);
+
+const pathOf = (name, ...rest) => `/${[encodeURIComponent(name), ...rest].join('/')}`;
 
 test('a body is cut at each place, and at all of them', { timeout }, async (t) => {
   const port = await startServer(t, responses);
-  for (const reader of Object.keys(READERS)) {
+  for (const kind of KINDS) {
+    for (const reader of Object.keys(READERS)) {
+      const made = agents(t);
+      for (const cuts of [...PLACES[kind], PLACES[kind].join()]) {
+        // How much has come by the time that it is read again is a race.
+        if (reader === 'later' && cuts === PLACES[kind].join()) continue;
+        const count = await compare(made, port, pathOf(kind, cuts), reader);
+        assert.equal(count, 1, `${kind} ${reader} ${cuts}`);
+      }
+    }
+  }
+});
+
+test('chunks that are odd from some place on are for the parser from there on', { timeout }, async (t) => {
+  const port = await startServer(t, responses);
+  const from = HEADS.chunks.length;
+  for (const [name, body] of Object.entries(ODD)) {
+    for (let cut = 0; cut < body.length; cut++) {
+      for (const cuts of [`${from + cut}`, `${from},${from + 5},${from + Math.max(cut, 6)}`]) {
+        const made = agents(t);
+        await compare(made, port, pathOf(name, cuts), 'flowing');
+        // What comes next on the connection, if it is kept, or on another.
+        assert.equal(await compare(made, port, pathOf('chunks', 0), 'flowing'), 1, name);
+        await compare(made, port, pathOf(name, cuts), 'flowing');
+      }
+    }
+  }
+});
+
+test('a body behind which the connection ends comes whole, or to the parser', { timeout }, async (t) => {
+  const port = await startServer(t, responses);
+  for (const kind of KINDS) {
     const made = agents(t);
-    for (const cuts of [...PLACES, PLACES.join()]) {
-      // How much has come by the time that it is read again is a race.
-      if (reader === 'later' && cuts === PLACES.join()) continue;
-      assert.equal(await compare(made, port, `/body/${cuts}`, reader), 1, `${reader} ${cuts}`);
+    const name = `${kind} and close`;
+    for (const cut of [0, ...PLACES[kind]]) {
+      const place = cut && cut + 'Connection: close\r\n'.length;
+      const count = await compare(made, port, pathOf(name, place), 'flowing');
+      assert.equal(count, place === 0 ? 1 : 0, `${kind} ${cut}`);
     }
   }
 });
@@ -55,16 +118,19 @@ test('a large body comes whole', { timeout }, async (t) => {
 
 test('the connection ends within the body', { timeout }, async (t) => {
   const port = await startServer(t, responses);
-  for (const end of ['fin', 'reset']) {
-    for (const reader of ['flowing', 'text', 'readable', 'iterator', 'dumped']) {
-      const made = agents(t);
-      for (const cuts of [PLACES[0], PLACES[3], PLACES.slice(0, 4).join(), PLACES.at(-1)]) {
-        const path = `/body/${cuts}/${end}`;
-        assert.equal(await compare(made, port, path, reader), 1, `${end} ${reader} ${cuts}`);
-        // The next has a connection of its own, and nothing of this one.
-        assert.equal(await compare(made, port, '/body/0', reader), 1);
-        // The one behind it finds one that has served, and has no parser.
-        assert.equal(await compare(made, port, path, reader), 1, `${end} ${reader} ${cuts}`);
+  for (const kind of KINDS) {
+    const places = PLACES[kind];
+    for (const end of ['fin', 'reset']) {
+      for (const reader of ['flowing', 'text', 'readable', 'iterator', 'dumped']) {
+        const made = agents(t);
+        for (const cuts of [places[0], places[4], places.slice(0, 5).join(), places.at(-1)]) {
+          const path = pathOf(kind, cuts, end);
+          assert.equal(await compare(made, port, path, reader), 1, `${path} ${reader}`);
+          // The next has a connection of its own, and nothing of this one.
+          assert.equal(await compare(made, port, pathOf(kind, 0), reader), 1);
+          // The one behind it finds one that has served, and has no parser.
+          assert.equal(await compare(made, port, path, reader), 1, `${path} ${reader}`);
+        }
       }
     }
   }
@@ -72,11 +138,13 @@ test('the connection ends within the body', { timeout }, async (t) => {
 
 test('what stands behind the body is for the parser', { timeout }, async (t) => {
   const port = await startServer(t, responses);
-  for (const name of Object.keys(responses).filter((name) => name.endsWith('behind'))) {
-    const made = agents(t);
-    for (const cuts of [PLACES[0], PLACES[5], PLACES.join()]) {
-      assert.equal(await compare(made, port, `/${encodeURIComponent(name)}/${cuts}`, 'flowing'), 1, name);
-      assert.equal(await compare(made, port, '/body/0', 'flowing'), 1);
+  for (const kind of KINDS) {
+    for (const what of Object.keys(BEHIND)) {
+      const made = agents(t);
+      for (const cuts of [PLACES[kind][0], PLACES[kind][5], PLACES[kind].join()]) {
+        assert.equal(await compare(made, port, pathOf(`${kind} and ${what}`, cuts), 'flowing'), 1, what);
+        assert.equal(await compare(made, port, pathOf(kind, 0), 'flowing'), 1);
+      }
     }
   }
 });
@@ -115,7 +183,7 @@ const ACTS = {
     note(['data', 'end', 'close', 'error', 'drain'].map((event) => response.socket.listenerCount(event))),
   'looks at the counters': (request, response, note) => {
     const { bytesRead, readableFlowing, readableLength, timeout: limit } = response.socket;
-    note([bytesRead > HEAD.length, readableFlowing, readableLength, limit, response.readableLength]);
+    note([bytesRead > HEADS.length.length, readableFlowing, readableLength, limit, response.readableLength]);
   },
   'limits the time': (request) => request.setTimeout(60_000),
   'changes the encoding': (request, response) => response.setEncoding('hex'),
@@ -124,14 +192,18 @@ const ACTS = {
 
 test('programs that interfere in the middle of a body', { timeout }, async (t) => {
   const port = await startServer(t, responses);
-  for (const [name, act] of Object.entries(ACTS)) {
-    for (const cuts of [PLACES[1], PLACES.slice(1, 5).join(), `${PLACES[1]}/fin`]) {
-      const made = agents(t);
-      const atFirst = (request, response, note) => response.once('data', () => act(request, response, note));
-      // The second finds a connection that is idle, or none; its request has no parser then.
-      for (let i = 0; i < 2; i++) {
-        const count = await compare(made, port, `/body/${cuts}`, 'flowing', {}, atFirst);
-        if (i === 0) assert.equal(count, 1, `${name} ${cuts}`);
+  for (const kind of KINDS) {
+    const places = PLACES[kind];
+    for (const [name, act] of Object.entries(ACTS)) {
+      for (const cuts of [places[4], places.slice(4, 9).join(), `${places[4]}/fin`]) {
+        const made = agents(t);
+        const atFirst = (request, response, note) =>
+          response.once('data', () => act(request, response, note));
+        // The second finds a connection that is idle, or none; its request has no parser then.
+        for (let i = 0; i < 2; i++) {
+          const count = await compare(made, port, pathOf(kind, cuts), 'flowing', {}, atFirst);
+          if (i === 0) assert.equal(count, 1, `${kind} ${name} ${cuts}`);
+        }
       }
     }
   }
@@ -139,11 +211,14 @@ test('programs that interfere in the middle of a body', { timeout }, async (t) =
 
 test('programs that interfere before the body', { timeout }, async (t) => {
   const port = await startServer(t, responses);
-  for (const [name, act] of Object.entries(ACTS)) {
-    const made = agents(t);
-    for (let i = 0; i < 2; i++) {
-      const count = await compare(made, port, `/body/${PLACES[0]},${PLACES[6]}`, 'flowing', {}, act);
-      if (i === 0) assert.equal(count, 1, name);
+  for (const kind of KINDS) {
+    for (const [name, act] of Object.entries(ACTS)) {
+      const made = agents(t);
+      const path = pathOf(kind, [PLACES[kind][0], PLACES[kind][6]]);
+      for (let i = 0; i < 2; i++) {
+        const count = await compare(made, port, path, 'flowing', {}, act);
+        if (i === 0) assert.equal(count, 1, `${kind} ${name}`);
+      }
     }
   }
 });
@@ -156,13 +231,16 @@ test('what a handler throws costs the response what it costs with http.Agent', {
   const fail = () => {
     throw new Error('enough');
   };
-  for (const cuts of [PLACES[1], `${PLACES[1]}/fin`, PLACES.slice(1, 5).join()]) {
-    for (const act of [fail, (request, response) => response.once('data', fail)]) {
-      const made = agents(t);
-      for (let i = 0; i < 2; i++) {
-        thrown = [];
-        assert.equal(await compare(made, port, `/body/${cuts}`, 'flowing', {}, act), 1);
-        assert.deepEqual(thrown, ['enough', 'enough', 'enough']);
+  for (const kind of KINDS) {
+    const places = PLACES[kind];
+    for (const cuts of [places[4], `${places[4]}/fin`, places.slice(4, 9).join()]) {
+      for (const act of [fail, (request, response) => response.once('data', fail)]) {
+        const made = agents(t);
+        for (let i = 0; i < 2; i++) {
+          thrown = [];
+          assert.equal(await compare(made, port, pathOf(kind, cuts), 'flowing', {}, act), 1);
+          assert.deepEqual(thrown, ['enough', 'enough', 'enough']);
+        }
       }
     }
   }
@@ -172,18 +250,18 @@ test('a parser that was taken away in the middle serves others as before', { tim
   const port = await startServer(t, responses);
   const agent = new HttpAgent();
   t.after(() => agent.destroy());
-  const cut = http.get({ host: '127.0.0.1', port, path: `/body/${PLACES[3]}/fin`, agent });
+  const cut = http.get({ host: '127.0.0.1', port, path: pathOf('length', PLACES.length[3], 'fin'), agent });
   cut.once('socket', watch);
   const [response] = await once(cut, 'response');
   const { parser } = cut;
   response.resume();
   await once(response, 'error');
   // Node has it for the next to come, a socket of its own here.
-  const request = http.get({ host: '127.0.0.1', port, path: `/body/${PLACES[3]}` });
+  const request = http.get({ host: '127.0.0.1', port, path: pathOf('length', PLACES.length[3]) });
   request.once('socket', watch);
   const [next] = await once(request, 'response');
   assert.equal(request.parser, parser);
-  assert.equal(String(Buffer.concat(await next.toArray())), BODY);
+  assert.equal(String(Buffer.concat(await next.toArray())), BODIES.length);
 });
 
 test('a large body is the same however it is read', { timeout }, async (t) => {
@@ -191,9 +269,12 @@ test('a large body is the same however it is read', { timeout }, async (t) => {
   const body = Buffer.alloc(size);
   for (let at = 0; at + 4 <= size; at += 4) body.writeUInt32LE(at, at);
   const server = http.createServer((request, response) => {
-    response.setHeader('Content-Length', size);
-    response.flushHeaders();
-    setImmediate(() => response.end(body));
+    if (request.url === '/length') response.setHeader('Content-Length', size);
+    response.write(body.subarray(0, 10));
+    setImmediate(() => {
+      for (let at = 10; at < size; at += 50_000) response.write(body.subarray(at, at + 50_000));
+      response.end();
+    });
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -237,9 +318,9 @@ test('a large body is the same however it is read', { timeout }, async (t) => {
     },
   };
   for (const [name, read] of Object.entries(ways)) {
-    for (let i = 0; i < 2; i++) {
+    for (const path of ['/length', '/length', '/chunks', '/chunks']) {
       const before = handedOver();
-      const request = http.get({ host: '127.0.0.1', port: server.address().port, agent });
+      const request = http.get({ host: '127.0.0.1', port: server.address().port, path, agent });
       const [response] = await once(request, 'response');
       const chunks = [];
       await read(response, chunks);

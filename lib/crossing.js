@@ -417,8 +417,8 @@ function deliver(count, list, begins) {
     const code = head & 0xff;
     const flags = head >> 8;
     const binary = isBinary(code);
-    const isResponse = code === event.RESPONSE;
-    const own = (binary || isResponse) && (flags & eventFlag.OWN_BUFFER) !== 0;
+    const isPlain = code === event.RESPONSE || code === event.CHUNKS;
+    const own = (binary || isPlain) && (flags & eventFlag.OWN_BUFFER) !== 0;
     const from = nextByte;
     const buffer = own ? buffers[nextBuffer++] : undefined;
     nextByte += length;
@@ -430,10 +430,11 @@ function deliver(count, list, begins) {
     }
     if (code === event.DATA) {
       lane._received(own ? buffer : copyOut(from, length));
-    } else if (isResponse) {
+    } else if (isPlain) {
       const size = rowsIn[at + 3];
-      if (own) lane._responded(buffer, 0, size, bytesIn, from, length, true);
-      else lane._responded(bytesIn, from, size, bytesIn, from + size, length - size, false);
+      const receive = code === event.RESPONSE ? lane._receivedResponse : lane._receivedChunks;
+      if (own) receive.call(lane, buffer, 0, size, bytesIn, from, length, true);
+      else receive.call(lane, bytesIn, from, size, bytesIn, from + size, length - size, false);
     } else if (binary) {
       lane._reported(code, flags, rowsIn[at + 3], own ? buffer : copyOut(from, length));
     } else {

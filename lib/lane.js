@@ -65,6 +65,8 @@ class Lane extends SocketShape {
   #plain = false;
   /** What is to come of a response whose head Rust has read (plain-body.js). */
   _plainBody = null;
+  /** The same of a chunked body (plain-chunks.js). */
+  _plainChunks = null;
   /** A request whose bytes leave before it has the lane, and those that it has not written to it since. */
   #early = null;
   #earlyChunks = [];
@@ -236,6 +238,7 @@ class Lane extends SocketShape {
     if (message === previous) return;
     this.#light = false;
     this._plainBody = null;
+    this._plainChunks = null;
     if (message !== null && isLearning()) this._learnListeners();
     if (message === null && previous.res === null && previous.destroyed) this.#ending.explainUnsent(previous);
     if (message !== null) this.#begin(message);
@@ -413,7 +416,7 @@ class Lane extends SocketShape {
   }
 
   /** The head of a response, and what has come of its body: the arguments are those of plainResponse.parse(). */
-  _responded(bytes, from, length, parts, at, size, own) {
+  _receivedResponse(bytes, from, length, parts, at, size, own) {
     if (this.#parked || !plainResponse.isReady(this, this.#message, parts, at)) {
       this._received(own ? bytes : crossing.copyOut(from, length));
       return;
@@ -423,6 +426,26 @@ class Lane extends SocketShape {
     if (isLearning()) this._learnListeners();
     const response = plainResponse.parse(bytes, from, length, parts, at, size, own);
     this.#resource.runInAsyncScope(takeResponse, this, response);
+  }
+
+  /** More of a chunked body; the arguments are the same. */
+  _receivedChunks(bytes, from, length, parts, at, size, own) {
+    const chunks = this._plainChunks;
+    if (this.#parked || !chunks?.mayTake(this, parts, at)) {
+      if (chunks !== null && !this.#parked) this.#leaveChunks(parts, at);
+      this._received(own ? bytes : crossing.copyOut(from, length));
+      return;
+    }
+    this.#count(length);
+    this.#resource.runInAsyncScope(takeChunks, this, bytes, from, parts, at, size, own);
+  }
+
+  /** What follows in the chunked body is for a parser of Node's. */
+  #leaveChunks(parts, at) {
+    const chunks = this._plainChunks;
+    this._plainChunks = null;
+    if (this.#light) this.#resource.runInAsyncScope(this.#getParser, this);
+    if (this.parser) chunks.leaveTo(this.parser, parts, at);
   }
 
   #count(length) {
@@ -986,6 +1009,14 @@ function takeResponse(response) {
 function takeBody(chunk) {
   try {
     this._plainBody.take(this, chunk);
+  } finally {
+    this._acknowledge(true);
+  }
+}
+
+function takeChunks(...args) {
+  try {
+    this._plainChunks.take(this, ...args);
   } finally {
     this._acknowledge(true);
   }

@@ -139,4 +139,4 @@ function letGo(lane) {
   lane.removeListener('drain', listeners.drain);
 }
 
-module.exports = { begin, execute, isReadByNodeAlone, letGo };
+module.exports = { begin, execute, fail, isReadByNodeAlone, letGo };

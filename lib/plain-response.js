@@ -8,13 +8,16 @@
 
 const { functionsOf, listeners } = require('./node-client');
 const plainBody = require('./plain-body');
+const PlainChunks = require('./plain-chunks');
 
 /** 16-bit integers before those of the headers, and for each header. */
-const HEADING = 9;
+const HEADING = 10;
 const PER_HEADER = 4;
 /** Flags among them. */
 const KEEP_ALIVE = 1;
 const IS_HEAD = 2;
+const CHUNKED = 4;
+const PARTIAL = 8;
 
 /** What stands in for the bytes, and what `execute` finds. */
 const NOTHING = Buffer.alloc(0);
@@ -69,26 +72,43 @@ function isReady(lane, request, parts, at) {
  * from `at` on. `own`: the bytes are not used again.
  */
 function parse(bytes, from, length, parts, at, size, own) {
-  const count = size / 2;
   const number = (index) => parts[at + 2 * index] | (parts[at + 2 * index + 1] << 8);
   const headLength = number(2);
   const head = bytes.latin1Slice(from, from + headLength);
-  const headers = new Array(((count - HEADING) / PER_HEADER) * 2);
-  for (let i = 0, index = HEADING; index < count; i += 2, index += PER_HEADER) {
+  const count = number(9);
+  const headers = new Array(count * 2);
+  for (let i = 0, index = HEADING; i < count * 2; i += 2, index += PER_HEADER) {
     headers[i] = head.slice(number(index), number(index + 1));
     headers[i + 1] = head.slice(number(index + 2), number(index + 3));
   }
+  const flags = number(1);
+  let missing = 0;
   let body;
-  if (own) {
-    if (length > headLength) body = bytes.subarray(headLength, length);
-  } else if (length > headLength) {
-    body = Buffer.allocUnsafe(length - headLength);
-    bytes.copy(body, 0, from + headLength, from + length);
+  let pieces;
+  if (flags & CHUNKED) {
+    const spans = 2 * (HEADING + count * PER_HEADER);
+    pieces = PlainChunks.cut(bytes, from, parts, at + spans, size - spans, own);
+  } else {
+    missing = number(5) + number(6) * 2 ** 16 + number(7) * 2 ** 32 + number(8) * 2 ** 48;
+    if (length > headLength)
+      body = own ? bytes.subarray(headLength, length) : copy(bytes, from + headLength, from + length);
   }
-  const reason = head.slice(number(3), number(4));
-  const keepAlive = (number(1) & KEEP_ALIVE) !== 0;
-  const missing = number(5) + number(6) * 2 ** 16 + number(7) * 2 ** 32 + number(8) * 2 ** 48;
-  return { status: number(0), keepAlive, reason, headers, body, missing };
+  return {
+    status: number(0),
+    keepAlive: (flags & KEEP_ALIVE) !== 0,
+    isPartial: (flags & PARTIAL) !== 0,
+    reason: head.slice(number(3), number(4)),
+    headers,
+    missing,
+    body,
+    pieces,
+  };
+}
+
+function copy(bytes, start, end) {
+  const body = Buffer.allocUnsafe(end - start);
+  bytes.copy(body, 0, start, end);
+  return body;
 }
 
 /** Hands over what parse() has found, in the place of the bytes. Runs in the request's async context. */
@@ -102,7 +122,7 @@ function handOver(lane, response) {
   }
   const known = functionsOf();
   run(known, new StandIn(lane, lane._httpMessage, known), response);
-  if (response.missing === 0) plainBody.letGo(lane);
+  if (!response.isPartial) plainBody.letGo(lane);
 }
 
 /** In the place of the parser's own, once: Node's listener for 'data' calls it. */
@@ -115,19 +135,21 @@ function execute() {
   return 0;
 }
 
-function run({ onHeaders, onBody, onComplete }, parser, response) {
-  const { status, keepAlive, reason, headers, body, missing } = response;
-  const rest = missing > 0 ? plainBody.begin(parser.socket, parser, missing) : undefined;
+function run(known, parser, { status, keepAlive, isPartial, reason, headers, missing, body, pieces }) {
+  let rest;
+  if (missing > 0) rest = plainBody.begin(parser.socket, parser, missing);
+  else if (isPartial) rest = PlainChunks.begin(parser.socket, parser, keepAlive);
   let running = 'onHeaders';
   try {
-    onHeaders.call(parser, 1, 1, headers, undefined, undefined, status, reason, false, keepAlive);
+    known.onHeaders.call(parser, 1, 1, headers, undefined, undefined, status, reason, false, keepAlive);
     running = 'onBody';
-    if (body !== undefined) onBody.call(parser, body);
+    if (body !== undefined) known.onBody.call(parser, body);
+    else if (pieces !== undefined) for (const piece of pieces) known.onBody.call(parser, piece);
     running = undefined;
   } finally {
     if (running !== undefined) rest?.noteThrown(running);
   }
-  if (missing === 0) onComplete.call(parser);
+  if (!isPartial) known.onComplete.call(parser);
 }
 
 module.exports = { handOver, isReady, parse };

@@ -95,9 +95,13 @@ class Waiting {
     this.#reports.push(['_received', chunk]);
   }
 
-  /** Its parts are of use only where they have come to. Node's parser reads it. */
-  _responded(bytes, from, length, parts, at, size, own) {
+  /** What is known of the bytes is of use only where it has come to. Node's parser reads them. */
+  _receivedResponse(bytes, from, length, parts, at, size, own) {
     this._received(own ? bytes : crossing.copyOut(from, length));
+  }
+
+  _receivedChunks(...args) {
+    this._receivedResponse(...args);
   }
 
   _reported(...args) {

@@ -2,13 +2,12 @@
 //! and the rules below, which see all bytes at once, find it, and there is no second one.
 
 use super::framing::{End, Framing, Progress};
-use super::reference::{Head, end_of_head, number};
+use super::reference::{Head, chunks, end_of_head, number};
 
 /// A head that is longer, or has more fields, is not read.
 const MAX_HEAD: usize = 16 * 1024;
 const MAX_FIELDS: usize = 100;
 
-/// Of decimal and of hexadecimal numbers.
 const MAX_DIGITS: usize = 15;
 
 pub fn check(bytes: &[u8]) {
@@ -127,7 +126,10 @@ fn read(bytes: &[u8], bodiless: bool) -> Option<Reading> {
         _ if bodiless => exactly(body, 0),
         (Some(1..), _) | (_, true) if matches!(head.status, 204 | 304) => None,
         _ if matches!(head.status, 204 | 304) => exactly(body, 0),
-        (None, true) => chunks(body),
+        (None, true) => {
+            let (_, is_complete) = chunks(body)?;
+            Some(if is_complete { Reading::Complete } else { Reading::Incomplete })
+        }
         (Some(length), false) => exactly(body, length),
         (None, false) => None,
     }
@@ -139,42 +141,6 @@ fn exactly(body: &[u8], length: u64) -> Option<Reading> {
         std::cmp::Ordering::Less => Some(Reading::Incomplete),
         std::cmp::Ordering::Equal => Some(Reading::Complete),
         std::cmp::Ordering::Greater => None,
-    }
-}
-
-/// `size CRLF data CRLF` and so on, up to `0 CRLF CRLF`: no extensions, no trailers.
-fn chunks(body: &[u8]) -> Option<Reading> {
-    let mut rest = body;
-    loop {
-        let digits = rest.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-        if digits > MAX_DIGITS || digits == 0 && !rest.is_empty() {
-            return None;
-        }
-        let size = rest[..digits].iter().fold(0, |size, &digit| {
-            size * 16 + u64::from((digit as char).to_digit(16).expect("a hexadecimal digit"))
-        });
-        let Some(behind) = line_end(&rest[digits..])? else { return Some(Reading::Incomplete) };
-        let data = usize::try_from(size).ok()?.min(behind.len());
-        let Some(behind) = (match size {
-            size if data as u64 == size => line_end(&behind[data..])?,
-            _ => None,
-        }) else {
-            return Some(Reading::Incomplete);
-        };
-        if size == 0 {
-            return exactly(behind, 0);
-        }
-        rest = behind;
-    }
-}
-
-/// What stands behind the CRLF that has to be here: Some(None) if it has not come whole.
-#[allow(clippy::option_option, reason = "the outer one is for what is no CRLF")]
-fn line_end(bytes: &[u8]) -> Option<Option<&[u8]>> {
-    match bytes {
-        [b'\r', b'\n', rest @ ..] => Some(Some(rest)),
-        [] | [b'\r'] => Some(None),
-        _ => None,
     }
 }
 

@@ -107,3 +107,43 @@ pub fn trim(mut text: &[u8]) -> &[u8] {
     }
     text
 }
+
+/// `size CRLF data CRLF` and so on, up to `0 CRLF CRLF`, with no extensions, no trailers, and nothing behind it: the
+/// data, and whether all of it is there.
+pub fn chunks(body: &[u8]) -> Option<(Vec<&[u8]>, bool)> {
+    const MAX_DIGITS: usize = 15;
+    let (mut rest, mut spans) = (body, Vec::new());
+    loop {
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        if digits > MAX_DIGITS || digits == 0 && !rest.is_empty() {
+            return None;
+        }
+        let size = rest[..digits].iter().fold(0, |size, &digit| {
+            size * 16 + u64::from((digit as char).to_digit(16).expect("a hexadecimal digit"))
+        });
+        let Some(behind) = line_end(&rest[digits..])? else { return Some((spans, false)) };
+        let (data, behind) = behind.split_at(usize::try_from(size).ok()?.min(behind.len()));
+        if !data.is_empty() {
+            spans.push(data);
+        }
+        if (data.len() as u64) < size {
+            return Some((spans, false));
+        }
+        match (line_end(behind)?, size) {
+            (None, _) => return Some((spans, false)),
+            (Some([]), 0) => return Some((spans, true)),
+            (Some(_), 0) => return None,
+            (Some(behind), _) => rest = behind,
+        }
+    }
+}
+
+/// What stands behind the CRLF that has to be here: Some(None) if it has not come whole.
+#[allow(clippy::option_option, reason = "the outer one is for what is no CRLF")]
+fn line_end(bytes: &[u8]) -> Option<Option<&[u8]>> {
+    match bytes {
+        [b'\r', b'\n', rest @ ..] => Some(Some(rest)),
+        [] | [b'\r'] => Some(None),
+        _ => None,
+    }
+}

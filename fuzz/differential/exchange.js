@@ -53,8 +53,9 @@ const ACTS = {
     response.once('data', () => readSocket(response, note)),
   'pauses the socket at the first chunk': (request, response) =>
     response.once('data', () => {
-      response.socket.pause();
-      setImmediate(() => response.socket?.resume());
+      const { socket } = response;
+      socket.pause();
+      setImmediate(() => socket.resume());
     }),
   'changes the encoding at the first chunk': (request, response) =>
     response.once('data', () => response.setEncoding('latin1')),

@@ -9,6 +9,10 @@ mod framing;
 #[path = "../../src/exchange/keep_alive_hint.rs"]
 mod keep_alive_hint;
 
+#[path = "../../src/exchange/chunked.rs"]
+#[allow(dead_code, reason = "others have more use for it")]
+mod chunked;
+
 #[path = "../../src/exchange/syntax.rs"]
 #[allow(dead_code, reason = "others have more use for it")]
 mod syntax;

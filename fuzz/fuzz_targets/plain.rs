@@ -8,6 +8,10 @@ use libfuzzer_sys::fuzz_target;
 #[allow(dead_code, reason = "the addon has more use for it")]
 mod plain;
 
+#[path = "../../src/exchange/chunked.rs"]
+#[allow(dead_code, reason = "others have more use for it")]
+mod chunked;
+
 #[path = "../../src/exchange/syntax.rs"]
 #[allow(dead_code, reason = "others have more use for it")]
 mod syntax;

@@ -11,7 +11,8 @@
 use httparse::{EMPTY_HEADER, Response, Status};
 
 use super::Hint;
-use super::syntax::{MAX_DIGITS, has_plain_lines, parse_length};
+use super::chunked::{Chunked, Step};
+use super::syntax::{has_plain_lines, parse_length};
 
 /// A longer head is left to Node, whose own limit is the same unless it was raised.
 const MAX_HEAD: usize = 16 * 1024;
@@ -57,18 +58,6 @@ enum State {
     Unclear,
 }
 
-/// Where in a chunked body the next byte stands (RFC 9112 section 7.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Chunked {
-    Size { size: u64, digits: u32 },
-    SizeLf { size: u64 },
-    Data { left: u64 },
-    DataCr,
-    DataLf,
-    LastCr,
-    LastLf,
-}
-
 impl Framing {
     /// `bodiless`: the response is the answer to a HEAD.
     pub const fn new(bodiless: bool) -> Self {
@@ -89,8 +78,12 @@ impl Framing {
                     taken
                 }
                 State::Chunked(chunked) => {
-                    let (taken, next) = chunked.read(rest);
-                    self.state = next;
+                    let (taken, step) = chunked.read(rest);
+                    self.state = match step {
+                        Step::Within(next) => State::Chunked(next),
+                        Step::Complete => State::Complete,
+                        Step::Unclear => State::Unclear,
+                    };
                     taken
                 }
                 // A byte behind the end belongs to nothing.
@@ -195,35 +188,6 @@ fn read_head(head: &[u8], bodiless: bool) -> Option<(State, End)> {
         (None, false) => return None,
     };
     Some((state, End { keep_alive: connection.unwrap_or(true), hint }))
-}
-
-impl Chunked {
-    const START: Self = Self::Size { size: 0, digits: 0 };
-
-    /// Reads on from the first of `bytes`, of which there is one at least: how many were taken, and what comes next.
-    fn read(self, bytes: &[u8]) -> (usize, State) {
-        if let Self::Data { left } = self {
-            let taken = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            let left = left - taken as u64;
-            let next = if left == 0 { Self::DataCr } else { Self::Data { left } };
-            return (taken, State::Chunked(next));
-        }
-        let next = match (self, bytes[0]) {
-            (Self::Size { size, digits }, byte) if byte.is_ascii_hexdigit() && digits < MAX_DIGITS => {
-                let digit = (byte as char).to_digit(16).unwrap_or_default();
-                Self::Size { size: size << 4 | u64::from(digit), digits: digits + 1 }
-            }
-            (Self::Size { size, digits: 1.. }, b'\r') => Self::SizeLf { size },
-            (Self::SizeLf { size: 0 }, b'\n') => Self::LastCr,
-            (Self::SizeLf { size }, b'\n') => Self::Data { left: size },
-            (Self::DataCr, b'\r') => Self::DataLf,
-            (Self::DataLf, b'\n') => Self::START,
-            (Self::LastCr, b'\r') => Self::LastLf,
-            (Self::LastLf, b'\n') => return (1, State::Complete),
-            _ => return (1, State::Unclear),
-        };
-        (1, State::Chunked(next))
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! One request on one connection: how its response is read, what is kept of it so that it can be sent
 //! again, when it may be, and what the server says of its connection.
 
+mod chunked;
 mod framing;
 #[cfg(test)]
 #[path = "../../fuzz/checks/framing.rs"]
@@ -20,6 +21,7 @@ mod replay;
 mod syntax;
 mod verdict;
 
+pub use chunked::{Chunks, Piece};
 pub use framing::{Framing, Progress};
 pub use keep_alive_hint::Hint;
 pub use plain::Plain;

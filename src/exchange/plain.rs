@@ -6,6 +6,7 @@
 
 use httparse::{EMPTY_HEADER, Response, Status};
 
+use super::chunked::{Chunks, Data};
 use super::syntax::{has_plain_lines, parse_length};
 
 /// A longer head is not looked at: to read it here would save little of what it costs.
@@ -17,6 +18,9 @@ const MAX_HEADERS: usize = 48;
 const KEEP_ALIVE: u16 = 1;
 /// The answer to a HEAD.
 const IS_HEAD: u16 = 2;
+const CHUNKED: u16 = 4;
+/// More of the body is to come.
+const PARTIAL: u16 = 8;
 
 /// The parts of a response, as [`Plain::write`] lays them out for JavaScript.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,10 +31,22 @@ pub struct Plain {
     is_head: bool,
     head_len: u16,
     reason: Span,
-    /// Bytes of the body that have not come yet.
-    missing: u64,
+    body: Body,
     headers: [(Span, Span); MAX_HEADERS],
     header_count: usize,
+}
+
+/// What is there of a body, and what is not.
+#[derive(Debug, PartialEq, Eq)]
+enum Body {
+    /// Bytes that have not come yet.
+    Length {
+        missing: u64,
+    },
+    Chunked {
+        data: Data,
+        rest: Option<Chunks>,
+    },
 }
 
 /// Where a part begins and ends.
@@ -47,17 +63,9 @@ impl Plain {
         }
         let status = response.code.filter(|status| (200..=999).contains(status))?;
         let framing = Framing::of(&bytes[..head_len], response.headers)?;
-        let length = match (status, framing.length) {
-            (204, None | Some(0)) | (304, _) => 0,
-            (204, Some(_)) => return None,
-            (_, Some(_)) if is_head => 0,
-            (_, Some(length)) => length,
-            // A body would last until the connection ends; and of the answer to a HEAD Node takes that for granted.
-            (_, None) => return None,
-        };
-        let missing = length.checked_sub((bytes.len() - head_len) as u64)?;
+        let body = framing.body(bytes, head_len, status, is_head)?;
         // Behind the last byte on such a connection parsers differ in what they bear with.
-        if missing > 0 && !framing.keep_alive {
+        if !framing.keep_alive && !body.is_whole() {
             return None;
         }
         let span = |part: &[u8]| span_in(bytes, part);
@@ -71,44 +79,71 @@ impl Plain {
             is_head,
             head_len: u16::try_from(head_len).ok()?,
             reason: span(reason(bytes)?)?,
-            missing,
+            body,
             headers: spans,
             header_count: response.headers.len(),
         })
     }
 
+    /// The chunked body, if it is one of which more is to come.
+    pub fn chunks(&self) -> Option<Chunks> {
+        match &self.body {
+            Body::Chunked { rest, .. } => *rest,
+            Body::Length { .. } => None,
+        }
+    }
+
     /// Appends the parts, as 16-bit integers, the low byte first: the status, flags ([`KEEP_ALIVE`] and the like),
-    /// the length of the head, the reason phrase, what is missing (four, the low one first), and each header.
-    /// Returns the number of bytes.
-    pub fn write(&self, out: &mut Vec<u8>) -> usize {
-        let before = out.len();
+    /// the length of the head, the reason phrase, the bytes that are missing (four, the low one first), the number of
+    /// headers, and each of them. Behind these, where the data of a chunked body is ([`Data::write`]).
+    pub fn write(&self, out: &mut Vec<u8>) {
         let mut push = |number: u16| out.extend_from_slice(&number.to_le_bytes());
-        let flags = if self.keep_alive { KEEP_ALIVE } else { 0 } | if self.is_head { IS_HEAD } else { 0 };
+        let (missing, is_chunked, is_partial) = match &self.body {
+            Body::Length { missing } => (*missing, false, *missing > 0),
+            Body::Chunked { rest, .. } => (0, true, rest.is_some()),
+        };
+        let flags = [
+            (KEEP_ALIVE, self.keep_alive),
+            (IS_HEAD, self.is_head),
+            (CHUNKED, is_chunked),
+            (PARTIAL, is_partial),
+        ];
+        let flags = flags.iter().filter(|(_, is_set)| *is_set).fold(0, |sum, (flag, _)| sum | flag);
         for number in [self.status, flags, self.head_len, self.reason.0, self.reason.1] {
             push(number);
         }
         for part in 0..4 {
-            push((self.missing >> (16 * part)) as u16);
+            push((missing >> (16 * part)) as u16);
         }
+        push(self.header_count as u16);
         for (name, value) in &self.headers[..self.header_count] {
             for number in [name.0, name.1, value.0, value.1] {
                 push(number);
             }
         }
-        out.len() - before
+        if let Body::Chunked { data, .. } = &self.body {
+            data.write(out);
+        }
+    }
+}
+
+impl Body {
+    const fn is_whole(&self) -> bool {
+        matches!(self, Self::Length { missing: 0 } | Self::Chunked { rest: None, .. })
     }
 }
 
 /// What the headers say of the end of the message and of the connection.
 struct Framing {
     length: Option<u64>,
+    is_chunked: bool,
     keep_alive: bool,
 }
 
 impl Framing {
     /// None if they say it in more than one way, or anything unusual.
     fn of(head: &[u8], headers: &[httparse::Header<'_>]) -> Option<Self> {
-        let mut framing = Self { length: None, keep_alive: true };
+        let mut framing = Self { length: None, is_chunked: false, keep_alive: true };
         let mut has_connection = false;
         for header in headers {
             let is = |name: &str| header.name.eq_ignore_ascii_case(name);
@@ -129,13 +164,42 @@ impl Framing {
                     has_connection = true;
                     framing.keep_alive = keep_alive;
                 }
-                17 if is("transfer-encoding") => return None,
+                17 if is("transfer-encoding") => {
+                    let value = untabbed(head, header.value)?;
+                    if framing.is_chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                        return None;
+                    }
+                    framing.is_chunked = true;
+                }
                 7 if is("upgrade") || is("trailer") => return None,
                 16 if is("proxy-connection") => return None,
                 _ => {}
             }
         }
         Some(framing)
+    }
+
+    /// What `bytes` have of the body, from `from` on; None if they have more than that.
+    fn body(&self, bytes: &[u8], from: usize, status: u16, is_head: bool) -> Option<Body> {
+        if self.is_chunked {
+            if self.length.is_some() || status == 204 || status == 304 {
+                return None;
+            }
+            if is_head {
+                return (bytes.len() == from).then_some(Body::Length { missing: 0 });
+            }
+            let (data, rest) = Chunks::begin(bytes, from)?;
+            return Some(Body::Chunked { data, rest });
+        }
+        let length = match (status, self.length) {
+            (204, None | Some(0)) | (304, _) => 0,
+            (204, Some(_)) => return None,
+            (_, Some(_)) if is_head => 0,
+            (_, Some(length)) => length,
+            // A body would last until the connection ends; and of the answer to a HEAD Node takes that for granted.
+            (_, None) => return None,
+        };
+        Some(Body::Length { missing: length.checked_sub((bytes.len() - from) as u64)? })
     }
 }
 
@@ -188,7 +252,8 @@ mod tests {
         assert_eq!(text(bytes, plain.reason), "Not Found");
         assert_eq!(headers(bytes, &plain), ["Server=x", "content-LENGTH=5", "Empty=", "X=a\tb"]);
         let mut out = vec![9];
-        assert_eq!(plain.write(&mut out), 2 * (9 + 4 * 4));
+        plain.write(&mut out);
+        assert_eq!(out.len() - 1, 2 * (10 + 4 * 4));
         assert_eq!(out[..5], [9, 404_u16.to_le_bytes()[0], 1, 1, 0]);
     }
 
@@ -211,7 +276,9 @@ mod tests {
             assert!(read(bytes.as_bytes()).is_none());
         }
         // What the length is of is not sent with a 304. Of a 204 there is nothing that it could be of.
-        assert!(read(b"HTTP/1.1 304 \r\nContent-Length: 1\r\n\r\n").is_some_and(|plain| plain.missing == 0));
+        assert!(
+            read(b"HTTP/1.1 304 \r\nContent-Length: 1\r\n\r\n").is_some_and(|plain| plain.body.is_whole())
+        );
         assert!(read(b"HTTP/1.1 204 \r\nContent-Length: 1\r\n\r\n").is_none());
     }
 
@@ -236,7 +303,13 @@ mod tests {
             "HTTP/1.1 200 OK\r\nConnection: close\t\r\nContent-Length: 1\r\n\r\nx",
             "HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length : 0\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nx",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0;x\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\t\r\n\r\n0\r\n\r\n",
+            "HTTP/1.1 304 \r\nTransfer-Encoding: chunked\r\n\r\n",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n",
             "HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n",
             "HTTP/1.1 200 OK\r\nX: a\rb\r\nContent-Length: 0\r\n\r\n",
@@ -261,9 +334,10 @@ mod tests {
     fn what_is_missing_of_a_body_is_counted() {
         let whole = b"HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 4\r\n\r\nbody";
         for end in 0..=whole.len() {
-            let missing = read(&whole[..end]).map(|plain| plain.missing);
+            let body = read(&whole[..end]).map(|plain| plain.body);
             let left = whole.len() - end;
-            assert_eq!(missing, (left <= 4).then_some(left as u64), "{end}");
+            let expected = (left <= 4).then_some(Body::Length { missing: left as u64 });
+            assert_eq!(body, expected, "{end}");
         }
         let plain = read(b"HTTP/1.1 200 OK\r\nContent-Length: 123456789012345\r\n\r\n").unwrap();
         let mut out = Vec::new();
@@ -284,9 +358,28 @@ mod tests {
     fn the_answer_to_a_head_is_its_head() {
         let head = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n";
         let plain = Plain::read(head, true).unwrap();
-        assert_eq!((plain.missing, plain.is_head), (0, true));
+        assert_eq!((plain.body.is_whole(), plain.is_head), (true, true));
         assert_eq!(Plain::read(&[head, &b"body"[..]].concat(), true), None);
         assert_eq!(Plain::read(b"HTTP/1.1 200 OK\r\n\r\n", true), None);
         assert!(Plain::read(b"HTTP/1.1 304 \r\n\r\n", true).is_some());
+        let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert!(Plain::read(chunked, true).is_some_and(|plain| plain.body.is_whole()));
+        assert_eq!(Plain::read(&[&chunked[..], b"0\r\n\r\n"].concat(), true), None);
+    }
+
+    #[test]
+    fn the_data_of_chunks_is_told_of() {
+        let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n";
+        let whole = [&head[..], b"2\r\nok\r\n0\r\n\r\n"].concat();
+        for end in 0..=whole.len() {
+            let plain = read(&whole[..end]);
+            assert_eq!(plain.is_some(), end >= head.len(), "{end}");
+            assert_eq!(plain.is_some_and(|plain| plain.body.is_whole()), end == whole.len(), "{end}");
+        }
+        let mut out = Vec::new();
+        read(&whole).unwrap().write(&mut out);
+        let from = head.len() as u8 + 3;
+        assert_eq!(out[2..4], [5, 0]);
+        assert_eq!(out[28..], [from, 0, 0, 0, from + 2, 0, 0, 0]);
     }
 }

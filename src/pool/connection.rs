@@ -25,7 +25,7 @@ use super::read_window::ReadWindow;
 use super::status::{Counts, add};
 use crate::connect::{Destination, RoundTrip, Stream};
 use crate::error::CloseReason;
-use crate::exchange::Framing;
+use crate::exchange::{Chunks, Framing};
 use crate::tls::Secured;
 
 /// Names one connection for good: the index of its place and a generation.
@@ -85,6 +85,8 @@ pub struct Connection {
     pub received: u32,
     /// Where the response ends, if that is asked for.
     pub framing: Option<Framing>,
+    /// The chunked body that is being read, if its head was plain.
+    pub chunks: Option<Chunks>,
     /// The delivery that has the response's last byte (see [`crate::binding::link`]).
     pub finished_in: Option<u64>,
     pub entry: Option<deadlines::Entry>,
@@ -127,6 +129,7 @@ impl Connection {
         add(&self.counts.reuses);
         self.received = 0;
         self.framing = None;
+        self.chunks = None;
         self.finished_in = None;
         debug!(connection = %self.id, served = self.served, idle = ?(now - self.last_read), "reused");
     }
@@ -330,6 +333,7 @@ mod tests {
             window: ReadWindow::new(1, Rc::new(Buffered::default())),
             received: 0,
             framing: None,
+            chunks: None,
             finished_in: None,
             entry: None,
             waker: None,

@@ -18,7 +18,7 @@ use super::status::add;
 use crate::binding::records::{event, event_flag};
 use crate::block::{BLOCK_SIZE, Block};
 use crate::error::CloseReason;
-use crate::exchange::{Loss, Plain, Verdict};
+use crate::exchange::{Loss, Piece, Plain, Verdict};
 
 /// What one read brings is handed over as it is, without a copy, from so many bytes on. Below, to make JavaScript a
 /// buffer of memory that is not its own costs more than to copy.
@@ -29,6 +29,17 @@ const WRITES_PER_TURN: u32 = 8;
 
 /// Reads of one connection in a row before the others get their turn.
 const READS_PER_TURN: u32 = 4;
+
+/// What some bytes of a response are.
+#[allow(clippy::large_enum_variant, reason = "it lasts for one read, on the stack")]
+enum Reading {
+    /// Node's parser has to say.
+    Bytes,
+    /// Its beginning.
+    Response(Plain),
+    /// A piece of its chunked body.
+    Chunks(Piece),
+}
 
 impl Pool {
     /// The task of a connection. It ends with the connection.
@@ -161,9 +172,9 @@ impl Pool {
         // What has been answered will not be sent again.
         lane.replay.forget();
         let is_head = lane.is_head.filter(|_| is_first && lane.limits.parse);
-        let plain = is_head.and_then(|is_head| Plain::read(block, is_head));
+        let reading = self.read_plainly(id, block, is_head);
         let is_over = self.follow(id, block, is_first);
-        self.hand_over(slot, block, plain.as_ref());
+        self.hand_over(slot, block, &reading);
         if is_over {
             self.exchange_over(id);
         }
@@ -177,16 +188,45 @@ impl Pool {
         true
     }
 
+    /// What the bytes are, if they can be read in one way only. `is_head`: they are the first of an answer that may be
+    /// read here, to a HEAD or not.
+    fn read_plainly(&mut self, id: ConnectionId, bytes: &[u8], is_head: Option<bool>) -> Reading {
+        let Some(connection) = self.connections.get_mut(id) else { return Reading::Bytes };
+        if let Some(chunks) = &mut connection.chunks {
+            let piece = chunks.read(bytes);
+            if piece.is_last() {
+                connection.chunks = None;
+            }
+            return Reading::Chunks(piece);
+        }
+        let Some(plain) = is_head.and_then(|is_head| Plain::read(bytes, is_head)) else {
+            return Reading::Bytes;
+        };
+        connection.chunks = plain.chunks();
+        Reading::Response(plain)
+    }
+
     /// Bytes for JavaScript: many in the block itself, which then is another one, few in the batch. There stands, too,
-    /// where the parts of a plain response are.
-    fn hand_over(&mut self, slot: u32, block: &mut Block, plain: Option<&Plain>) {
+    /// what they are.
+    fn hand_over(&mut self, slot: u32, block: &mut Block, reading: &Reading) {
         let (lane, count) = (self.lane_ref(slot), block.len());
-        let code = if plain.is_some() { event::RESPONSE } else { event::DATA };
         let is_lent = count >= LEND_MIN;
         if !is_lent {
             self.batch.bytes.extend_from_slice(block);
         }
-        let parts = plain.map_or(0, |plain| plain.write(&mut self.batch.bytes));
+        let before = self.batch.bytes.len();
+        let code = match reading {
+            Reading::Bytes => event::DATA,
+            Reading::Response(plain) => {
+                plain.write(&mut self.batch.bytes);
+                event::RESPONSE
+            }
+            Reading::Chunks(piece) => {
+                piece.write(&mut self.batch.bytes);
+                event::CHUNKS
+            }
+        };
+        let parts = self.batch.bytes.len() - before;
         if is_lent {
             self.batch.blocks.push_back(mem::replace(block, Block::new()));
             self.batch.push_row(code | event_flag::OWN_BUFFER << 8, lane, count as i32, parts);

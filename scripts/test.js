@@ -5,17 +5,17 @@
 // --js leaves out the Rust half, and so does a name.
 
 const fs = require('node:fs');
+const os = require('node:os');
 const path = require('node:path');
 const { run, say } = require('./run.js');
 const { setup } = require('./setup.js');
 
 const DIR = '__test__';
 
-/**
- * The longest that one file may take, in ms; node --test cannot limit a single test from outside.
- * What a file leaves running (a socket, a timer) keeps it alive, and so shows up here too.
- */
-const FILE_TIMEOUT = 120_000;
+/** The longest that one file may take, in ms, whatever its tests leave alive (time-limit.js). */
+const FILE_TIMEOUT = Number(process.env.OFFLOOP_TEST_LIMIT ?? 120_000);
+/** ms after which a file that has not ended by itself then is blocked, and killed. */
+const GRACE = 10_000;
 
 function testFiles(names) {
   const all = fs.readdirSync(path.join(__dirname, '..', DIR)).filter((name) => /\.test\.m?js$/.test(name));
@@ -26,9 +26,29 @@ function testFiles(names) {
   return chosen.sort().map((name) => path.join(DIR, name));
 }
 
-function runJavaScript(files) {
-  const options = ['--test-concurrency=2', '--test-reporter=spec', `--test-timeout=${FILE_TIMEOUT}`];
-  return run(null, process.execPath, ['--test', ...options, ...files]);
+async function runJavaScript(files) {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'offloop-tests-'));
+  const watch = setInterval(() => killBlocked(folder), 1000);
+  try {
+    const options = ['--test-concurrency=2', '--test-reporter=spec', '--require', './scripts/time-limit.js'];
+    const env = { ...process.env, OFFLOOP_TEST_FILES: folder, OFFLOOP_TEST_LIMIT: String(FILE_TIMEOUT) };
+    return await run(null, process.execPath, ['--test', ...options, ...files], { env });
+  } finally {
+    clearInterval(watch);
+    fs.rmSync(folder, { recursive: true });
+  }
+}
+
+/** Each file that runs has a note there: its name is that of the process. */
+function killBlocked(folder) {
+  for (const pid of fs.readdirSync(folder)) {
+    const note = path.join(folder, pid);
+    const { mtimeMs } = fs.statSync(note, { throwIfNoEntry: false }) ?? {};
+    if (!(Date.now() - mtimeMs > FILE_TIMEOUT + GRACE)) continue;
+    say(`${fs.readFileSync(note, 'utf8')} is blocked, and killed`);
+    fs.rmSync(note);
+    process.kill(Number(pid), 'SIGKILL');
+  }
 }
 
 function runRust() {

@@ -105,3 +105,51 @@ for (const [name, act] of Object.entries(between)) {
     assert.ok(seen.filter((url) => url === '/given-up').length <= REQUESTS / 4 - unsent);
   });
 }
+
+/** Sends requests, every second of which is destroyed in its tick; what the server saw of whom, and on how many connections. */
+async function alternate(t, agent, { port, seen }, more = () => {}) {
+  t.after(() => agent.destroy());
+  const errors = [];
+  for (let i = 0; i < REQUESTS / 4; i++) {
+    const request = http.get({ port, host: '127.0.0.1', path: '/given-up', agent });
+    const failed = once(request, 'error');
+    const next = more(agent, port);
+    request.destroy();
+    const [{ connection }] = await failed;
+    errors.push(connection);
+    const last = next ?? http.get({ port, host: '127.0.0.1', path: '/answered', agent });
+    const [response] = await once(last, 'response');
+    assert.equal(Buffer.concat(await response.toArray()).toString(), last.path);
+    await new Promise(setImmediate);
+  }
+  const connections = new Set(seen.map(({ from }) => from)).size;
+  const sent = seen.filter(({ url }) => url === '/given-up').length;
+  seen.length = 0;
+  return { connections, sent, errors };
+}
+
+for (const name of ['nobody', 'a request']) {
+  test(
+    `its idle connection is kept where http.Agent keeps it, and ${name} waits`,
+    { timeout: 30_000 },
+    async (t) => {
+      const seen = [];
+      const server = http.createServer((request, response) => {
+        seen.push({ url: request.url, from: request.socket.remotePort });
+        response.end(request.url);
+      });
+      server.listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      t.after(() => server.close());
+      const at = { port: server.address().port, seen };
+      const waiting = (agent, port) => http.get({ port, host: '127.0.0.1', path: '/waited', agent });
+      const more = name === 'nobody' ? undefined : waiting;
+      const nodes = await alternate(t, new http.Agent({ keepAlive: true, maxSockets: 1 }), at, more);
+      const { connections, sent, errors } = await alternate(t, new HttpAgent({ maxSockets: 1 }), at, more);
+      // As above: what was sent in a pause of JavaScript's cannot be taken back.
+      assert.ok(sent <= REQUESTS / 40, `${sent} were sent`);
+      assert.ok(connections <= nodes.connections + REQUESTS / 40, `${connections}, not ${nodes.connections}`);
+      assert.equal(errors.filter(({ bytesWritten }) => bytesWritten > 0).length, sent);
+    },
+  );
+}

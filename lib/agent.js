@@ -122,7 +122,7 @@ function pooling(Base) {
       keepAliveStatus.count(this, 'requestCount');
       // What a request that is gone has sent will be answered, and what has come behind the response that is over
       // belongs to nobody: nobody else may have that connection.
-      if (socket instanceof Lane && (socket._isOwed || socket.readableLength > 0)) {
+      if (socket instanceof Lane && (!socket._owesNothing() || socket.readableLength > 0)) {
         socket.destroy();
         return true;
       }

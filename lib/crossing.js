@@ -249,6 +249,18 @@ function withdraw(slot, epoch) {
   return facts;
 }
 
+/**
+ * Takes back a request that has begun early on a lane, with `count` bytes: the slot is in the epoch before it then.
+ * false if a byte of it has left, or may have.
+ */
+function takeBack(slot, epoch, count) {
+  if (!revocable) return false;
+  if (rows > 0) sendRevocable();
+  if (!crossing.takeBack(slot, epoch, count)) return false;
+  epochs[slot] = (epochs[slot] - 1) & 0x7fffffff;
+  return true;
+}
+
 /** The status of an agent, as text (see status.js). */
 function stats(agent) {
   sendBefore();
@@ -496,6 +508,7 @@ module.exports = {
   exportKeyingMaterial,
   drain,
   stats,
+  takeBack,
   hold,
   patientRow,
   prolongTick,

@@ -42,6 +42,9 @@ class Lane extends SocketShape {
 
   #slot = -1;
   #epoch = 0;
+  /** The epoch while the lane was idle, and what had been received by then: a request may be taken back. */
+  #idleEpoch = 0;
+  #idleReceived = 0;
   #opened = false;
   #connected = false;
   /** What is written stays here, until it is known where it goes. */
@@ -196,6 +199,25 @@ class Lane extends SocketShape {
     return this.#earlyChunks.length > 0;
   }
 
+  /** The same of a lane that is let go of; what its request has sent is taken back if that is still possible. */
+  _owesNothing() {
+    return !this._isOwed || (this.#connected && this.#takeBack());
+  }
+
+  /** The lane is as it was before the request. */
+  #takeBack() {
+    const bytes = byteLength(this.#earlyChunks);
+    if (!crossing.takeBack(this.#slot, this.#epoch, bytes)) return false;
+    this.#epoch = this.#idleEpoch;
+    this.#received = this.#idleReceived;
+    this.#output.takeBack(bytes);
+    if (this.#message === null) this.#ending.explainUnsent(this.#early);
+    this.#intended = null;
+    this.#early = null;
+    this.#earlyChunks = [];
+    return true;
+  }
+
   /** The request that gets the lane had waited for it. */
   _noteWait(ms) {
     if (this.#opened && !this.destroyed) crossing.row(op.WAITED, this.#slot, this.#epoch, Math.round(ms), 0);
@@ -240,7 +262,7 @@ class Lane extends SocketShape {
     this._plainBody = null;
     this._plainChunks = null;
     if (message !== null && isLearning()) this._learnListeners();
-    if (message === null && previous.res === null && previous.destroyed) this.#ending.explainUnsent(previous);
+    if (previous?.res === null && previous.destroyed) this.#ending.explainUnsent(previous);
     if (message !== null) this.#begin(message);
     // An upgraded socket is let go of too, but the agent no longer listens to it then.
     else if (!this.destroyed && this.listenerCount('free') > 0) this.#park();
@@ -350,6 +372,8 @@ class Lane extends SocketShape {
     this.#parked = false;
     if (this.#slot === -1) return;
     if (channels.reused.hasSubscribers) this.#tell(channels.reused, { request });
+    this.#idleEpoch = this.#epoch;
+    this.#idleReceived = this.#received;
     // While the first connection is made nothing of a request before can be late, and what is reported of
     // the connect must not seem to be: it is this request's too.
     if (this.#connected) this.#epoch = crossing.nextEpoch(this.#slot);

@@ -113,6 +113,12 @@ class WriteWindow {
     this.#lentUntil = 0;
   }
 
+  /** So many bytes, which were all since the reset, have not been handed over after all. */
+  takeBack(bytes) {
+    this.bytesWritten -= bytes;
+    this.reset();
+  }
+
   /** The callback of the write that waits; it is its taker's to call. */
   takeCallback() {
     const callback = this.#callback;

@@ -264,6 +264,12 @@ impl Crossing {
         self.answer(LaneRef { slot, epoch }, Question::Withdraw, PATIENCE)
     }
 
+    /// Takes back a request that has begun early on an idle lane, if none of its `count` bytes has left.
+    #[napi]
+    pub fn take_back(&self, slot: u32, epoch: u32, count: u32) -> bool {
+        self.link.take_back(LaneRef { slot, epoch }, count as usize)
+    }
+
     /// The status of an agent.
     #[napi]
     pub fn stats(&self, agent: u32) -> Option<String> {

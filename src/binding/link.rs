@@ -137,6 +137,12 @@ impl Link {
         add(&mut outbox.submission);
     }
 
+    /// Takes a request back whose beginning and `count` bytes are all among that. If not, nothing is changed.
+    pub fn take_back(&self, request: LaneRef, count: usize) -> bool {
+        let Outbox { submission, early } = &mut *lock(&self.to_runtime);
+        early.as_ref().is_some_and(|early| submission.take_back((early.rows, early.bytes), request, count))
+    }
+
     /// Goes behind what may still be taken back, and does not change that.
     pub fn submit_cold(&self, lane: LaneRef, request: Cold) {
         {

@@ -13,16 +13,18 @@ const { openSockets, send, startServer, until } = require('./helpers/blocked');
 
 const timeout = 60_000;
 
-function startWorker(server, name, count) {
+function startWorker(t, server, name, count) {
   const workerData = { port: server.port, name, count };
-  return new Worker(path.join(__dirname, 'helpers', 'worker.js'), { workerData });
+  const worker = new Worker(path.join(__dirname, 'helpers', 'worker.js'), { workerData });
+  t.after(() => worker.terminate());
+  return worker;
 }
 
 test('several environments send requests at once', { timeout }, async (t) => {
   const server = await startServer(t);
   const agent = new HttpAgent({ maxSockets: 8 });
   t.after(() => agent.destroy());
-  const workers = ['a', 'b', 'c'].map((name) => startWorker(server, name, 150));
+  const workers = ['a', 'b', 'c'].map((name) => startWorker(t, server, name, 150));
   const rights = workers.map(async (worker) => {
     const messages = [];
     worker.on('message', (message) => messages.push(message));
@@ -49,7 +51,7 @@ test(
     for (let i = 0; i < 30; i += 3) {
       await Promise.all(
         [0, 1, 2].map(async (n) => {
-          const worker = startWorker(server, `worker-${i + n}`, 0);
+          const worker = startWorker(t, server, `worker-${i + n}`, 0);
           await once(worker, 'message');
           // At different moments of its life.
           if (n > 0) await new Promise((resolve) => setTimeout(resolve, n * 3));
@@ -66,7 +68,7 @@ test(
 test('a worker that is terminated while it connects', { timeout }, async (t) => {
   const server = await startServer(t);
   for (let i = 0; i < 5; i++) {
-    const worker = startWorker(server, `worker-${i}`, 0);
+    const worker = startWorker(t, server, `worker-${i}`, 0);
     await once(worker, 'online');
     await worker.terminate();
   }

@@ -203,6 +203,7 @@ test(
         );
       });
       await once(server.listen(0, '127.0.0.1'), 'listening');
+      t.after(() => server.close());
       const agent = ourAgent(t);
       const at = { host: '127.0.0.1', port: server.address().port, agent };
       const first = await exchange(at);
@@ -211,7 +212,6 @@ test(
       assert.strictEqual(second.request.reusedSocket, kept, `${version} ${header}`);
       assert.strictEqual(second.socket === first.socket, kept);
       agent.destroy();
-      server.close();
     }
   },
 );

@@ -222,6 +222,7 @@ test('a thread that is terminated in the middle of a large write', options, asyn
     const worker = new Worker(path.join(__dirname, 'helpers', 'lending-worker.js'), {
       workerData: { port: server.port, size: 16 * MiB },
     });
+    t.after(() => worker.terminate());
     await once(worker, 'message');
     for (let turns = round % 5; turns > 0; turns--) await new Promise(setImmediate);
     await worker.terminate();

@@ -258,6 +258,7 @@ test('a parser that was taken away in the middle serves others as before', { tim
   await once(response, 'error');
   // Node has it for the next to come, a socket of its own here.
   const request = http.get({ host: '127.0.0.1', port, path: pathOf('length', PLACES.length[3]) });
+  t.after(() => request.destroy());
   request.once('socket', watch);
   const [next] = await once(request, 'response');
   assert.equal(request.parser, parser);

@@ -17,18 +17,19 @@ const SPAN = 8;
 /** A smaller piece that is kept must not hold all that was read with it. */
 const MIN_SHARED = 4096;
 
+/** Of a connection that is kept: where it ends with the response Rust takes no body that is not whole. */
+const ANY_HEAD = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n';
 const NOTHING = Buffer.alloc(0);
 const ignore = () => {};
 
 class PlainChunks {
   /** Node's, or what stands in for it. */
   #parser;
-  #keepAlive;
+  /** The function that a handler has thrown out of: to a parser that is an error which what follows meets. */
   #thrownBy;
 
-  constructor(parser, keepAlive) {
+  constructor(parser) {
     this.#parser = parser;
-    this.#keepAlive = keepAlive;
   }
 
   /** Whether the bytes that stand in `parts` at `at` may go past the stream of `lane`. */
@@ -38,6 +39,7 @@ class PlainChunks {
     return hasParser && isClear && isReadByNodeAlone(lane);
   }
 
+  /** `name`: of that function. */
   noteThrown(name) {
     this.#thrownBy = name;
   }
@@ -73,12 +75,11 @@ class PlainChunks {
     if (this.#thrownBy !== undefined) {
       fail(parser, known, this.#thrownBy);
     } else {
-      const head = `HTTP/1.1 200 OK\r\n${this.#keepAlive ? '' : 'Connection: close\r\n'}`;
       const from = at + 2 * HEADING;
       const prefix = parts.latin1Slice(from, from + parts[at + 2]);
       parser[known.onHeadersAt] = ignore;
       parser[known.onBodyAt] = ignore;
-      parser.execute(Buffer.from(`${head}Transfer-Encoding: chunked\r\n\r\n${prefix}`));
+      parser.execute(Buffer.from(ANY_HEAD + prefix));
       parser[known.onHeadersAt] = known.onHeaders;
       parser[known.onBodyAt] = known.onBody;
     }
@@ -86,8 +87,8 @@ class PlainChunks {
   }
 
   /** A chunked body has begun on the lane, and has not come whole. */
-  static begin(lane, parser, keepAlive) {
-    return (lane._plainChunks = new PlainChunks(parser, keepAlive));
+  static begin(lane, parser) {
+    return (lane._plainChunks = new PlainChunks(parser));
   }
 
   /** The pieces of `bytes`, from `from` on, of which `parts` has the places in `size` bytes from `at` on. */

@@ -138,7 +138,7 @@ function execute() {
 function run(known, parser, { status, keepAlive, isPartial, reason, headers, missing, body, pieces }) {
   let rest;
   if (missing > 0) rest = plainBody.begin(parser.socket, parser, missing);
-  else if (isPartial) rest = PlainChunks.begin(parser.socket, parser, keepAlive);
+  else if (isPartial) rest = PlainChunks.begin(parser.socket, parser);
   let running = 'onHeaders';
   try {
     known.onHeaders.call(parser, 1, 1, headers, undefined, undefined, status, reason, false, keepAlive);

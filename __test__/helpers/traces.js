@@ -209,7 +209,7 @@ function joined(seen) {
   const out = [];
   for (const entry of seen) {
     const last = out.at(-1);
-    if (entry[0] === 'data' && last?.[0] === 'data') last[1] += entry[1];
+    if (['data', 'read', 'chunk'].includes(entry[0]) && last?.[0] === entry[0]) last[1] += entry[1];
     else out.push(Array.isArray(entry) ? [...entry] : entry);
   }
   return out;

@@ -13,7 +13,7 @@ const MAX_FIELDS: usize = 48;
 const MAX_SPANS: usize = 256;
 
 /// A longer response is cut at so many places only.
-const CUTS: usize = 300;
+const CUTS: usize = 60;
 
 pub fn check(bytes: &[u8]) {
     for is_head in [false, true] {

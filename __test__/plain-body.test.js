@@ -158,7 +158,6 @@ const ACTS = {
   'aborts the request': (request) => request.abort(),
   'destroys the socket': (request) => request.socket.destroy(),
   'resets the connection': (request) => request.socket.resetAndDestroy(),
-  'ends the socket': (request) => request.socket.end(),
   'pauses the response': (request, response) => {
     response.pause();
     setImmediate(() => response.resume());

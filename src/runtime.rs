@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -13,11 +14,12 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
+use tokio::time::Instant;
 
 use crate::binding::link::Link;
 use crate::binding::records::Submission;
 use crate::block;
-use crate::pin::pin;
+use crate::pin;
 use crate::pool::Pool;
 
 /// What other threads see of the runtime.
@@ -49,7 +51,7 @@ static SHARED: Shared = Shared {
 pub fn attach(link: &Arc<Link>) -> io::Result<()> {
     static STARTED: OnceLock<Result<(), io::ErrorKind>> = OnceLock::new();
     let started = STARTED.get_or_init(|| {
-        pin();
+        pin::pin();
         let builder = thread::Builder::new().name("offloop".to_owned());
         builder.spawn(run).map(drop).map_err(|error| error.kind())
     });
@@ -75,6 +77,9 @@ fn change(change: Change) {
 /// must still not hold back what it has submitted before. If the thread finds
 /// nothing it stops looking, and the next submission wakes it.
 const PATROL: Duration = Duration::from_millis(1);
+
+/// The runtime's timers have steps of this length, and fire up to two of them late.
+const TIMER_STEP: Duration = Duration::from_millis(1);
 
 /// How soon JavaScript wakes the thread within such a batch or tick.
 pub const WAKE_INTERVAL: Duration = Duration::from_micros(200);
@@ -132,13 +137,26 @@ async fn dispatch() {
     tokio::task::spawn_local(block::give_back_unwanted());
     let mut environments: Vec<(Arc<Link>, Rc<RefCell<Pool>>)> = Vec::new();
     let mut submission = Submission::new();
+    let mut patrol = pin!(tokio::time::sleep(Duration::ZERO));
+    // Until something that was left is due.
+    let mut grace: Option<Duration> = None;
     loop {
         if !SHARED.work.swap(false, Ordering::SeqCst) {
             let woken = SHARED.notify.notified();
             let is_hushed = environments.iter().any(|(link, _)| link.is_hushed());
             if is_hushed && is_patrolling() {
-                if tokio::time::timeout(PATROL, woken).await.is_err() {
-                    stop_patrolling();
+                // To set a timer costs a system call and a turn of the loop, so one that fires soon is left as it is.
+                let pause = grace.map_or(PATROL, |grace| grace.saturating_sub(TIMER_STEP)).max(PATROL);
+                let latest = Instant::now() + pause;
+                if patrol.is_elapsed() || patrol.deadline() > latest {
+                    patrol.as_mut().reset(latest);
+                }
+                tokio::select! {
+                    biased;
+                    () = woken => {}
+                    () = &mut patrol => {
+                        stop_patrolling();
+                    }
                 }
             } else if !stop_patrolling() {
                 woken.await;
@@ -158,9 +176,11 @@ async fn dispatch() {
                 }),
             }
         }
+        grace = None;
         for (link, pool) in &environments {
             let taken = link.take_submission(&mut submission);
-            if taken.any || taken.left {
+            grace = [grace, taken.left].into_iter().flatten().min();
+            if taken.any || taken.left.is_some() {
                 SHARED.patrolling.store(true, Ordering::SeqCst);
             }
             if taken.any {

@@ -56,9 +56,9 @@ struct Early {
     /// How much stands before them.
     rows: usize,
     bytes: usize,
-    /// When the runtime saw the first of them.
-    first_seen: Option<Instant>,
-    /// When it saw the last of them, and what JavaScript had computed by then.
+    /// When the last of them was submitted.
+    last: Option<Instant>,
+    /// When the runtime saw the first of them, and what JavaScript had computed by then.
     seen: Option<(Instant, Option<Duration>)>,
 }
 
@@ -72,16 +72,17 @@ const PATIENCE: Duration = Duration::from_millis(3);
 const MAX_PATIENCE: Duration = Duration::from_millis(15);
 
 impl Early {
-    /// Whether JavaScript has been in this tick for too long.
-    fn is_overdue(&mut self, javascript: CpuClock) -> bool {
-        let now = Instant::now();
-        let first_seen = *self.first_seen.get_or_insert(now);
-        let (since, computed) = *self.seen.get_or_insert_with(|| (now, javascript.now()));
-        let is_busy = match (computed, javascript.now()) {
-            (Some(before), Some(after)) => after.saturating_sub(before) >= BUSY,
-            _ => true,
+    /// How long JavaScript may still be in this tick, at least, before it has been for too long.
+    fn grace(&mut self, now: Instant, computed: Option<Duration>) -> Duration {
+        let (seen, before) = *self.seen.get_or_insert((now, computed));
+        let last = self.last.unwrap_or(seen).max(seen);
+        // At least so much of it since the last of them.
+        let computed = match (before, computed) {
+            (Some(before), Some(after)) => after.saturating_sub(before).saturating_sub(last - seen),
+            _ => BUSY,
         };
-        now - first_seen >= MAX_PATIENCE || (now - since >= PATIENCE && is_busy)
+        let to_be_busy = BUSY.saturating_sub(computed).max(PATIENCE.saturating_sub(now - last));
+        to_be_busy.min(MAX_PATIENCE.saturating_sub(now - seen))
     }
 }
 
@@ -89,8 +90,8 @@ impl Early {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
     pub any: bool,
-    /// Something was left for the end of JavaScript's tick.
-    pub left: bool,
+    /// Something was left for the end of JavaScript's tick, or until this has passed.
+    pub left: Option<Duration>,
 }
 
 /// The threadsafe function that wakes JavaScript.
@@ -133,7 +134,7 @@ impl Link {
             outbox.early = None;
         }
         let (rows, bytes) = (outbox.submission.rows.len(), outbox.submission.bytes.len());
-        outbox.early.get_or_insert(Early { rows, bytes, ..Early::default() }).seen = None;
+        outbox.early.get_or_insert(Early { rows, bytes, ..Early::default() }).last = Some(Instant::now());
         add(&mut outbox.submission);
     }
 
@@ -149,7 +150,7 @@ impl Link {
             let mut outbox = lock(&self.to_runtime);
             outbox.submission.push_cold(lane.slot, lane.epoch, request);
             if let Some(early) = &mut outbox.early {
-                early.seen = None;
+                early.last = Some(Instant::now());
             }
         }
         runtime::wake();
@@ -184,16 +185,17 @@ impl Link {
     pub fn take_submission(&self, empty: &mut Submission<Cold, Blob>) -> Taken {
         let mut outbox = lock(&self.to_runtime);
         let Outbox { submission, early } = &mut *outbox;
-        if let Some(early) = early
-            && !early.is_overdue(self.javascript)
-        {
-            let any = early.rows > 0;
-            submission.move_front(mem::take(&mut early.rows), mem::take(&mut early.bytes), empty);
-            return Taken { any, left: true };
+        if let Some(early) = early {
+            let grace = early.grace(Instant::now(), self.javascript.now());
+            if !grace.is_zero() {
+                let any = early.rows > 0;
+                submission.move_front(mem::take(&mut early.rows), mem::take(&mut early.bytes), empty);
+                return Taken { any, left: Some(grace) };
+            }
         }
         *early = None;
         mem::swap(submission, empty);
-        Taken { any: !empty.is_empty(), left: false }
+        Taken { any: !empty.is_empty(), left: None }
     }
 
     /// From the runtime: hands a batch over and wakes JavaScript if it has not
@@ -254,4 +256,36 @@ impl Link {
 /// A panic elsewhere leaves both queues whole: they are only swapped and appended to.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_wait_until_javascript_has_computed_since_the_last_of_them() {
+        let start = Instant::now();
+        let ms = Duration::from_millis;
+        // When the last row came, when it is looked at, what was computed by then, and for how long it waits yet.
+        for (last, at, computed, grace) in [
+            (0, 0, Some(0), 3),
+            (0, 2, Some(2), 1),
+            (0, 3, Some(3), 0),
+            (0, 3, Some(1), 2),
+            (2, 3, Some(3), 2),
+            (2, 5, Some(5), 0),
+            // It may have been computed before the last one.
+            (2, 5, Some(3), 2),
+            (0, 14, Some(0), 1),
+            (14, 15, Some(0), 0),
+            (0, 2, None, 1),
+            (0, 3, None, 0),
+        ] {
+            let mut early = Early::default();
+            early.grace(start, computed.map(|_| ms(100)));
+            early.last = Some(start + ms(last));
+            let waits = early.grace(start + ms(at), computed.map(|computed| ms(100 + computed)));
+            assert_eq!(waits, ms(grace), "last {last}, at {at}, computed {computed:?}");
+        }
+    }
 }

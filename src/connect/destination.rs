@@ -1,9 +1,13 @@
 //! What a connection leads to, and how it was made: the pool key.
 
 use std::fmt;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::net::IpAddr;
+use std::ops::Deref;
 #[cfg(unix)]
 use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::tls::Secure;
@@ -25,6 +29,45 @@ pub struct Destination {
     pub dead_peer: Option<Duration>,
     /// The age at which a connection is no longer used, at most.
     pub ttl: Option<Duration>,
+}
+
+/// A destination as it stands in tables. Each exchange looks it up, and its text is long: it is hashed once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedDestination(Rc<Hashed>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Hashed {
+    hash: u64,
+    destination: Destination,
+}
+
+impl From<Destination> for SharedDestination {
+    fn from(destination: Destination) -> Self {
+        static STATE: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        Self(Rc::new(Hashed { hash: STATE.hash_one(&destination), destination }))
+    }
+}
+
+impl Deref for SharedDestination {
+    type Target = Destination;
+
+    fn deref(&self) -> &Destination {
+        &self.0.destination
+    }
+}
+
+impl Hash for SharedDestination {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0.hash);
+    }
+}
+
+impl SharedDestination {
+    /// Whether both are one, and not only equal.
+    #[cfg(test)]
+    pub fn is_one_with(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -14,7 +14,7 @@ use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-pub use destination::{Destination, Order, Target, TcpTarget};
+pub use destination::{Destination, Order, SharedDestination, Target, TcpTarget};
 pub use stream::{Piece, Stream};
 pub use tcp_info::{RoundTrip, TcpInfo};
 

@@ -4,12 +4,11 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::connect::Destination;
+use crate::connect::SharedDestination;
 
 /// Destinations whose addresses are kept.
 const BOUND: usize = 1000;
@@ -17,21 +16,27 @@ const BOUND: usize = 1000;
 /// Answers by destination, and so by the function that gave them.
 #[derive(Default)]
 pub struct Answers {
-    by_destination: HashMap<Rc<Destination>, (Instant, Vec<IpAddr>)>,
+    by_destination: HashMap<SharedDestination, (Instant, Vec<IpAddr>)>,
 }
 
 impl Answers {
-    pub fn keep(&mut self, destination: &Rc<Destination>, ttl: Duration, addresses: &[IpAddr], now: Instant) {
+    pub fn keep(
+        &mut self,
+        destination: &SharedDestination,
+        ttl: Duration,
+        addresses: &[IpAddr],
+        now: Instant,
+    ) {
         if self.by_destination.len() >= BOUND && !self.by_destination.contains_key(destination) {
             let soonest = self.by_destination.iter().min_by_key(|(_, (until, _))| *until);
-            if let Some(soonest) = soonest.map(|(destination, _)| Rc::clone(destination)) {
+            if let Some(soonest) = soonest.map(|(destination, _)| destination.clone()) {
                 self.by_destination.remove(&soonest);
             }
         }
-        self.by_destination.insert(Rc::clone(destination), (now + ttl, addresses.to_vec()));
+        self.by_destination.insert(destination.clone(), (now + ttl, addresses.to_vec()));
     }
 
-    pub fn get(&mut self, destination: &Rc<Destination>, now: Instant) -> Option<Vec<IpAddr>> {
+    pub fn get(&mut self, destination: &SharedDestination, now: Instant) -> Option<Vec<IpAddr>> {
         let (until, addresses) = self.by_destination.get(destination)?;
         if now < *until {
             return Some(addresses.clone());
@@ -50,7 +55,7 @@ mod tests {
         let (start, ttl) = (Instant::now(), Duration::from_secs(5));
         let address = [IpAddr::from([10, 0, 0, 1])];
         let mut answers = Answers::default();
-        let destination = |agent| Rc::new(Destination::for_test(agent));
+        let destination = |agent| crate::connect::Destination::for_test(agent).into();
         answers.keep(&destination(1), ttl, &address, start);
         assert_eq!(answers.get(&destination(1), start + ttl / 2).as_deref(), Some(&address[..]));
         assert_eq!(answers.get(&destination(2), start), None);

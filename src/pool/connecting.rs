@@ -139,7 +139,7 @@ impl Pool {
         self.serial = self.serial.wrapping_add(1).max(1);
         let serial = self.serial & 0x7fff_ffff;
         let Some(lane) = self.lane(slot) else { return };
-        let destination = Rc::clone(&lane.destination);
+        let destination = lane.destination.clone();
         let (guards, keylog) = (lane.guards, lane.keylog);
         if addresses.is_none() {
             lane.connecting_since = Instant::now();
@@ -230,7 +230,7 @@ impl Pool {
             self.connection_refused(slot, cause);
             return;
         }
-        let destination = Rc::clone(&lane.destination);
+        let destination = lane.destination.clone();
         let window = ReadWindow::new(lane.limits.read_ahead, Rc::clone(&lane.buffered));
         let is_tls = secured.is_some();
         let gated = match (&secured, &lane.pin) {
@@ -334,7 +334,7 @@ impl Pool {
     /// one, the request meets the loss that led to it.
     pub(super) fn connection_refused(&mut self, slot: u32, cause: Cause) {
         let Some(lane) = self.lane(slot) else { return };
-        let destination = Rc::clone(&lane.destination);
+        let destination = lane.destination.clone();
         self.sessions.forget(&destination);
         self.set_state(slot, State::Failed);
         match cause {

@@ -23,7 +23,7 @@ use super::liveness::Watch;
 use super::out_queue::OutQueue;
 use super::read_window::ReadWindow;
 use super::status::{Counts, add};
-use crate::connect::{Destination, RoundTrip, Stream};
+use crate::connect::{RoundTrip, SharedDestination, Stream};
 use crate::error::CloseReason;
 use crate::exchange::{Chunks, Framing};
 use crate::tls::Secured;
@@ -43,7 +43,7 @@ pub struct Connection {
     pub stream: Stream,
     /// What is known of its TLS, if it has any.
     pub secured: Option<Rc<Secured>>,
-    pub destination: Rc<Destination>,
+    pub destination: SharedDestination,
     /// The slot of the lane that has it; a connection always has one.
     pub lane: u32,
     /// The address of the peer; none for a Unix socket.
@@ -309,7 +309,7 @@ mod tests {
             id: ConnectionId(0),
             stream: Stream::Tcp(socket),
             secured: None,
-            destination: Rc::new(Destination::for_test(1)),
+            destination: crate::connect::Destination::for_test(1).into(),
             lane: 0,
             peer: None,
             watch: None,

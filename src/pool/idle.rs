@@ -1,28 +1,27 @@
 //! The idle connections of one destination, the most recently parked last.
 
 use std::collections::HashMap;
-use std::rc::Rc;
 
 use super::connection::ConnectionId;
-use crate::connect::Destination;
+use crate::connect::SharedDestination;
 
 /// Idle connections by destination. Destinations are compared whole: two that
 /// differ in any option never share a connection.
 #[derive(Default)]
 pub struct IdleSet {
-    by_destination: HashMap<Rc<Destination>, Vec<ConnectionId>>,
+    by_destination: HashMap<SharedDestination, Vec<ConnectionId>>,
 }
 
 impl IdleSet {
-    pub fn insert(&mut self, destination: &Rc<Destination>, connection: ConnectionId) {
+    pub fn insert(&mut self, destination: &SharedDestination, connection: ConnectionId) {
         if let Some(list) = self.by_destination.get_mut(destination) {
             list.push(connection);
         } else {
-            self.by_destination.insert(Rc::clone(destination), vec![connection]);
+            self.by_destination.insert(destination.clone(), vec![connection]);
         }
     }
 
-    pub fn remove(&mut self, destination: &Rc<Destination>, connection: ConnectionId) {
+    pub fn remove(&mut self, destination: &SharedDestination, connection: ConnectionId) {
         let Some(list) = self.by_destination.get_mut(destination) else { return };
         // From the end: the one that is taken is mostly the one parked last.
         if let Some(at) = list.iter().rposition(|&idle| idle == connection) {
@@ -37,7 +36,7 @@ impl IdleSet {
     /// has the longest part of the server's idle limit before it.
     pub fn take(
         &mut self,
-        destination: &Rc<Destination>,
+        destination: &SharedDestination,
         is_fit: impl Fn(ConnectionId) -> bool,
     ) -> Option<ConnectionId> {
         let list = self.by_destination.get_mut(destination)?;
@@ -54,8 +53,8 @@ impl IdleSet {
 mod tests {
     use super::*;
 
-    fn destination(agent: u32) -> Rc<Destination> {
-        Rc::new(Destination::for_test(agent))
+    fn destination(agent: u32) -> SharedDestination {
+        crate::connect::Destination::for_test(agent).into()
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::out_queue::OutQueue;
 use super::read_window::{Buffered, Unread};
 use super::status::Counts;
 use crate::binding::records::Leave;
-use crate::connect::Destination;
+use crate::connect::SharedDestination;
 use crate::error::{CloseReason, uv_errno};
 use crate::exchange::{Hint, Replay};
 use crate::tls::Secured;
@@ -22,7 +22,7 @@ use crate::tls::Secured;
 pub struct Lane {
     /// Goes up with each request; what speaks of an older one is late.
     pub epoch: u32,
-    pub destination: Rc<Destination>,
+    pub destination: SharedDestination,
     pub limits: Limits,
     pub guards: Guards,
     pub state: State,
@@ -198,7 +198,7 @@ impl LossReport {
 impl Lane {
     pub fn new(
         epoch: u32,
-        destination: Rc<Destination>,
+        destination: SharedDestination,
         limits: Limits,
         guards: Guards,
         counts: Rc<Counts>,
@@ -258,7 +258,7 @@ impl Lane {
 
     /// A lane for a request that waits, to go on with the connection of this one.
     pub fn successor(&self, epoch: u32, max_replay: usize) -> Self {
-        let (destination, counts) = (Rc::clone(&self.destination), Rc::clone(&self.counts));
+        let (destination, counts) = (self.destination.clone(), Rc::clone(&self.counts));
         let mut lane =
             Self::new(epoch, destination, self.limits, self.guards, counts, Rc::clone(&self.buffered));
         lane.http = true;

@@ -27,7 +27,7 @@ use super::Pool;
 use super::connection::ConnectionId;
 use super::lane::LossReport;
 use crate::binding::records::event;
-use crate::connect::{self, Destination, Endpoint, Failure, Progress, Stream, TcpInfo};
+use crate::connect::{self, Endpoint, Failure, Progress, SharedDestination, Stream, TcpInfo};
 use crate::error::{CloseReason, timed_out};
 use crate::exchange::{Loss, Rule, Verdict};
 use crate::tls::KeyLines;
@@ -236,8 +236,8 @@ impl Pool {
     /// When a connection to the destination was last heard of. Asked for all suspects of a look at once.
     fn last_heard(
         &self,
-        destination: &Rc<Destination>,
-        known: &mut Vec<(Rc<Destination>, Option<Instant>)>,
+        destination: &SharedDestination,
+        known: &mut Vec<(SharedDestination, Option<Instant>)>,
     ) -> Option<Instant> {
         if let Some((_, heard)) = known.iter().find(|(other, _)| other == destination) {
             return *heard;
@@ -246,13 +246,13 @@ impl Pool {
         let by_connection = connections.map(|connection| connection.opened.max(connection.last_read)).max();
         let by_probe = self.heard_by_probe.get(destination).copied().flatten();
         let heard = by_connection.max(by_probe);
-        known.push((Rc::clone(destination), heard));
+        known.push((destination.clone(), heard));
         heard
     }
 
     fn found(&mut self, id: ConnectionId, finding: Finding) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        let (peer, destination) = (connection.peer, Rc::clone(&connection.destination));
+        let (peer, destination) = (connection.peer, connection.destination.clone());
         if !matches!(finding, Finding::Waiting | Finding::Acknowledged) {
             info!(connection = %id, ?finding, to = %destination.target, "unacknowledged bytes");
         }
@@ -305,7 +305,7 @@ impl Pool {
     }
 
     /// Sees whether a new connection can be had, unless that is known, or JavaScript has a say in it.
-    fn probe(&mut self, id: ConnectionId, destination: Rc<Destination>, silent: Instant) {
+    fn probe(&mut self, id: ConnectionId, destination: SharedDestination, silent: Instant) {
         let Some(slot) = self.connections.get(id).map(|connection| connection.lane) else { return };
         let guarded = self.lane(slot).is_none_or(|lane| lane.guards.attempt || lane.guards.connect);
         let known =
@@ -314,7 +314,7 @@ impl Pool {
             return;
         }
         let Some(pool) = self.handle() else { return };
-        self.heard_by_probe.insert(Rc::clone(&destination), None);
+        self.heard_by_probe.insert(destination.clone(), None);
         tokio::task::spawn_local(async move {
             let limit = destination.dead_peer.unwrap_or_default();
             // Without TLS: that the peer's kernel answers is all there is to know.

@@ -44,7 +44,7 @@ pub use routes::Route;
 
 use crate::binding::link::Link;
 use crate::binding::records::{Batch, LaneRef, event};
-use crate::connect::Destination;
+use crate::connect::SharedDestination;
 use crate::error::CloseReason;
 use crate::tls::SessionStores;
 use answers::Answers;
@@ -73,7 +73,7 @@ pub struct Pool {
     watched: Vec<ConnectionId>,
     watch_begins: Rc<Notify>,
     /// Destinations of suspects: when a probe has connected, if it has.
-    heard_by_probe: HashMap<Rc<Destination>, Option<Instant>>,
+    heard_by_probe: HashMap<SharedDestination, Option<Instant>>,
     sessions: SessionStores,
     routes: Routes,
     deadlines: Deadlines,

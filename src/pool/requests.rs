@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::rc::Rc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
@@ -206,7 +205,7 @@ impl Pool {
         // written now goes behind them, and nobody can say of a loss which it hit.
         let sent = !connection.out.is_empty();
         if was_parked {
-            let destination = Rc::clone(&connection.destination);
+            let destination = connection.destination.clone();
             self.idle.remove(&destination, id);
         }
         if let Some(reason) = reason {
@@ -379,7 +378,7 @@ impl Pool {
     pub(super) fn select(&mut self, slot: u32) {
         let Some(lane) = self.lane(slot) else { return };
         lane.counts.retried(Verdict::Select.rule());
-        let destination = Rc::clone(&lane.destination);
+        let destination = lane.destination.clone();
         let read_ahead = lane.limits.read_ahead;
         let pin = lane.pin.clone();
         if destination.secure.is_some() && pin.is_none() {
@@ -446,7 +445,7 @@ impl Pool {
     pub(super) fn park(&mut self, slot: u32, limit_ms: Option<u32>, received: u32) {
         let Some(lane) = self.lane(slot) else { return };
         lane.replay.forget();
-        let destination = Rc::clone(&lane.destination);
+        let destination = lane.destination.clone();
         let id = match lane.state {
             State::Bound(id) => id,
             State::Lost => {

@@ -2,10 +2,9 @@
 //! options: JavaScript tells them once, and from then on a lane is opened by a row.
 
 use std::collections::HashMap;
-use std::rc::Rc;
 
 use super::lane::Limits;
-use crate::connect::Destination;
+use crate::connect::{Destination, SharedDestination};
 
 /// What JavaScript's options of a lane come to.
 pub struct Route {
@@ -17,7 +16,7 @@ pub struct Route {
 /// The routes of an environment. JavaScript gives the numbers, and bounds how many there are.
 #[derive(Default)]
 pub struct Routes {
-    by_number: HashMap<u32, (Rc<Destination>, Limits)>,
+    by_number: HashMap<u32, (SharedDestination, Limits)>,
 }
 
 impl Routes {
@@ -25,15 +24,15 @@ impl Routes {
         if let Some(forgotten) = forgotten {
             self.by_number.remove(&forgotten);
         }
-        self.by_number.insert(number, (Rc::new(route.destination), route.limits));
+        self.by_number.insert(number, (route.destination.into(), route.limits));
     }
 
-    pub fn find(&self, number: u32, resolver: u32) -> Option<(Rc<Destination>, Limits)> {
+    pub fn find(&self, number: u32, resolver: u32) -> Option<(SharedDestination, Limits)> {
         let (destination, limits) = self.by_number.get(&number)?;
         if resolver == 0 {
-            return Some((Rc::clone(destination), *limits));
+            return Some((destination.clone(), *limits));
         }
-        Some((Rc::new(Destination { resolver, ..Destination::clone(destination) }), *limits))
+        Some((Destination { resolver, ..Destination::clone(destination) }.into(), *limits))
     }
 }
 
@@ -59,7 +58,7 @@ mod tests {
         routes.introduce(1, route(1), None);
         routes.introduce(2, route(2), None);
         let (first, _) = routes.find(1, 0).unwrap();
-        assert!(Rc::ptr_eq(&first, &routes.find(1, 0).unwrap().0));
+        assert!(first.is_one_with(&routes.find(1, 0).unwrap().0));
         routes.introduce(3, route(3), Some(1));
         assert!(routes.find(1, 0).is_none());
         assert_eq!(routes.find(2, 0).unwrap().0.agent, 2);

@@ -3,7 +3,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::NamedGroup;
@@ -12,7 +11,7 @@ use rustls::pki_types::ServerName;
 
 use super::context::Secure;
 use super::handshake::Config;
-use crate::connect::Destination;
+use crate::connect::{Destination, SharedDestination};
 
 /// Tickets of TLS 1.3 that are kept. Each is used once; a server sends two with each handshake.
 const MAX_TICKETS: usize = 8;
@@ -89,7 +88,7 @@ impl ClientSessionStore for Sessions {
 /// sessions. No more of an agent than its `maxCachedSessions`.
 #[derive(Default)]
 pub struct SessionStores {
-    by_destination: HashMap<Rc<Destination>, Entry>,
+    by_destination: HashMap<SharedDestination, Entry>,
     clock: u64,
 }
 
@@ -101,7 +100,7 @@ struct Entry {
 
 impl SessionStores {
     /// The configuration for a connection to this destination.
-    pub fn config(&mut self, destination: &Rc<Destination>, secure: &Secure) -> Config {
+    pub fn config(&mut self, destination: &SharedDestination, secure: &Secure) -> Config {
         if secure.max_sessions == 0 {
             let (config, judge) = secure.context.config(secure, None);
             return (Arc::new(config), judge);
@@ -117,7 +116,7 @@ impl SessionStores {
         let (config, judge) = secure.context.config(secure, Some(&sessions));
         let config = (Arc::new(config), judge);
         let entry = Entry { config: config.clone(), sessions, used: self.clock };
-        self.by_destination.insert(Rc::clone(destination), entry);
+        self.by_destination.insert(destination.clone(), entry);
         config
     }
 
@@ -127,14 +126,14 @@ impl SessionStores {
         if of_kind().count() < max {
             return;
         }
-        let oldest = of_kind().min_by_key(|(_, entry)| entry.used).map(|(oldest, _)| Rc::clone(oldest));
+        let oldest = of_kind().min_by_key(|(_, entry)| entry.used).map(|(oldest, _)| oldest.clone());
         if let Some(oldest) = oldest {
             self.by_destination.remove(&oldest);
         }
     }
 
     /// A connection to it has failed: the next one is not to resume.
-    pub fn forget(&mut self, destination: &Destination) {
+    pub fn forget(&mut self, destination: &SharedDestination) {
         if let Some(entry) = self.by_destination.get(destination) {
             entry.sessions.forget();
         }
@@ -148,14 +147,14 @@ mod tests {
     use super::super::test_server::{secure, server};
     use super::*;
 
-    fn destination(agent: u32, port: u16, secure: &Secure) -> Rc<Destination> {
+    fn destination(agent: u32, port: u16, secure: &Secure) -> SharedDestination {
         let mut destination = Destination { secure: Some(secure.clone()), ..Destination::for_test(agent) };
         destination.target = crate::connect::Target::Tcp(crate::connect::TcpTarget::for_test("a.test", port));
-        Rc::new(destination)
+        destination.into()
     }
 
     /// Whether the next connection to a destination may resume what was agreed on before.
-    fn is_same(stores: &mut SessionStores, destination: &Rc<Destination>, before: &Config) -> bool {
+    fn is_same(stores: &mut SessionStores, destination: &SharedDestination, before: &Config) -> bool {
         let secure = destination.secure.clone().unwrap();
         Arc::ptr_eq(&stores.config(destination, &secure).0, &before.0)
     }

@@ -45,9 +45,14 @@ function killBlocked(folder) {
     const note = path.join(folder, pid);
     const { mtimeMs } = fs.statSync(note, { throwIfNoEntry: false }) ?? {};
     if (!(Date.now() - mtimeMs > FILE_TIMEOUT + GRACE)) continue;
-    say(`${fs.readFileSync(note, 'utf8')} is blocked, and killed`);
-    fs.rmSync(note);
-    process.kill(Number(pid), 'SIGKILL');
+    try {
+      say(`${fs.readFileSync(note, 'utf8')} is blocked, and killed`);
+      fs.rmSync(note);
+      process.kill(Number(pid), 'SIGKILL');
+    } catch (err) {
+      // It has ended meanwhile, or crashed and left its note.
+      if (err.code !== 'ENOENT' && err.code !== 'ESRCH') throw err;
+    }
   }
 }
 

@@ -145,11 +145,12 @@ async fn dispatch() {
             let woken = SHARED.notify.notified();
             let is_hushed = environments.iter().any(|(link, _)| link.is_hushed());
             if is_hushed && is_patrolling() {
-                // To set a timer costs a system call and a turn of the loop, so one that fires soon is left as it is.
-                let pause = grace.map_or(PATROL, |grace| grace.saturating_sub(TIMER_STEP)).max(PATROL);
-                let latest = Instant::now() + pause;
-                if patrol.is_elapsed() || patrol.deadline() > latest {
-                    patrol.as_mut().reset(latest);
+                if let Some(grace) = grace {
+                    // What is behind those that were left waits with them.
+                    patrol.as_mut().reset(Instant::now() + grace.saturating_sub(TIMER_STEP));
+                } else if patrol.is_elapsed() || patrol.deadline() > Instant::now() + PATROL {
+                    // To set a timer costs a system call and a turn of the loop, so one that fires soon is left as it is.
+                    patrol.as_mut().reset(Instant::now() + PATROL);
                 }
                 tokio::select! {
                     biased;

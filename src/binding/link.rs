@@ -64,10 +64,11 @@ struct Early {
 
 /// For so long JavaScript has to have computed without another word, if it can
 /// be told: a thread that waits for a processor says nothing about the tick.
-const BUSY: Duration = Duration::from_millis(3);
+const BUSY: Duration = Duration::from_micros(2500);
 /// The least that rows wait for the end of the tick. Most ticks are shorter,
-/// and what is not is longer by far.
-const PATIENCE: Duration = Duration::from_millis(3);
+/// and what is not is longer by far. With the steps of the runtime's timers it
+/// is 3 to 4 ms.
+const PATIENCE: Duration = Duration::from_micros(2500);
 /// And the most: JavaScript may be blocked without computing.
 const MAX_PATIENCE: Duration = Duration::from_millis(15);
 
@@ -265,26 +266,26 @@ mod tests {
     #[test]
     fn rows_wait_until_javascript_has_computed_since_the_last_of_them() {
         let start = Instant::now();
-        let ms = Duration::from_millis;
+        let ms = |ms: f64| Duration::from_secs_f64(ms / 1e3);
         // When the last row came, when it is looked at, what was computed by then, and for how long it waits yet.
         for (last, at, computed, grace) in [
-            (0, 0, Some(0), 3),
-            (0, 2, Some(2), 1),
-            (0, 3, Some(3), 0),
-            (0, 3, Some(1), 2),
-            (2, 3, Some(3), 2),
-            (2, 5, Some(5), 0),
+            (0.0, 0.0, Some(0.0), 2.5),
+            (0.0, 2.0, Some(2.0), 0.5),
+            (0.0, 2.5, Some(2.5), 0.0),
+            (0.0, 3.0, Some(1.0), 1.5),
+            (2.0, 3.0, Some(3.0), 1.5),
+            (2.0, 4.5, Some(4.5), 0.0),
             // It may have been computed before the last one.
-            (2, 5, Some(3), 2),
-            (0, 14, Some(0), 1),
-            (14, 15, Some(0), 0),
-            (0, 2, None, 1),
-            (0, 3, None, 0),
+            (2.0, 5.0, Some(3.0), 1.5),
+            (0.0, 14.0, Some(0.0), 1.0),
+            (14.0, 15.0, Some(0.0), 0.0),
+            (0.0, 2.0, None, 0.5),
+            (0.0, 2.5, None, 0.0),
         ] {
             let mut early = Early::default();
-            early.grace(start, computed.map(|_| ms(100)));
+            early.grace(start, computed.map(|_| ms(100.0)));
             early.last = Some(start + ms(last));
-            let waits = early.grace(start + ms(at), computed.map(|computed| ms(100 + computed)));
+            let waits = early.grace(start + ms(at), computed.map(|computed| ms(100.0 + computed)));
             assert_eq!(waits, ms(grace), "last {last}, at {at}, computed {computed:?}");
         }
     }

@@ -297,13 +297,13 @@ function end(connection, action) {
       break;
     default:
       if (!wire) throw new Error(`no such action: ${action}`);
-      wire.send(action, () => closed(connection));
+      wire.send(action, () => closed(connection, action));
   }
 }
 
-/** What was asked for is in the kernel's hands. */
-function closed(connection) {
-  note('closed', { connection: connection.number });
+/** What was asked for is in the kernel's hands; `record`: which of TLS that was, some of which end nothing. */
+function closed(connection, record) {
+  note('closed', { connection: connection.number, record });
 }
 
 process.on('message', (message) => {

@@ -145,12 +145,11 @@ async fn dispatch() {
             let woken = SHARED.notify.notified();
             let is_hushed = environments.iter().any(|(link, _)| link.is_hushed());
             if is_hushed && is_patrolling() {
-                if let Some(grace) = grace {
-                    // What is behind those that were left waits with them.
-                    patrol.as_mut().reset(Instant::now() + grace.saturating_sub(TIMER_STEP));
-                } else if patrol.is_elapsed() || patrol.deadline() > Instant::now() + PATROL {
-                    // To set a timer costs a system call and a turn of the loop, so one that fires soon is left as it is.
-                    patrol.as_mut().reset(Instant::now() + PATROL);
+                // To set a timer that is sooner costs a system call and a turn of the loop, so one that runs is left as
+                // it is. What is behind rows that were left waits with them.
+                if grace.is_some() || patrol.is_elapsed() {
+                    let pause = grace.map_or(PATROL, |grace| grace.saturating_sub(TIMER_STEP));
+                    patrol.as_mut().reset(Instant::now() + pause);
                 }
                 tokio::select! {
                     biased;

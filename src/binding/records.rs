@@ -301,13 +301,13 @@ impl<C, B> Submission<C, B> {
 
     /// Takes out, from among the rows behind the first `rows` integers and `bytes` bytes, all that speak of a request
     /// that is about to begin on a lane, if it begins there and `count` bytes of it stand there. All of these are
-    /// inline, as above. Whether that was so.
+    /// inline, as above, and none of its rows is a cold one. Whether that was so.
     pub fn take_back(&mut self, (rows, bytes): (usize, usize), request: LaneRef, count: usize) -> bool {
         let is_its =
             |row: &[i32]| row[1] == request.slot.cast_signed() && row[2] == request.epoch.cast_signed();
         let own = || self.rows[rows..].chunks_exact(OP_WIDTH).filter(|row| is_its(row));
-        let begins = own().any(|row| row[0] & 0xff == op::LEASE);
-        if !begins || own().map(inline_len).sum::<usize>() != count {
+        let has = |code| own().any(|row| row[0] & 0xff == code);
+        if !has(op::LEASE) || has(op::COLD) || own().map(inline_len).sum::<usize>() != count {
             return false;
         }
         let (mut kept_rows, mut kept_bytes, mut at) = (Vec::new(), Vec::new(), bytes);
@@ -515,6 +515,11 @@ mod tests {
         assert!(!submission.take_back(early, taken_back, 3));
         let heads: Vec<_> = rows(&mut submission).iter().map(|row| row[..6].to_owned()).collect();
         assert_eq!(heads, ["3/6 Wr", "1/1 Wr", "3/6 co", "1/1 Wr"]);
+
+        submission.clear();
+        submission.rows.extend([op::LEASE | op_flag::HTTP << 8, 3, 7, 100, 200]);
+        submission.push_cold(3, 7, "ask");
+        assert!(!submission.take_back((0, 0), taken_back, 0), "who asks would be forgotten");
     }
 
     #[test]

@@ -1,9 +1,8 @@
 'use strict';
 
 // The name of a pool over TLS, for a request that leaves all options of TLS to its agent. Node writes certificates
-// and keys into it whole: to make it, and to find a socket by a string that was never looked up before, is a quarter of
-// what a small request costs the main thread. So the last name of each host is kept, with all that was read of the
-// agent's options for it: they may change at any time.
+// and keys into it whole, and V8 hashes it whole to find a socket by it. So the last name of each host is kept, with all
+// that was read of the agent's options for it: they may change at any time.
 
 const { Agent: NodeAgent } = require('http');
 const { Agent: NodeHttpsAgent } = require('https');
@@ -69,7 +68,7 @@ class Name {
   /** What was read of the agent's options, and what it was. */
   #reads = [];
   #values = [];
-  /** What may say something else later, though it is the same object: `[object, copy]`. */
+  /** What may say something else later, though it is the same object: `[object, copy]`. The name has its text too. */
   #mutable = [];
   /** False if something was read that is not noted. */
   isKept = true;

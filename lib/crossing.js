@@ -104,14 +104,14 @@ function flush() {
 }
 
 /**
- * Sends what `write` writes in the middle of a tick, which may last. Rust uses it when the tick ends, or after
- * some milliseconds: until then a CLOSE takes it back. It is not woken for each of many requests, but looks by
- * itself until the tick has ended.
+ * Sends what `write` writes, given the arguments, in the middle of a tick, which may last. Rust uses it when the
+ * tick ends, or after some milliseconds: until then a CLOSE takes it back. It is not woken for each of many requests,
+ * but looks by itself until the tick has ended.
  */
-function sendEarly(write) {
+function sendEarly(write, ...args) {
   isEarly = true;
   try {
-    write();
+    write(...args);
   } finally {
     isEarly = false;
   }

@@ -25,6 +25,11 @@ function count(agent, name) {
   agent[kStatus].now[name]++;
 }
 
+/** The same of the one that is counted with each request. */
+function countRequest(agent) {
+  agent[kStatus].now.requestCount++;
+}
+
 /** Adds the members to the prototype of an agent. */
 function define(prototype) {
   const getter = (get) => ({ get, configurable: true, enumerable: false });
@@ -66,4 +71,4 @@ function lengths(lists) {
   return Object.fromEntries(Object.entries(lists).map(([name, { length }]) => [name, length]));
 }
 
-module.exports = { begin, count, define };
+module.exports = { begin, count, countRequest, define };

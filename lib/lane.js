@@ -148,20 +148,24 @@ class Lane extends SocketShape {
 
   /** Hands over what `request` keeps for the lane that it is about to get. */
   _writeEarly(request, output) {
-    if (!this.#opened || this.#held || this.#slot === -1) return;
-    crossing.sendEarly(() => {
-      if (this.#early !== request && this.#message !== request) {
-        this.#early = request;
-        this.#lease(request);
-      }
-      const chunks = this.#earlyChunks;
-      while (chunks.length < output.length) {
-        const { data, encoding } = output[chunks.length];
-        if (data.length > MAX_EARLY || !this.#output.takes(data)) break;
-        chunks.push({ chunk: data, encoding });
-        this.#output.write(data, encoding);
-      }
-    });
+    if (this.#opened && !this.#held && this.#slot !== -1)
+      crossing.sendEarly(handOverEarly, this, request, output);
+  }
+
+  _handOverEarly(request, output) {
+    if (this.#early !== request && this.#message !== request) {
+      this.#early = request;
+      this.#lease(request);
+    }
+    let chunks = this.#earlyChunks;
+    while (chunks.length < output.length) {
+      const { data, encoding } = output[chunks.length];
+      if (data.length > MAX_EARLY || !this.#output.takes(data)) break;
+      // Mostly there is one, and an array that something is pushed into has room for many.
+      if (chunks.length === 0) this.#earlyChunks = chunks = [{ chunk: data, encoding }];
+      else chunks.push({ chunk: data, encoding });
+      this.#output.write(data, encoding);
+    }
   }
 
   /** Whether it has a place there: not if it is destroyed, or on a socket of Node's (tls-lane.js). */
@@ -758,6 +762,25 @@ class Lane extends SocketShape {
 
   // ---- Writing.
 
+  write(chunk, encoding, callback) {
+    if (!this.#light || !this.#isAllEarly(chunk)) return super.write(chunk, encoding, callback);
+    // The stream would find nothing to write, and call back in the next tick.
+    if (callback) process.nextTick(callback, null);
+    return true;
+  }
+
+  /** Whether this is all that the request has written so far, and has left; from now on it is written. */
+  #isAllEarly(chunk) {
+    return (
+      this.#earlyChunks.length === 1 &&
+      this.#message.outputData.length === 1 &&
+      this.writableLength === 0 &&
+      chunk.length < this.writableHighWaterMark &&
+      this.writable &&
+      this.#hasLeft(chunk)
+    );
+  }
+
   _write(chunk, encoding, callback) {
     if (this.#earlyChunks.length > 0 && this.#hasLeft(chunk)) chunk = '';
     if (this.#connected && !this.#held && this.#output.takes(chunk)) {
@@ -1010,6 +1033,10 @@ function toLimit(limit = Infinity) {
 
 function byteLength(chunks) {
   return chunks.reduce((sum, { chunk, encoding }) => sum + Buffer.byteLength(chunk, encoding), 0);
+}
+
+function handOverEarly(lane, request, output) {
+  lane._handOverEarly(request, output);
 }
 
 function pushChunk(chunk) {

@@ -30,16 +30,48 @@ const ORDER = [
   [TIMEOUT, 'timeout'],
 ];
 
-/** The bits of an event. */
-const BITS = {
-  __proto__: null,
-  error: ERROR | IDLE_ERROR,
-  data: DATA,
-  end: END,
-  close: CLOSE,
-  drain: DRAIN,
-  timeout: TIMEOUT,
-};
+// Both are asked for each listener of each request, and V8 does not look for names that stand in the code.
+
+function bitsOf(event) {
+  switch (event) {
+    case 'error':
+      return ERROR | IDLE_ERROR;
+    case 'data':
+      return DATA;
+    case 'end':
+      return END;
+    case 'close':
+      return CLOSE;
+    case 'drain':
+      return DRAIN;
+    case 'timeout':
+      return TIMEOUT;
+    default:
+      return 0;
+  }
+}
+
+/** The listener that a bit stands for; undefined for several bits. */
+function listenerOf(bit) {
+  switch (bit) {
+    case ERROR:
+      return listeners.error;
+    case DATA:
+      return listeners.data;
+    case END:
+      return listeners.end;
+    case CLOSE:
+      return listeners.close;
+    case DRAIN:
+      return listeners.drain;
+    case TIMEOUT:
+      return listeners.timeout;
+    case IDLE_ERROR:
+      return listeners.idleError;
+    default:
+      return undefined;
+  }
+}
 
 class LightListeners extends Duplex {
   #noted = 0;
@@ -84,7 +116,7 @@ class LightListeners extends Duplex {
   }
 
   #look(event) {
-    if (this.#noted !== 0 && BITS[event] !== undefined) this.#attach();
+    if (this.#noted !== 0 && bitsOf(event) !== 0) this.#attach();
   }
 
   on(event, listener) {
@@ -110,8 +142,8 @@ class LightListeners extends Duplex {
 
   removeListener(event, listener) {
     if (this.#noted !== 0) {
-      const bit = BITS[event] & this.#noted;
-      if (bit !== 0 && listener === listeners[bit === IDLE_ERROR ? 'idleError' : event]) {
+      const bit = bitsOf(event) & this.#noted;
+      if (bit !== 0 && listener === listenerOf(bit)) {
         this.#noted &= ~bit;
         return this;
       }

@@ -15,24 +15,26 @@ function releaseLane(agent, lane, options) {
   if (request === null || !request.shouldKeepAlive || !agent.keepAlive) return false;
 
   const name = poolName(agent, options);
-  const busy = agent.sockets[name] ?? [];
-  const idle = agent.freeSockets[name] ?? [];
-  const index = busy.indexOf(lane);
+  const busy = agent.sockets[name];
+  const idle = agent.freeSockets[name];
+  const index = busy === undefined ? -1 : busy.indexOf(lane);
+  if (index === -1) return false;
+  const idleCount = idle === undefined ? 0 : idle.length;
   const isFull =
     agent.totalSocketCount > agent.maxTotalSockets ||
-    busy.length + idle.length > agent.maxSockets ||
-    idle.length >= agent.maxFreeSockets;
-  if (index === -1 || isFull) return false;
+    busy.length + idleCount > agent.maxSockets ||
+    idleCount >= agent.maxFreeSockets;
+  if (isFull) return false;
   if (!agent.keepSocketAlive(lane)) {
     lane.destroy();
     return true;
   }
-  agent.freeSockets[name] = idle;
   lane._httpMessage = null;
   busy.splice(index, 1);
   if (busy.length === 0) delete agent.sockets[name];
   lane._noteIdleListener();
-  idle.push(lane);
+  if (idle !== undefined) idle.push(lane);
+  agent.freeSockets[name] = idle ?? [lane];
   return true;
 }
 

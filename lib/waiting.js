@@ -141,7 +141,7 @@ function join(agent, request, name) {
 
 /** Hands over, in the middle of a tick that may last, those at the head of a queue that can be. */
 function handOver(agent, name) {
-  if (isDue(agent, name)) crossing.sendEarly(() => advance(agent, name));
+  if (isDue(agent, name)) crossing.sendEarly(advance, agent, name);
 }
 
 /** The same for what is left when one has gone: not for each, but for many when few are there. */

@@ -5,7 +5,8 @@
 //! what is between its socket and the request, and `exchange` the rules for
 //! one request on one connection. `block` is the memory of
 //! large pieces, `error` has the closed list of reasons,
-//! `log` writes down what happens.
+//! `log` writes down what happens, `time_slice` is the thread's word to the
+//! scheduler.
 
 mod binding;
 mod block;
@@ -19,4 +20,5 @@ mod log;
 mod pin;
 mod pool;
 mod runtime;
+mod time_slice;
 mod tls;

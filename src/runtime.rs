@@ -21,6 +21,7 @@ use crate::binding::records::Submission;
 use crate::block;
 use crate::pin;
 use crate::pool::Pool;
+use crate::time_slice;
 
 /// What other threads see of the runtime.
 struct Shared {
@@ -115,6 +116,7 @@ pub fn look() {
 }
 
 fn run() {
+    time_slice::lengthen();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()

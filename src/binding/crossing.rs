@@ -17,11 +17,12 @@ use napi::{Env, JsValue, Result, check_status, sys};
 use napi_derive::napi;
 
 use super::blob::Blob;
-use super::link::{JavaScriptWaker, Link};
+use super::link::Link;
 use super::loans::Lent;
 use super::records::{Batch, EVENT_WIDTH, LaneRef, OP_WIDTH, Submission, event_flag, has_block, is_binary};
 use super::route::{OpenOptions, RouteOptions, addresses};
 use super::secure::TlsContext;
+use super::waker::{Sleeper, Waker, waker_of};
 use crate::block::{BLOCK_SIZE, Block};
 use crate::pool::{Ask, Cold, Export, Question};
 use crate::runtime;
@@ -37,7 +38,6 @@ struct State {
     rows_in: Slab<i32>,
     bytes_in: Slab<u8>,
     deliver: sys::napi_ref,
-    waker: sys::napi_threadsafe_function,
     delivery: RefCell<Delivery>,
     bell: Cell<Bell>,
     /// A batch is being handled; another one then waits.
@@ -117,6 +117,7 @@ struct Slab<T> {
 pub struct Crossing {
     link: Arc<Link>,
     state: *const State,
+    waker: Waker,
 }
 
 #[napi]
@@ -146,22 +147,16 @@ impl Crossing {
             rows_in: Slab::of(raw, rows_in.raw())?,
             bytes_in: Slab::of(raw, bytes_in.raw())?,
             deliver: reference,
-            waker: ptr::null_mut(),
             delivery: RefCell::new(Delivery::new()),
             bell: Cell::new(Bell::Free),
             delivering: Cell::new(false),
         }));
-        let waker = threadsafe_function(raw, state)?;
-        // SAFETY: state was made above and nobody else has it yet. The hook is added after the
-        // threadsafe function was made, so it runs before that one's own end.
-        unsafe {
-            (*state).waker = waker;
-            check_status!(sys::napi_add_env_cleanup_hook(raw, Some(end), state.cast()))?;
-        }
-        link.set_waker(JavaScriptWaker(waker));
+        // SAFETY: the state lives until `end`.
+        let waker = unsafe { waker_of(raw, Sleeper { context: state.cast(), run: on_wake, end }) }?;
+        link.set_waker(waker.share());
         runtime::attach(&link)
             .map_err(|error| napi::Error::from_reason(format!("the thread of offloop: {error}")))?;
-        Ok(Self { link, state })
+        Ok(Self { link, state, waker })
     }
 
     /// The function `submit(rows, bytes, blobs?, settled?)`: sends what stands in the out arrays.
@@ -292,15 +287,8 @@ impl Crossing {
     /// Whether something is in flight that the process has to wait for.
     #[napi]
     pub fn set_active(&self, env: Env, active: bool) {
-        // SAFETY: called by JavaScript, so the environment and with it state and waker are there.
-        unsafe {
-            let waker = (*self.state).waker;
-            if active {
-                sys::napi_ref_threadsafe_function(env.raw(), waker);
-            } else {
-                sys::napi_unref_threadsafe_function(env.raw(), waker);
-            }
-        }
+        // SAFETY: called by JavaScript, so the environment has not ended.
+        unsafe { self.waker.hold(env.raw(), active) };
     }
 }
 
@@ -371,40 +359,10 @@ impl<T> Slab<T> {
     }
 }
 
-fn threadsafe_function(env: sys::napi_env, state: *mut State) -> Result<sys::napi_threadsafe_function> {
-    let name = c"offloop";
-    let (mut resource_name, mut function) = (ptr::null_mut(), ptr::null_mut());
-    // SAFETY: all places are valid. The queue has no bound, since at most one call waits in it.
-    // Unref'ed at first: an agent without requests holds no process.
-    unsafe {
-        check_status!(sys::napi_create_string_latin1(
-            env,
-            name.as_ptr(),
-            name.to_bytes().len() as isize,
-            &raw mut resource_name
-        ))?;
-        check_status!(sys::napi_create_threadsafe_function(
-            env,
-            ptr::null_mut(),
-            ptr::null_mut(),
-            resource_name,
-            0,
-            1,
-            ptr::null_mut(),
-            None,
-            state.cast(),
-            Some(call_javascript),
-            &raw mut function,
-        ))?;
-        check_status!(sys::napi_unref_threadsafe_function(env, function))?;
-    }
-    Ok(function)
-}
-
 /// The environment's end: from here on no thread calls into it.
-unsafe extern "C" fn end(data: *mut c_void) {
-    // SAFETY: data is the state of this environment, and this hook runs once, last of all its users.
-    let state = unsafe { Box::from_raw(data.cast::<State>()) };
+unsafe fn end(context: *mut c_void) {
+    // SAFETY: it is the state of this environment, and this is called once, after all that use it.
+    let state = unsafe { Box::from_raw(context.cast::<State>()) };
     state.link.sever();
     runtime::detach(&state.link);
 }
@@ -487,17 +445,8 @@ fn blobs(env: sys::napi_env, list: sys::napi_value, link: &Link) -> Vec<Blob> {
 }
 
 /// Hands all that has come to JavaScript, on its thread.
-unsafe extern "C" fn call_javascript(
-    env: sys::napi_env,
-    _function: sys::napi_value,
-    context: *mut c_void,
-    _data: *mut c_void,
-) {
-    // The environment is ending; `end` may have run already.
-    if env.is_null() {
-        return;
-    }
-    // SAFETY: the environment is there, so its state is.
+unsafe fn on_wake(env: sys::napi_env, context: *mut c_void) {
+    // SAFETY: the environment has not ended, so its state is there.
     deliver_pending(env, unsafe { &*context.cast::<State>() });
 }
 

@@ -2,17 +2,15 @@
 //! each wakes the other.
 
 use std::mem;
-use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-use napi::sys;
 
 use super::blob::Blob;
 use super::cpu_clock::CpuClock;
 use super::loans::Loans;
 use super::records::{Batch, LaneRef, OP_WIDTH, Submission};
+use super::waker::Waker;
 use crate::pool::Cold;
 use crate::runtime;
 
@@ -31,7 +29,7 @@ pub struct Link {
     javascript: CpuClock,
     /// None once the environment is going down. The lock is held during a
     /// call, so none can be under way after the end.
-    waker: Mutex<Option<JavaScriptWaker>>,
+    waker: Mutex<Option<Waker>>,
 }
 
 /// What waits for the runtime. JavaScript may submit in the middle of a tick,
@@ -94,13 +92,6 @@ pub struct Taken {
     /// Something was left for the end of JavaScript's tick, or until this has passed.
     pub left: Option<Duration>,
 }
-
-/// The threadsafe function that wakes JavaScript.
-pub struct JavaScriptWaker(pub sys::napi_threadsafe_function);
-
-// SAFETY: N-API allows calls of a threadsafe function from any thread; that it
-// still exists is what `Link::waker` is there for.
-unsafe impl Send for JavaScriptWaker {}
 
 impl Link {
     /// On the thread of the environment.
@@ -213,15 +204,8 @@ impl Link {
             return;
         }
         if let Some(waker) = &*lock(&self.waker) {
-            // SAFETY: the function lives as long as it stands in `waker`. The queue is not
-            // bounded, so the call does not block; it fails only when the environment is ending.
-            unsafe {
-                sys::napi_call_threadsafe_function(
-                    waker.0,
-                    ptr::null_mut(),
-                    sys::ThreadsafeFunctionCallMode::nonblocking,
-                )
-            };
+            // SAFETY: it stands in `waker` until the end.
+            unsafe { waker.wake() };
         }
     }
 
@@ -243,7 +227,7 @@ impl Link {
         self.javascript.now()
     }
 
-    pub fn set_waker(&self, waker: JavaScriptWaker) {
+    pub fn set_waker(&self, waker: Waker) {
         *lock(&self.waker) = Some(waker);
     }
 

@@ -13,6 +13,7 @@ pub mod records;
 mod records_check;
 pub mod route;
 pub mod secure;
+mod waker;
 
 use napi_derive::napi;
 

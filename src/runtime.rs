@@ -194,8 +194,11 @@ async fn dispatch() {
                 pool.borrow_mut().flush_soon();
             }
         }
-        // The connections that were woken have their turn before the next look.
-        tokio::task::yield_now().await;
+        // The connections that were woken have their turn before the next look. If there is nothing to look at they
+        // have it anyway, without a turn through the poller.
+        if SHARED.work.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
     }
 }
 

@@ -4,10 +4,9 @@
 // call; all that has come from the network is handed over in one call back.
 
 const { performance } = require('perf_hooks');
-// Programs put clocks of their own into the place of the global one, for their tests.
-const { setImmediate } = require('timers');
 
 const { native } = require('./binding');
+const { immediately } = require('./immediate');
 const loans = require('./loans');
 const { startLog } = require('./log');
 const { ROW_WIDTH, op, opFlag, event, eventFlag, isBinary, closeReason } = require('./records');
@@ -466,7 +465,7 @@ function deliver(count, list, begins) {
 function pause() {
   delivering = false;
   send();
-  setImmediate(setImmediate, resume);
+  immediately(immediately, resume);
   return true;
 }
 

@@ -13,6 +13,7 @@ const crossing = require('./crossing');
 const Ending = require('./ending');
 const errors = require('./errors');
 const { nameOf } = require('./facts');
+const { immediately } = require('./immediate');
 const { isLearning } = require('./node-client');
 const { op, opFlag, event, eventFlag, rebound, closeReason } = require('./records');
 const loans = require('./loans');
@@ -893,7 +894,7 @@ class Lane extends SocketShape {
     }
     callback(error);
     // A write that waits for the connection hears of its end with 'close', as net.Socket's does.
-    setImmediate(emitClose, this, Boolean(error), this.#connected ? undefined : pending);
+    immediately(emitClose, this, Boolean(error), this.#connected ? undefined : pending);
   }
 
   /** Closes with RST. */

@@ -8,6 +8,7 @@
 
 const crossing = require('./crossing');
 const { sendsEarly } = require('./early');
+const { immediately } = require('./immediate');
 const { opFlag, op, closeReason } = require('./records');
 const { policyOf } = require('./retry-policy');
 
@@ -77,7 +78,7 @@ class Waiting {
     this.depart();
     this.#lane = lane;
     if (this.#reports.length === 0) crossing.enterAt(this.slot, lane);
-    else setImmediate(report, this);
+    else immediately(report, this);
   }
 
   /** Gives the lane the next of what has come. */
@@ -87,7 +88,7 @@ class Waiting {
     const [method, ...args] = this.#reports.shift();
     if (this.#reports.length === 0) crossing.enterAt(this.slot, lane);
     // A handler that throws must not cost it the rest.
-    else setImmediate(report, this);
+    else immediately(report, this);
     lane[method](...args);
   }
 

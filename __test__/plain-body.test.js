@@ -222,6 +222,54 @@ test('programs that interfere before the body', { timeout }, async (t) => {
   }
 });
 
+/** What a program may do to the bytes on their way to the parser: they are not those that Rust has told of. */
+const LOSING = {
+  'loses a piece': ({ socket }) => {
+    const listeners = socket.listeners('data');
+    socket.removeAllListeners('data');
+    socket.once('data', () => listeners.forEach((listener) => socket.on('data', listener)));
+  },
+  'loses two pieces': ({ socket }) => {
+    const listeners = socket.listeners('data');
+    const putBack = () => listeners.forEach((listener) => socket.on('data', listener));
+    socket.removeAllListeners('data');
+    socket.once('data', () => socket.once('data', putBack));
+  },
+};
+const ADDING = {
+  'has a piece of its own': ({ socket }) => process.nextTick(() => socket.emit('data', Buffer.from('\r\n'))),
+  'puts a piece back': ({ socket }) => {
+    socket.pause();
+    socket.unshift(Buffer.from('\r\n'));
+    socket.resume();
+  },
+};
+
+test('programs that meddle with the bytes of a body', { timeout }, async (t) => {
+  const port = await startServer(t, responses);
+  for (const kind of KINDS) {
+    for (const first of [4, 7, 9]) {
+      const places = PLACES[kind].slice(first, first + 5);
+      // What is lost is waited for until the connection ends. What is too much would come to it while it is idle.
+      const paths = [pathOf(kind, places.join(), 'fin'), pathOf(kind, places[0])];
+      for (const [index, acts] of [LOSING, ADDING].entries()) {
+        for (const [name, act] of Object.entries(acts)) {
+          const made = agents(t);
+          const atFirst = (request, response) => response.once('data', () => act(request));
+          for (let i = 0; i < 2; i++) {
+            await compare(made, port, paths[index], 'flowing', {}, atFirst);
+            assert.equal(
+              await compare(made, port, pathOf(kind, 0), 'flowing'),
+              1,
+              `${kind} ${first} ${name}`,
+            );
+          }
+        }
+      }
+    }
+  }
+});
+
 test('what a handler throws costs the response what it costs with http.Agent', { timeout }, async (t) => {
   const port = await startServer(t, responses);
   let thrown = [];
@@ -323,6 +371,13 @@ test('a large body is the same however it is read', { timeout }, async (t) => {
       const request = http.get({ host: '127.0.0.1', port: server.address().port, path, agent });
       const [response] = await once(request, 'response');
       const chunks = [];
+      const { push } = response;
+      response.push = (chunk) => {
+        const parser = chunk && request.parser;
+        // Paused as often as may be, it does not come to be Node's parser that reads it.
+        if (parser) assert.doesNotMatch(String(parser.execute), /native code/, `${name} ${path}`);
+        return push.call(response, chunk);
+      };
       await read(response, chunks);
       assert.ok(Buffer.concat(chunks).equals(body), name);
       assert.equal(handedOver(), before + 1);

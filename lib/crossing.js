@@ -428,7 +428,7 @@ function deliver(count, list, begins) {
     const code = head & 0xff;
     const flags = head >> 8;
     const binary = isBinary(code);
-    const isPlain = code === event.RESPONSE || code === event.CHUNKS;
+    const isPlain = code === event.RESPONSE || code === event.BODY;
     const own = (binary || isPlain) && (flags & eventFlag.OWN_BUFFER) !== 0;
     const from = nextByte;
     const buffer = own ? buffers[nextBuffer++] : undefined;
@@ -443,7 +443,7 @@ function deliver(count, list, begins) {
       lane._received(own ? buffer : copyOut(from, length));
     } else if (isPlain) {
       const size = rowsIn[at + 3];
-      const receive = code === event.RESPONSE ? lane._receivedResponse : lane._receivedChunks;
+      const receive = code === event.RESPONSE ? lane._receivedResponse : lane._receivedBody;
       if (own) receive.call(lane, buffer, 0, size, bytesIn, from, length, true);
       else receive.call(lane, bytesIn, from, size, bytesIn, from + size, length - size, false);
     } else if (binary) {

@@ -69,8 +69,6 @@ class Lane extends SocketShape {
   #plain = false;
   /** What is to come of a response whose head Rust has read (plain-body.js). */
   _plainBody = null;
-  /** The same of a chunked body (plain-chunks.js). */
-  _plainChunks = null;
   /** A request whose bytes leave before it has the lane, and those that it has not written to it since. */
   #early = null;
   #earlyChunks = [];
@@ -265,7 +263,6 @@ class Lane extends SocketShape {
     if (message === previous) return;
     this.#light = false;
     this._plainBody = null;
-    this._plainChunks = null;
     if (message !== null && isLearning()) this._learnListeners();
     if (previous?.res === null && previous.destroyed) this.#ending.explainUnsent(previous);
     if (message !== null) this.#begin(message);
@@ -425,16 +422,16 @@ class Lane extends SocketShape {
       return;
     }
     this.#count(chunk.length);
-    if (this._plainBody?.mayTake(this, chunk)) {
-      this.#resource.runInAsyncScope(takeBody, this, chunk);
-      return;
-    }
     this.#plain = false;
-    if (this.#light) this.#resource.runInAsyncScope(this.#getParser, this);
+    if (this.#light) this._becomeParsed();
     this.#resource.runInAsyncScope(pushChunk, this, chunk);
   }
 
   /** Bytes come that Node's parser has to read. */
+  _becomeParsed() {
+    this.#resource.runInAsyncScope(this.#getParser, this);
+  }
+
   #getParser() {
     this.#light = false;
     const parser = parserFor(this.#message);
@@ -457,24 +454,20 @@ class Lane extends SocketShape {
     this.#resource.runInAsyncScope(takeResponse, this, response);
   }
 
-  /** More of a chunked body; the arguments are the same. */
-  _receivedChunks(bytes, from, length, parts, at, size, own) {
-    const chunks = this._plainChunks;
-    if (this.#parked || !chunks?.mayTake(this, parts, at)) {
-      if (chunks !== null && !this.#parked) this.#leaveChunks(parts, at);
-      this._received(own ? bytes : crossing.copyOut(from, length));
+  /** More of its body; the arguments are the same. */
+  _receivedBody(bytes, from, length, parts, at, size, own) {
+    const body = this._plainBody;
+    if (body?.mayTake(this, parts, at)) {
+      this.#count(length);
+      this.#resource.runInAsyncScope(takeBody, this, bytes, from, parts, at, size, own);
       return;
     }
-    this.#count(length);
-    this.#resource.runInAsyncScope(takeChunks, this, bytes, from, parts, at, size, own);
-  }
-
-  /** What follows in the chunked body is for a parser of Node's. */
-  #leaveChunks(parts, at) {
-    const chunks = this._plainChunks;
-    this._plainChunks = null;
-    if (this.#light) this.#resource.runInAsyncScope(this.#getParser, this);
-    if (this.parser) chunks.leaveTo(this.parser, parts, at);
+    const chunk = own ? bytes : crossing.copyOut(from, length);
+    if (body !== null) {
+      if (this.#light) this._becomeParsed();
+      body.expect(this, chunk, parts, at, size);
+    }
+    this._received(chunk);
   }
 
   #count(length) {
@@ -1058,17 +1051,9 @@ function takeResponse(response) {
   }
 }
 
-function takeBody(chunk) {
+function takeBody(...args) {
   try {
-    this._plainBody.take(this, chunk);
-  } finally {
-    this._acknowledge(true);
-  }
-}
-
-function takeChunks(...args) {
-  try {
-    this._plainChunks.take(this, ...args);
+    this._plainBody.take(this, ...args);
   } finally {
     this._acknowledge(true);
   }

@@ -162,6 +162,8 @@ class LightListeners extends Duplex {
   }
 
   emit(event, ...args) {
+    // Node's listener for it relies on a parser, whoever emits.
+    if (event === 'data' && this._isLight) this._becomeParsed();
     this.#look(event);
     return super.emit(event, ...args);
   }

@@ -1,47 +1,78 @@
 'use strict';
 
-// The rest of a body whose head Rust has read (plain-response.js) and whose length is known. Nothing is left to be
-// parsed in it: the bytes are counted, and given to the function of Node's that its parser gives them to. If nobody
-// but Node reads the socket and it flows, they go past its stream. If not they take that way, to Node's listener for
-// 'data', and come to the count as what the parser is to execute. Who takes which way is decided chunk by chunk, so
-// a program may come to read, pause or leave the socket at any time. What stands behind the last byte is for the
-// parser itself.
+// The rest of a body whose head Rust has read (plain-response.js). Rust says where the data is in what comes
+// (src/exchange/rest.rs), and it is given to the function of Node's that its parser gives it to. If nobody but Node
+// reads the socket and it flows, the bytes go past its stream. If not they take that way, and what Rust has said of
+// them is kept until Node's listener for 'data' gives them to the parser. So a program may come to read, pause or
+// leave the socket at any time. Where these are not the bytes that were due, or Rust leaves them to Node, the parser
+// itself is brought to where the body is, and reads them and all that follow: no byte is read by both.
 
 const { functionsOf, listeners } = require('./node-client');
 
-const ANY_RESPONSE = Buffer.from('HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx');
+/** 16-bit integers before the place: flags, and its length. */
+const HEADING = 2;
+const COMPLETE = 1;
+const UNCLEAR = 2;
+/** Bytes of where one piece of data begins and ends. */
+const SPAN = 8;
+/** A smaller piece that is kept must not hold all that was read with it. */
+const MIN_SHARED = 4096;
+
+/** Of a connection that is kept: where it ends with the response Rust takes no body that is not whole. */
+const STATUS_LINE = 'HTTP/1.1 200 OK\r\n';
+const ANY_RESPONSE = Buffer.from(`${STATUS_LINE}Content-Length: 1\r\n\r\nx`);
+const NOTHING = Buffer.alloc(0);
+const ignore = () => {};
 
 class PlainBody {
   /** Node's, or what stands in for it. */
   #parser;
-  /** Bytes that are still to come. */
-  #left;
-  /** A handler has thrown in the middle: to a parser of Node's that is an error which what follows meets. */
+  /** What leads a parser, in a head, to where the body is. */
+  #place;
+  /** What goes through the stream. */
+  #due = [];
+  /** The function that a handler has thrown out of: to a parser that is an error which what follows meets. */
   #thrownBy;
 
-  constructor(parser, left) {
+  constructor(parser, place) {
     this.#parser = parser;
-    this.#left = left;
+    this.#place = place;
   }
 
-  /** Whether `bytes` may go past the stream of `lane`. */
-  mayTake(lane, bytes) {
+  /** Whether the bytes of which `parts` has the places from `at` on may go past the stream of `lane`. */
+  mayTake(lane, parts, at) {
     const hasParser = lane._isLight || lane.parser === this.#parser;
-    return hasParser && bytes.length <= this.#left && this.#thrownBy === undefined && isReadByNodeAlone(lane);
+    const isClear = (parts[at] & UNCLEAR) === 0 && this.#thrownBy === undefined && this.#due.length === 0;
+    return hasParser && isClear && isReadByNodeAlone(lane);
   }
 
-  /** `name`: of the function that a handler has thrown out of. */
+  /** `name`: of that function. */
   noteThrown(name) {
     this.#thrownBy = name;
   }
 
-  /** Takes bytes past the stream. Runs in the request's async context. */
-  take(lane, bytes) {
-    if (!lane._isLight) {
-      listeners.data.call(lane, bytes);
-      return;
+  /** The arguments are those of plainResponse.parse(). Runs in the request's async context. */
+  take(lane, bytes, from, parts, at, size, own) {
+    const known = functionsOf();
+    const parser = this.#parser;
+    if (!this.#read(known, bytes, from, parts, at, size, own)) return;
+    lane._plainBody = null;
+    if (lane.parser === parser) {
+      // Node's listener for 'data' gives it back.
+      parser.execute = complete;
+      listeners.data.call(lane, NOTHING);
+    } else {
+      known.onComplete.call(parser);
+      if (lane._isLight) letGo(lane);
     }
-    if (this.#count(lane, bytes.length, functionsOf(), bytes) === 0) letGo(lane);
+  }
+
+  /** `bytes` are about to go through the stream of `lane`; of their places `parts` has `size` bytes from `at` on. */
+  expect(lane, bytes, parts, at, size) {
+    if (lane.parser !== this.#parser) lane._plainBody = null;
+    // What was due has come to somebody else.
+    else if (this.#due.length > 0 && lane.readableLength === 0) this.#leave(lane, this.#parser);
+    else this.#due.push({ bytes, parts: Buffer.from(parts.subarray(at, at + size)) });
   }
 
   /** From now on Node's listener for 'data' asks for a parser. */
@@ -54,53 +85,75 @@ class PlainBody {
   /** What `parser` does with bytes that Node's listener for 'data' gives it, if they are for it. */
   execute(lane, parser, bytes) {
     if (parser !== this.#parser) return undefined;
-    const known = functionsOf(parser);
-    if (this.#thrownBy !== undefined) {
-      parser.execute = known.execute;
-      fail(parser, known, this.#thrownBy);
+    const due = this.#due.shift();
+    if (due?.bytes !== bytes || (due.parts[0] & UNCLEAR) !== 0 || this.#thrownBy !== undefined) {
+      this.#leave(lane, parser);
       return parser.execute(bytes);
     }
-    const length = Math.min(this.#left, bytes.length);
-    if (length < bytes.length) {
+    const known = functionsOf(parser);
+    if (this.#read(known, bytes, 0, due.parts, 0, due.parts.length, true)) {
+      lane._plainBody = null;
       parser.execute = known.execute;
-      this.#count(lane, length, known, bytes.subarray(0, length));
-      const result = parser.execute(bytes.subarray(length));
-      // Its errors say how far it came.
-      if (result instanceof Error) result.bytesParsed += length;
-      return result;
+      known.onComplete.call(parser);
     }
-    if (this.#count(lane, length, known, bytes) === 0) parser.execute = known.execute;
-    return length;
+    return bytes.length;
   }
 
-  /** Hands over `length` bytes; returns how many are left. */
-  #count(lane, length, { onBody, onComplete }, bytes) {
-    const left = (this.#left -= length);
+  /** Hands over the data of clear bytes; returns whether the body is complete. */
+  #read({ onBody }, bytes, from, parts, at, size, own) {
+    const length = parts[at + 2];
+    const spans = at + 2 * HEADING + length;
+    this.#place = parts.latin1Slice(at + 2 * HEADING, spans);
+    const pieces = cut(bytes, from, parts, spans, at + size - spans, own);
     let hasThrown = true;
     try {
-      onBody.call(this.#parser, bytes);
+      for (const piece of pieces) onBody.call(this.#parser, piece);
       hasThrown = false;
     } finally {
       if (hasThrown) this.noteThrown('onBody');
     }
-    if (left === 0) {
-      lane._plainBody = null;
-      onComplete.call(this.#parser);
+    return (parts[at] & COMPLETE) !== 0;
+  }
+
+  /** What follows is for `parser`, which is a fresh one: it is brought to where the body is. */
+  #leave(lane, parser) {
+    const known = functionsOf(parser);
+    const { incoming } = parser;
+    lane._plainBody = null;
+    parser.execute = known.execute;
+    if (this.#thrownBy !== undefined) {
+      fail(parser, known, this.#thrownBy);
+    } else {
+      parser[known.onHeadersAt] = ignore;
+      parser[known.onBodyAt] = ignore;
+      parser.execute(Buffer.from(STATUS_LINE + this.#place));
+      parser[known.onHeadersAt] = known.onHeaders;
+      parser[known.onBodyAt] = known.onBody;
     }
-    return left;
+    parser.incoming = incoming;
   }
 }
 
 /** The rest of a body is to come on the lane. */
-function begin(lane, parser, left) {
+function begin(lane, parser, place) {
   if (parser === lane.parser) parser.execute = execute;
-  return (lane._plainBody = new PlainBody(parser, left));
+  return (lane._plainBody = new PlainBody(parser, place));
+}
+
+/** The pieces of `bytes`, from `from` on, of which `parts` has the places in `size` bytes from `at` on. */
+function cut(bytes, from, parts, at, size, own) {
+  const pieces = new Array(size / SPAN);
+  for (let i = 0; i < pieces.length; i++, at += SPAN) {
+    const piece = bytes.subarray(from + parts.readUInt32LE(at), from + parts.readUInt32LE(at + 4));
+    pieces[i] = own && piece.length >= MIN_SHARED ? piece : Buffer.from(piece);
+  }
+  return pieces;
 }
 
 /** Has a fresh parser meet a handler that throws out of the function with this name. */
 function fail(parser, known, name) {
   const place = known[`${name}At`];
-  parser[known.onHeadersAt] = () => {};
+  parser[known.onHeadersAt] = ignore;
   parser[place] = () => {
     throw undefined;
   };
@@ -122,6 +175,14 @@ function execute(bytes) {
   return this.execute(bytes);
 }
 
+/** In the place of a parser's own, once: the body is complete. */
+function complete() {
+  const known = functionsOf(this);
+  this.execute = known.execute;
+  known.onComplete.call(this);
+  return 0;
+}
+
 /** Whether what has come may go past the stream of the socket. */
 function isReadByNodeAlone(lane) {
   return (
@@ -139,4 +200,4 @@ function letGo(lane) {
   lane.removeListener('drain', listeners.drain);
 }
 
-module.exports = { begin, execute, fail, isReadByNodeAlone, letGo };
+module.exports = { begin, cut, execute, isReadByNodeAlone, letGo };

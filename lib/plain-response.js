@@ -8,16 +8,14 @@
 
 const { functionsOf, listeners } = require('./node-client');
 const plainBody = require('./plain-body');
-const PlainChunks = require('./plain-chunks');
 
 /** 16-bit integers before those of the headers, and for each header. */
-const HEADING = 10;
+const HEADING = 7;
 const PER_HEADER = 4;
 /** Flags among them. */
 const KEEP_ALIVE = 1;
 const IS_HEAD = 2;
 const CHUNKED = 4;
-const PARTIAL = 8;
 
 /** Bytes up to which a loop is quicker than the call, which makes a view of what it copies. */
 const SMALL = 32;
@@ -55,7 +53,7 @@ function isReady(lane, request, parts, at) {
       parser.incoming !== null ||
       parser.socket !== lane ||
       parser[known.onHeadersAt] !== known.onHeaders ||
-      ![known.execute, execute, plainBody.execute].includes(parser.execute)
+      !isExecutedByNode(parser.execute, known)
     ) {
       return false;
     }
@@ -70,6 +68,11 @@ function isReady(lane, request, parts, at) {
   );
 }
 
+/** Whether it is Node's own, or what is in its place until it is called again. */
+function isExecutedByNode(ofParser, known) {
+  return ofParser === known.execute || ofParser === execute || ofParser === plainBody.execute;
+}
+
 /**
  * The parts of the response in `bytes`: `length` bytes from `from` on. Where they are stands in `parts`, in `size` bytes
  * from `at` on. `own`: the bytes are not used again.
@@ -78,31 +81,26 @@ function parse(bytes, from, length, parts, at, size, own) {
   const number = (index) => parts[at + 2 * index] | (parts[at + 2 * index + 1] << 8);
   const headLength = number(2);
   const head = bytes.latin1Slice(from, from + headLength);
-  const count = number(9);
+  const count = number(6);
   const headers = new Array(count * 2);
   for (let i = 0, index = HEADING; i < count * 2; i += 2, index += PER_HEADER) {
     headers[i] = head.slice(number(index), number(index + 1));
     headers[i + 1] = head.slice(number(index + 2), number(index + 3));
   }
   const flags = number(1);
-  let missing = 0;
+  const behind = at + 2 * (HEADING + count * PER_HEADER);
+  const spans = behind + number(5);
   let body;
   let pieces;
-  if (flags & CHUNKED) {
-    const spans = 2 * (HEADING + count * PER_HEADER);
-    pieces = PlainChunks.cut(bytes, from, parts, at + spans, size - spans, own);
-  } else {
-    missing = number(5) + number(6) * 2 ** 16 + number(7) * 2 ** 32 + number(8) * 2 ** 48;
-    if (length > headLength)
-      body = own ? bytes.subarray(headLength, length) : copy(bytes, from + headLength, from + length);
-  }
+  if (flags & CHUNKED) pieces = plainBody.cut(bytes, from, parts, spans, at + size - spans, own);
+  else if (length > headLength)
+    body = own ? bytes.subarray(headLength, length) : copy(bytes, from + headLength, from + length);
   return {
     status: number(0),
     keepAlive: (flags & KEEP_ALIVE) !== 0,
-    isPartial: (flags & PARTIAL) !== 0,
+    place: spans > behind ? parts.latin1Slice(behind, spans) : undefined,
     reason: head.slice(number(3), number(4)),
     headers,
-    missing,
     body,
     pieces,
   };
@@ -127,7 +125,7 @@ function handOver(lane, response) {
   }
   const known = functionsOf();
   run(known, new StandIn(lane, lane._httpMessage, known), response);
-  if (!response.isPartial) plainBody.letGo(lane);
+  if (response.place === undefined) plainBody.letGo(lane);
 }
 
 /** In the place of the parser's own, once: Node's listener for 'data' calls it. */
@@ -140,10 +138,8 @@ function execute() {
   return 0;
 }
 
-function run(known, parser, { status, keepAlive, isPartial, reason, headers, missing, body, pieces }) {
-  let rest;
-  if (missing > 0) rest = plainBody.begin(parser.socket, parser, missing);
-  else if (isPartial) rest = PlainChunks.begin(parser.socket, parser);
+function run(known, parser, { status, keepAlive, place, reason, headers, body, pieces }) {
+  const rest = place === undefined ? undefined : plainBody.begin(parser.socket, parser, place);
   let running = 'onHeaders';
   try {
     known.onHeaders.call(parser, 1, 1, headers, undefined, undefined, status, reason, false, keepAlive);
@@ -154,7 +150,7 @@ function run(known, parser, { status, keepAlive, isPartial, reason, headers, mis
   } finally {
     if (running !== undefined) rest?.noteThrown(running);
   }
-  if (!isPartial) known.onComplete.call(parser);
+  if (rest === undefined) known.onComplete.call(parser);
 }
 
 module.exports = { handOver, isReady, parse };

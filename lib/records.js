@@ -70,7 +70,7 @@ const event = {
   RESPONSE: 16,
   AHEAD: 17,
   RETURNED: 18,
-  CHUNKS: 19,
+  BODY: 19,
   SECURED: 30,
   KEY_LINES: 31,
   HANDSHAKE_FAILED: 32,
@@ -81,7 +81,7 @@ const event = {
 };
 
 const eventFlag = {
-  /** DATA, SECURED, UNSENT: the bytes are in a buffer of their own; of RESPONSE and CHUNKS, those of the peer. */
+  /** DATA, SECURED, UNSENT: the bytes are in a buffer of their own; of RESPONSE and BODY, those of the peer. */
   OWN_BUFFER: 1,
   /** CONNECTED, REBOUND: nothing is written before PROCEED. */
   GATED: 1,

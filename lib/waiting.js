@@ -101,7 +101,7 @@ class Waiting {
     this._received(own ? bytes : crossing.copyOut(from, length));
   }
 
-  _receivedChunks(...args) {
+  _receivedBody(...args) {
     this._receivedResponse(...args);
   }
 

@@ -2,9 +2,9 @@
 //! in one way, as `reference.rs` reads them. Then nothing that they begin with is read in another way, and nothing
 //! that has more than they lack is taken for a response.
 
-use super::chunked::Chunks;
 use super::plain::Plain;
 use super::reference::{Head, chunks, number, trim};
+use super::rest::{Piece, Rest};
 
 /// Bytes of a head, and headers, that are looked at.
 const MAX_HEAD: usize = 4096;
@@ -26,24 +26,12 @@ fn check_answer(bytes: &[u8], is_head: bool) {
     let ends = (0..bytes.len().min(CUTS)).map(|at| at * bytes.len() / bytes.len().min(CUTS));
     for end in ends {
         // The first bytes of it alone lack as many more, or are left to Node.
-        match (agreed(&bytes[..end], is_head), &body) {
-            (Some(Body::Length { data, missing }), Body::Length { data: all, missing: lacks }) => {
-                assert!(all.starts_with(data));
-                assert_eq!(missing - lacks, (all.len() - data.len()) as u64);
-            }
-            (
-                Some(Body::Chunked { mut data, is_complete }),
-                Body::Chunked { data: all, is_complete: ends },
-            ) => {
-                assert!(!is_complete);
-                let mut rest = Plain::read(&bytes[..end], is_head).and_then(|plain| plain.chunks()).unwrap();
-                let (more, is_last) = piece(&mut rest, &bytes[end..]);
-                data.extend(more);
-                assert_eq!((data, is_last), (all.clone(), *ends));
-            }
-            (None, _) => {}
-            _ => panic!("{}", bytes.escape_ascii()),
-        }
+        let Some(mut part) = agreed(&bytes[..end], is_head) else { continue };
+        let rest =
+            Plain::read(&bytes[..end], is_head).and_then(|plain| plain.rest()).expect("it lacks bytes");
+        let (data, left) = piece(rest, &bytes[end..]);
+        part.data.extend(data);
+        assert_eq!(Body { left, ..part }, body, "{end} {}", bytes.escape_ascii());
     }
     for suffix in ["\r", "\n", " ", "\0", "0", "H", "\r\n", "\r\n\r\n", "0\r\n\r\n"] {
         agreed(&[bytes, suffix.as_bytes()].concat(), is_head);
@@ -52,7 +40,7 @@ fn check_answer(bytes: &[u8], is_head: bool) {
 }
 
 /// The body, as both readings have it.
-fn agreed(bytes: &[u8], is_head: bool) -> Option<Body<'_>> {
+fn agreed(bytes: &[u8], is_head: bool) -> Option<Body> {
     let parts = parts(bytes, is_head);
     assert_eq!(parts, reference(bytes, is_head), "{is_head} {}", bytes.escape_ascii());
     parts.map(|parts| parts.body)
@@ -65,14 +53,24 @@ struct Parts<'a> {
     keep_alive: bool,
     reason: &'a [u8],
     fields: Vec<(&'a [u8], &'a [u8])>,
-    body: Body<'a>,
+    body: Body,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Body<'a> {
-    Length { data: &'a [u8], missing: u64 },
-    Chunked { data: Vec<u8>, is_complete: bool },
+struct Body {
+    data: Vec<u8>,
+    left: Left,
 }
+
+/// What is still to come.
+#[derive(Debug, PartialEq, Eq)]
+enum Left {
+    Bytes(u64),
+    /// Of a chunked body, and more is not known.
+    Chunks,
+}
+
+const NOTHING: Left = Left::Bytes(0);
 
 /// Reads what [`Plain::write`] lays out, as `lib/plain-response.js` does.
 fn parts(bytes: &[u8], is_head: bool) -> Option<Parts<'_>> {
@@ -80,27 +78,21 @@ fn parts(bytes: &[u8], is_head: bool) -> Option<Parts<'_>> {
     let mut out = b"before".to_vec();
     plain.write(&mut out);
     let out = out.strip_prefix(b"before").expect("what stood there stays");
-    let (heading, rest) = out.split_at(20);
-    let [status, flags, head_len, reason_start, reason_end, m0, m1, m2, m3, count] = numbers(heading)[..]
-    else {
+    let (heading, rest) = out.split_at(14);
+    let [status, flags, head_len, reason_start, reason_end, place, count] = numbers(heading)[..] else {
         panic!("{heading:?}");
     };
     // JavaScript cuts all of these out of the head.
     let head = &bytes[..head_len];
-    let (fields, spans) = rest.split_at(8 * count);
+    let (fields, rest) = rest.split_at(8 * count);
     let fields = numbers(fields);
     let (fields, _) = fields.as_chunks::<4>();
-    let missing = [m3, m2, m1, m0].iter().fold(0, |sum, &part| sum << 16 | part as u64);
+    let (place, spans) = rest.split_at(place);
     assert_eq!(flags & 2 != 0, is_head);
-    let is_partial = flags & 8 != 0;
-    let body = if flags & 4 == 0 {
-        assert_eq!((is_partial, spans), (missing > 0, &[][..]));
-        Body::Length { data: &bytes[head_len..], missing }
-    } else {
-        assert_eq!(missing, 0);
-        assert_eq!(plain.chunks().is_some(), is_partial);
-        Body::Chunked { data: data(bytes, spans), is_complete: !is_partial }
-    };
+    let is_chunked = flags & 4 != 0;
+    assert!(is_chunked || spans.is_empty());
+    let data = if is_chunked { data(bytes, spans) } else { bytes[head_len..].to_vec() };
+    let body = Body { data, left: left(plain.rest(), place) };
     Some(Parts {
         status: status as u16,
         keep_alive: flags & 1 != 0,
@@ -123,19 +115,32 @@ fn data(bytes: &[u8], spans: &[u8]) -> Vec<u8> {
     spans.iter().flat_map(|bytes| span(bytes).to_vec()).collect()
 }
 
-/// Reads on in a chunked body, of which it is known that it is clear, as `lib/plain-chunks.js` does: the data, and
-/// whether it is complete. What is said of where the body was leads there.
-fn piece(rest: &mut Chunks, bytes: &[u8]) -> (Vec<u8>, bool) {
-    let before = *rest;
+/// Reads on in a body, of which it is known that it is clear, as `lib/plain-body.js` does: the data, and what is left.
+fn piece(rest: Rest, bytes: &[u8]) -> (Vec<u8>, Left) {
     let mut out = Vec::new();
-    let piece = rest.read(bytes);
+    let piece = rest.read(bytes, 0);
     piece.write(&mut out);
     let (heading, spans) = out.split_at(4);
-    let [flags, prefix] = numbers(heading)[..] else { panic!("{heading:?}") };
-    assert!(flags <= 1 && piece.is_last() == (flags == 1));
-    let (prefix, spans) = spans.split_at(prefix);
-    assert_eq!(Chunks::begin(prefix, 0).and_then(|(_, rest)| rest), Some(before));
-    (data(bytes, spans), flags == 1)
+    let [flags, place] = numbers(heading)[..] else { panic!("{heading:?}") };
+    assert_eq!(flags, usize::from(piece.rest().is_none()));
+    let (place, spans) = spans.split_at(place);
+    (data(bytes, spans), left(piece.rest(), place))
+}
+
+/// What is left, if this is the place, which leads to where the body is.
+fn left(rest: Option<Rest>, place: &[u8]) -> Left {
+    let Some(rest) = rest else {
+        assert_eq!(place, b"");
+        return NOTHING;
+    };
+    if let Some(prefix) = place.strip_prefix(b"Transfer-Encoding: chunked\r\n\r\n") {
+        assert!(matches!(Rest::CHUNKS.read(prefix, 0), Piece::Clear(_, Some(again)) if again == rest));
+        return Left::Chunks;
+    }
+    let length = place.strip_prefix(b"Content-Length: ").and_then(|rest| rest.strip_suffix(b"\r\n\r\n"));
+    let length = length.and_then(|digits| str::from_utf8(digits).ok()?.parse().ok()).expect("a length");
+    assert_eq!(rest, Rest::Length(length));
+    Left::Bytes(length)
 }
 
 fn reference(bytes: &[u8], is_head: bool) -> Option<Parts<'_>> {
@@ -160,13 +165,10 @@ fn reference(bytes: &[u8], is_head: bool) -> Option<Parts<'_>> {
             if spans.len() > MAX_SPANS {
                 return None;
             }
-            if is_head {
-                Body::Length { data: body, missing: 0 }
-            } else {
-                Body::Chunked { data: spans.concat(), is_complete }
-            }
+            let left = if is_head || is_complete { NOTHING } else { Left::Chunks };
+            Body { data: spans.concat(), left }
         }
-        ([], []) if never_has_body && body.is_empty() => Body::Length { data: body, missing: 0 },
+        ([], []) if never_has_body && body.is_empty() => Body { data: Vec::new(), left: NOTHING },
         ([value], []) => {
             let length = match (number(value, 15)?, head.status) {
                 (1.., 204) => return None,
@@ -174,14 +176,13 @@ fn reference(bytes: &[u8], is_head: bool) -> Option<Parts<'_>> {
                 _ if is_head => 0,
                 (length, _) => length,
             };
-            Body::Length { data: body, missing: length.checked_sub(body.len() as u64)? }
+            Body { data: body.to_vec(), left: Left::Bytes(length.checked_sub(body.len() as u64)?) }
         }
         _ => return None,
     };
     let keep_alive = head.keep_alive()?;
-    let is_whole = matches!(body, Body::Length { missing: 0, .. } | Body::Chunked { is_complete: true, .. });
     let (status, reason, fields) = (head.status, head.reason, head.fields);
-    (keep_alive || is_whole).then_some(Parts { status, keep_alive, reason, fields, body })
+    (keep_alive || body.left == NOTHING).then_some(Parts { status, keep_alive, reason, fields, body })
 }
 
 #[cfg(test)]

@@ -12,6 +12,10 @@ mod plain;
 #[allow(dead_code, reason = "others have more use for it")]
 mod chunked;
 
+#[path = "../../src/exchange/rest.rs"]
+#[allow(dead_code, reason = "the addon has more use for it")]
+mod rest;
+
 #[path = "../../src/exchange/syntax.rs"]
 #[allow(dead_code, reason = "others have more use for it")]
 mod syntax;

@@ -123,16 +123,16 @@ pub mod event {
     pub const DEAD: i32 = 15;
     /// `arg` bytes of the peer that begin a plain response, and behind them (or alone, with
     /// [`super::event_flag::OWN_BUFFER`]) where its parts are ([`crate::exchange::Plain`]). What is missing of its
-    /// body comes as [`DATA`], or if it is chunked as [`CHUNKS`].
+    /// body comes as [`BODY`], up to the first bytes that are for Node's parser.
     pub const RESPONSE: i32 = 16;
     /// The request that waits in this slot has been sent, on the connection of the lane with the slot `arg`. The text
     /// has that lane's epoch, and in a second row the addresses.
     pub const AHEAD: i32 = 17;
     /// The buffer that JavaScript has lent as number `arg` is not used any more. Of no lane: the slot is -1.
     pub const RETURNED: i32 = 18;
-    /// `arg` bytes of a chunked body that a [`RESPONSE`] has begun, and behind them (or alone, with
+    /// `arg` bytes of the body that a [`RESPONSE`] has begun, and behind them (or alone, with
     /// [`super::event_flag::OWN_BUFFER`]) what they are ([`crate::exchange::Piece`]).
-    pub const CHUNKS: i32 = 19;
+    pub const BODY: i32 = 19;
     /// A TLS connection comes under the lane: [`crate::tls::Secured::report`].
     pub const SECURED: i32 = 30;
     /// Lines for 'keylog'.
@@ -152,7 +152,7 @@ pub mod event {
 
 /// Whether a report comes with one of the batch's blocks.
 pub const fn has_block(head: i32) -> bool {
-    matches!(head & 0xff, event::DATA | event::RESPONSE | event::CHUNKS)
+    matches!(head & 0xff, event::DATA | event::RESPONSE | event::BODY)
         && head >> 8 & event_flag::OWN_BUFFER != 0
 }
 
@@ -163,7 +163,7 @@ pub const fn is_binary(event: i32) -> bool {
 
 /// Flags of events.
 pub mod event_flag {
-    /// DATA, SECURED, UNSENT: the bytes are the next of the buffers beside. RESPONSE, CHUNKS: those of the peer are.
+    /// DATA, SECURED, UNSENT: the bytes are the next of the buffers beside. RESPONSE, BODY: those of the peer are.
     pub const OWN_BUFFER: i32 = 1;
     /// CONNECTED: nothing is written before PROCEED, which names it by `arg`.
     pub const GATED: i32 = 1;

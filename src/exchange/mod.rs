@@ -18,12 +18,13 @@ mod plain_check;
 #[path = "../../fuzz/checks/reference.rs"]
 mod reference;
 mod replay;
+mod rest;
 mod syntax;
 mod verdict;
 
-pub use chunked::{Chunks, Piece};
 pub use framing::{Framing, Progress};
 pub use keep_alive_hint::Hint;
 pub use plain::Plain;
 pub use replay::Replay;
+pub use rest::{Piece, Rest};
 pub use verdict::{Evidence, FRESH, Facts, Loss, Rule, Verdict, judge, why_not};

@@ -6,7 +6,7 @@
 
 use httparse::{EMPTY_HEADER, Response, Status};
 
-use super::chunked::{Chunks, Data};
+use super::rest::{Data, Piece, Rest};
 use super::syntax::{has_plain_lines, parse_length};
 
 /// A longer head is not looked at: to read it here would save little of what it costs.
@@ -19,8 +19,6 @@ const KEEP_ALIVE: u16 = 1;
 /// The answer to a HEAD.
 const IS_HEAD: u16 = 2;
 const CHUNKED: u16 = 4;
-/// More of the body is to come.
-const PARTIAL: u16 = 8;
 
 /// The parts of a response, as [`Plain::write`] lays them out for JavaScript.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,21 +30,18 @@ pub struct Plain {
     head_len: u16,
     reason: Span,
     body: Body,
+    /// What of the body is still to come.
+    rest: Option<Rest>,
     headers: [(Span, Span); MAX_HEADERS],
     header_count: usize,
 }
 
-/// What is there of a body, and what is not.
+/// What is there of a body.
 #[derive(Debug, PartialEq, Eq)]
 enum Body {
-    /// Bytes that have not come yet.
-    Length {
-        missing: u64,
-    },
-    Chunked {
-        data: Data,
-        rest: Option<Chunks>,
-    },
+    Chunked(Data),
+    /// All that stands behind the head.
+    Counted,
 }
 
 /// Where a part begins and ends.
@@ -63,9 +58,9 @@ impl Plain {
         }
         let status = response.code.filter(|status| (200..=999).contains(status))?;
         let framing = Framing::of(&bytes[..head_len], response.headers)?;
-        let body = framing.body(bytes, head_len, status, is_head)?;
+        let (body, rest) = framing.body(bytes, head_len, status, is_head)?;
         // Behind the last byte on such a connection parsers differ in what they bear with.
-        if !framing.keep_alive && !body.is_whole() {
+        if !framing.keep_alive && rest.is_some() {
             return None;
         }
         let span = |part: &[u8]| span_in(bytes, part);
@@ -80,56 +75,41 @@ impl Plain {
             head_len: u16::try_from(head_len).ok()?,
             reason: span(reason(bytes)?)?,
             body,
+            rest,
             headers: spans,
             header_count: response.headers.len(),
         })
     }
 
-    /// The chunked body, if it is one of which more is to come.
-    pub fn chunks(&self) -> Option<Chunks> {
-        match &self.body {
-            Body::Chunked { rest, .. } => *rest,
-            Body::Length { .. } => None,
-        }
+    /// What of the body is still to come.
+    pub const fn rest(&self) -> Option<Rest> {
+        self.rest
     }
 
     /// Appends the parts, as 16-bit integers, the low byte first: the status, flags ([`KEEP_ALIVE`] and the like),
-    /// the length of the head, the reason phrase, the bytes that are missing (four, the low one first), the number of
-    /// headers, and each of them. Behind these, where the data of a chunked body is ([`Data::write`]).
+    /// the length of the head, the reason phrase, the length of the place behind these bytes ([`Rest::place`]), which is
+    /// 0 if nothing is missing, the number of headers, and each of them. Behind these that place, and where the data
+    /// of a chunked body is ([`Data::write`]).
     pub fn write(&self, out: &mut Vec<u8>) {
         let mut push = |number: u16| out.extend_from_slice(&number.to_le_bytes());
-        let (missing, is_chunked, is_partial) = match &self.body {
-            Body::Length { missing } => (*missing, false, *missing > 0),
-            Body::Chunked { rest, .. } => (0, true, rest.is_some()),
-        };
-        let flags = [
-            (KEEP_ALIVE, self.keep_alive),
-            (IS_HEAD, self.is_head),
-            (CHUNKED, is_chunked),
-            (PARTIAL, is_partial),
-        ];
+        let is_chunked = matches!(self.body, Body::Chunked(_));
+        let flags = [(KEEP_ALIVE, self.keep_alive), (IS_HEAD, self.is_head), (CHUNKED, is_chunked)];
         let flags = flags.iter().filter(|(_, is_set)| *is_set).fold(0, |sum, (flag, _)| sum | flag);
+        let place = self.rest.map(Rest::place).unwrap_or_default();
         for number in [self.status, flags, self.head_len, self.reason.0, self.reason.1] {
             push(number);
         }
-        for part in 0..4 {
-            push((missing >> (16 * part)) as u16);
-        }
+        push(place.len() as u16);
         push(self.header_count as u16);
         for (name, value) in &self.headers[..self.header_count] {
             for number in [name.0, name.1, value.0, value.1] {
                 push(number);
             }
         }
-        if let Body::Chunked { data, .. } = &self.body {
+        out.extend_from_slice(place.as_bytes());
+        if let Body::Chunked(data) = &self.body {
             data.write(out);
         }
-    }
-}
-
-impl Body {
-    const fn is_whole(&self) -> bool {
-        matches!(self, Self::Length { missing: 0 } | Self::Chunked { rest: None, .. })
     }
 }
 
@@ -179,17 +159,19 @@ impl Framing {
         Some(framing)
     }
 
-    /// What `bytes` have of the body, from `from` on; None if they have more than that.
-    fn body(&self, bytes: &[u8], from: usize, status: u16, is_head: bool) -> Option<Body> {
+    /// What `bytes` have of the body, from `from` on, and what they lack; None if they have more than the body.
+    fn body(&self, bytes: &[u8], from: usize, status: u16, is_head: bool) -> Option<(Body, Option<Rest>)> {
         if self.is_chunked {
             if self.length.is_some() || status == 204 || status == 304 {
                 return None;
             }
             if is_head {
-                return (bytes.len() == from).then_some(Body::Length { missing: 0 });
+                return (bytes.len() == from).then_some((Body::Counted, None));
             }
-            let (data, rest) = Chunks::begin(bytes, from)?;
-            return Some(Body::Chunked { data, rest });
+            return match Rest::CHUNKS.read(bytes, from) {
+                Piece::Clear(data, rest) => Some((Body::Chunked(data), rest)),
+                Piece::Unclear => None,
+            };
         }
         let length = match (status, self.length) {
             (204, None | Some(0)) | (304, _) => 0,
@@ -199,7 +181,8 @@ impl Framing {
             // A body would last until the connection ends; and of the answer to a HEAD Node takes that for granted.
             (_, None) => return None,
         };
-        Some(Body::Length { missing: length.checked_sub((bytes.len() - from) as u64)? })
+        let left = length.checked_sub((bytes.len() - from) as u64)?;
+        Some((Body::Counted, (left > 0).then_some(Rest::Length(left))))
     }
 }
 
@@ -253,7 +236,7 @@ mod tests {
         assert_eq!(headers(bytes, &plain), ["Server=x", "content-LENGTH=5", "Empty=", "X=a\tb"]);
         let mut out = vec![9];
         plain.write(&mut out);
-        assert_eq!(out.len() - 1, 2 * (10 + 4 * 4));
+        assert_eq!(out.len() - 1, 2 * (7 + 4 * 4));
         assert_eq!(out[..5], [9, 404_u16.to_le_bytes()[0], 1, 1, 0]);
     }
 
@@ -277,7 +260,7 @@ mod tests {
         }
         // What the length is of is not sent with a 304. Of a 204 there is nothing that it could be of.
         assert!(
-            read(b"HTTP/1.1 304 \r\nContent-Length: 1\r\n\r\n").is_some_and(|plain| plain.body.is_whole())
+            read(b"HTTP/1.1 304 \r\nContent-Length: 1\r\n\r\n").is_some_and(|plain| plain.rest.is_none())
         );
         assert!(read(b"HTTP/1.1 204 \r\nContent-Length: 1\r\n\r\n").is_none());
     }
@@ -334,15 +317,17 @@ mod tests {
     fn what_is_missing_of_a_body_is_counted() {
         let whole = b"HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 4\r\n\r\nbody";
         for end in 0..=whole.len() {
-            let body = read(&whole[..end]).map(|plain| plain.body);
+            let rest = read(&whole[..end]).map(|plain| plain.rest);
             let left = whole.len() - end;
-            let expected = (left <= 4).then_some(Body::Length { missing: left as u64 });
-            assert_eq!(body, expected, "{end}");
+            let expected = (left <= 4).then(|| (left > 0).then_some(Rest::Length(left as u64)));
+            assert_eq!(rest, expected, "{end}");
         }
         let plain = read(b"HTTP/1.1 200 OK\r\nContent-Length: 123456789012345\r\n\r\n").unwrap();
         let mut out = Vec::new();
         plain.write(&mut out);
-        assert_eq!(out[10..18], 123_456_789_012_345_u64.to_le_bytes());
+        let place = b"Content-Length: 123456789012345\r\n\r\n";
+        assert_eq!(out[10..12], [place.len() as u8, 0]);
+        assert!(out.ends_with(place));
     }
 
     #[test]
@@ -358,12 +343,12 @@ mod tests {
     fn the_answer_to_a_head_is_its_head() {
         let head = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n";
         let plain = Plain::read(head, true).unwrap();
-        assert_eq!((plain.body.is_whole(), plain.is_head), (true, true));
+        assert_eq!((plain.rest, plain.is_head), (None, true));
         assert_eq!(Plain::read(&[head, &b"body"[..]].concat(), true), None);
         assert_eq!(Plain::read(b"HTTP/1.1 200 OK\r\n\r\n", true), None);
         assert!(Plain::read(b"HTTP/1.1 304 \r\n\r\n", true).is_some());
         let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-        assert!(Plain::read(chunked, true).is_some_and(|plain| plain.body.is_whole()));
+        assert!(Plain::read(chunked, true).is_some_and(|plain| plain.rest.is_none()));
         assert_eq!(Plain::read(&[&chunked[..], b"0\r\n\r\n"].concat(), true), None);
     }
 
@@ -374,12 +359,12 @@ mod tests {
         for end in 0..=whole.len() {
             let plain = read(&whole[..end]);
             assert_eq!(plain.is_some(), end >= head.len(), "{end}");
-            assert_eq!(plain.is_some_and(|plain| plain.body.is_whole()), end == whole.len(), "{end}");
+            assert_eq!(plain.is_some_and(|plain| plain.rest.is_none()), end == whole.len(), "{end}");
         }
         let mut out = Vec::new();
         read(&whole).unwrap().write(&mut out);
         let from = head.len() as u8 + 3;
         assert_eq!(out[2..4], [5, 0]);
-        assert_eq!(out[28..], [from, 0, 0, 0, from + 2, 0, 0, 0]);
+        assert_eq!(out[22..], [from, 0, 0, 0, from + 2, 0, 0, 0]);
     }
 }

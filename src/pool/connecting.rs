@@ -282,7 +282,7 @@ impl Pool {
             window,
             received: 0,
             framing: None,
-            chunks: None,
+            rest: None,
             finished_in: None,
             entry: None,
             waker: None,

@@ -25,7 +25,7 @@ use super::read_window::ReadWindow;
 use super::status::{Counts, add};
 use crate::connect::{RoundTrip, SharedDestination, Stream};
 use crate::error::CloseReason;
-use crate::exchange::{Chunks, Framing};
+use crate::exchange::{Framing, Rest};
 use crate::tls::Secured;
 
 /// Names one connection for good: the index of its place and a generation.
@@ -85,8 +85,8 @@ pub struct Connection {
     pub received: u32,
     /// Where the response ends, if that is asked for.
     pub framing: Option<Framing>,
-    /// The chunked body that is being read, if its head was plain.
-    pub chunks: Option<Chunks>,
+    /// What is to come of the body that is being read, if its head was plain.
+    pub rest: Option<Rest>,
     /// The delivery that has the response's last byte (see [`crate::binding::link`]).
     pub finished_in: Option<u64>,
     pub entry: Option<deadlines::Entry>,
@@ -129,7 +129,7 @@ impl Connection {
         add(&self.counts.reuses);
         self.received = 0;
         self.framing = None;
-        self.chunks = None;
+        self.rest = None;
         self.finished_in = None;
         debug!(connection = %self.id, served = self.served, idle = ?(now - self.last_read), "reused");
     }
@@ -333,7 +333,7 @@ mod tests {
             window: ReadWindow::new(1, Rc::new(Buffered::default())),
             received: 0,
             framing: None,
-            chunks: None,
+            rest: None,
             finished_in: None,
             entry: None,
             waker: None,

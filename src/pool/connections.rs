@@ -37,8 +37,8 @@ enum Reading {
     Bytes,
     /// Its beginning.
     Response(Plain),
-    /// A piece of its chunked body.
-    Chunks(Piece),
+    /// More of its body.
+    Body(Piece),
 }
 
 impl Pool {
@@ -192,17 +192,15 @@ impl Pool {
     /// read here, to a HEAD or not.
     fn read_plainly(&mut self, id: ConnectionId, bytes: &[u8], is_head: Option<bool>) -> Reading {
         let Some(connection) = self.connections.get_mut(id) else { return Reading::Bytes };
-        if let Some(chunks) = &mut connection.chunks {
-            let piece = chunks.read(bytes);
-            if piece.is_last() {
-                connection.chunks = None;
-            }
-            return Reading::Chunks(piece);
+        if let Some(rest) = connection.rest {
+            let piece = rest.read(bytes, 0);
+            connection.rest = piece.rest();
+            return Reading::Body(piece);
         }
         let Some(plain) = is_head.and_then(|is_head| Plain::read(bytes, is_head)) else {
             return Reading::Bytes;
         };
-        connection.chunks = plain.chunks();
+        connection.rest = plain.rest();
         Reading::Response(plain)
     }
 
@@ -221,9 +219,9 @@ impl Pool {
                 plain.write(&mut self.batch.bytes);
                 event::RESPONSE
             }
-            Reading::Chunks(piece) => {
+            Reading::Body(piece) => {
                 piece.write(&mut self.batch.bytes);
-                event::CHUNKS
+                event::BODY
             }
         };
         let parts = self.batch.bytes.len() - before;

@@ -6,14 +6,15 @@
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
-const http = require('node:http');
 const { Writable } = require('node:stream');
 const { pipeline } = require('node:stream/promises');
 const { test } = require('node:test');
 
-const { HttpAgent } = require('..');
+const { transport } = require('./helpers/blocked');
 const { plain } = require('./helpers/responses');
 const { READERS, agents, compare, handedOver, startServer, watch } = require('./helpers/traces');
+
+const { Agent, NodeAgent, request: send, serve } = transport();
 
 const timeout = 60_000;
 
@@ -157,7 +158,10 @@ const ACTS = {
   'destroys the request a tick later': (request) => process.nextTick(() => request.destroy()),
   'aborts the request': (request) => request.abort(),
   'destroys the socket': (request) => request.socket.destroy(),
-  'resets the connection': (request) => request.socket.resetAndDestroy(),
+  'resets the connection': ({ socket }) => {
+    // Node's own TLS sockets cannot.
+    if (!socket.encrypted) socket.resetAndDestroy();
+  },
   'pauses the response': (request, response) => {
     response.pause();
     setImmediate(() => response.resume());
@@ -179,7 +183,8 @@ const ACTS = {
     listeners.forEach((listener) => socket.on('data', listener));
   },
   'looks at the listeners': (request, response, note) =>
-    note(['data', 'end', 'close', 'error', 'drain'].map((event) => response.socket.listenerCount(event))),
+    // Node's TLS sockets have listeners of their own to 'close'.
+    note(['data', 'end', 'error', 'drain'].map((event) => response.socket.listenerCount(event))),
   'looks at the counters': (request, response, note) => {
     const { bytesRead, readableFlowing, readableLength, timeout: limit } = response.socket;
     note([bytesRead > HEADS.length.length, readableFlowing, readableLength, limit, response.readableLength]);
@@ -295,16 +300,19 @@ test('what a handler throws costs the response what it costs with http.Agent', {
 
 test('a parser that was taken away in the middle serves others as before', { timeout }, async (t) => {
   const port = await startServer(t, responses);
-  const agent = new HttpAgent();
+  const agent = new Agent();
   t.after(() => agent.destroy());
-  const cut = http.get({ host: '127.0.0.1', port, path: pathOf('length', PLACES.length[3], 'fin'), agent });
+  const path = (...rest) => pathOf('length', PLACES.length[3], ...rest);
+  const cut = send({ host: '127.0.0.1', port, path: path('fin'), agent }).end();
   cut.once('socket', watch);
   const [response] = await once(cut, 'response');
   const { parser } = cut;
   response.resume();
   await once(response, 'error');
   // Node has it for the next to come, a socket of its own here.
-  const request = http.get({ host: '127.0.0.1', port, path: pathOf('length', PLACES.length[3]) });
+  const other = new NodeAgent();
+  t.after(() => other.destroy());
+  const request = send({ host: '127.0.0.1', port, path: path(), agent: other }).end();
   t.after(() => request.destroy());
   request.once('socket', watch);
   const [next] = await once(request, 'response');
@@ -316,7 +324,7 @@ test('a large body is the same however it is read', { timeout }, async (t) => {
   const size = 2 * 1024 * 1024 + 1;
   const body = Buffer.alloc(size);
   for (let at = 0; at + 4 <= size; at += 4) body.writeUInt32LE(at, at);
-  const server = http.createServer((request, response) => {
+  const server = serve((request, response) => {
     if (request.url === '/length') response.setHeader('Content-Length', size);
     response.write(body.subarray(0, 10));
     setImmediate(() => {
@@ -327,7 +335,7 @@ test('a large body is the same however it is read', { timeout }, async (t) => {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.after(() => server.close());
-  const agent = new HttpAgent();
+  const agent = new Agent();
   t.after(() => agent.destroy());
   const turn = () => new Promise(setImmediate);
   const ways = {
@@ -368,7 +376,7 @@ test('a large body is the same however it is read', { timeout }, async (t) => {
   for (const [name, read] of Object.entries(ways)) {
     for (const path of ['/length', '/length', '/chunks', '/chunks']) {
       const before = handedOver();
-      const request = http.get({ host: '127.0.0.1', port: server.address().port, path, agent });
+      const request = send({ host: '127.0.0.1', port: server.address().port, path, agent }).end();
       const [response] = await once(request, 'response');
       const chunks = [];
       const { push } = response;

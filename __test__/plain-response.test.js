@@ -5,13 +5,13 @@
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
-const http = require('node:http');
-const net = require('node:net');
 const { test } = require('node:test');
 
-const { HttpAgent } = require('..');
+const { transport } = require('./helpers/blocked');
 const { odd, plain } = require('./helpers/responses');
 const { READERS, agents, compare, handedOver, startServer, using } = require('./helpers/traces');
+
+const { Agent, listen, request: send } = transport();
 
 const timeout = 60_000;
 
@@ -111,7 +111,7 @@ test('a request that nobody listens to', { timeout }, async (t) => {
   for (const [name, agent] of agents(t)) {
     await using(name, async () => {
       for (let i = 0; i < 3; i++) {
-        const request = http.get({ host: '127.0.0.1', port, path: '/a%20body/0', agent });
+        const request = send({ host: '127.0.0.1', port, path: '/a%20body/0', agent }).end();
         await once(request, 'close');
         assert.equal(request.res.complete, true);
         assert.equal(request.reusedSocket, i > 0, name);
@@ -127,7 +127,7 @@ test('a program that reads the socket itself sees the bytes', { timeout }, async
     const before = handedOver();
     const bytes = await using(name, async () => {
       const chunks = [];
-      const request = http.get({ host: '127.0.0.1', port, path: '/a%20body/0', agent });
+      const request = send({ host: '127.0.0.1', port, path: '/a%20body/0', agent }).end();
       request.on('socket', (socket) => socket.on('data', (chunk) => chunks.push(chunk)));
       const [response] = await once(request, 'response');
       response.resume();
@@ -141,7 +141,7 @@ test('a program that reads the socket itself sees the bytes', { timeout }, async
 
 test('what a handler throws costs no other request anything', { timeout }, async (t) => {
   const port = await startServer(t, plain);
-  const agent = new HttpAgent();
+  const agent = new Agent();
   t.after(() => agent.destroy());
   const thrown = [];
   process.setUncaughtExceptionCaptureCallback((error) => thrown.push(error.message));
@@ -150,13 +150,14 @@ test('what a handler throws costs no other request anything', { timeout }, async
   for (let i = 0; i < 20; i++) {
     done.push(
       new Promise((resolve) => {
-        const request = http.get({ host: '127.0.0.1', port, path: '/a%20body/0', agent }, (response) => {
+        const request = send({ host: '127.0.0.1', port, path: '/a%20body/0', agent }, (response) => {
           if (i % 2 === 0) {
             resolve('thrown');
             throw new Error(`of ${i}`);
           }
           response.resume().on('end', () => resolve('ended'));
         });
+        request.end();
         request.on('error', () => {});
       }),
     );
@@ -172,7 +173,7 @@ test('what a handler throws costs no other request anything', { timeout }, async
 test('ticks and microtasks of one request run before the events of the next', { timeout }, async (t) => {
   const held = [];
   let release;
-  const server = net.createServer((socket) => {
+  const server = listen((socket) => {
     socket.on('error', () => {});
     socket.on('data', () => held.push(socket) === release.count && release.all());
   });
@@ -209,11 +210,12 @@ function exchange(agent, port, id, log) {
     Promise.resolve().then(() => log.push([id, `${what}: microtask`]));
   };
   return new Promise((resolve, reject) => {
-    const request = http.get({ host: '127.0.0.1', port, agent }, (response) => {
+    const request = send({ host: '127.0.0.1', port, agent }, (response) => {
       note('response');
       response.on('data', () => note('data'));
       response.on('end', () => note('end'));
     });
+    request.end();
     request.on('error', reject);
     request.on('close', () => (note('close'), setImmediate(resolve)));
   });

@@ -111,6 +111,8 @@ const TCP = {
   request: http.request,
   /** A server in this process that speaks no HTTP. */
   listen: (onSocket) => net.createServer({ noDelay: true }, onSocket),
+  /** One that speaks it. */
+  serve: http.createServer,
   startServer,
   start: () => RawServer.start(),
 };
@@ -122,6 +124,7 @@ function transportOf(version) {
   const root = authority('Root');
   const { key, cert } = root.server(['ip:127.0.0.1']);
   const tls = { identities: { right: { key, cert } }, maxVersion: version };
+  const end = { key, cert, maxVersion: version };
   const trusting = (Base) =>
     class Agent extends Base {
       constructor(options) {
@@ -132,7 +135,8 @@ function transportOf(version) {
     Agent: trusting(HttpsAgent),
     NodeAgent: trusting(https.Agent),
     request: https.request,
-    listen: (onSocket) => createTlsServer({ key, cert, maxVersion: version, noDelay: true }, onSocket),
+    listen: (onSocket) => createTlsServer({ ...end, noDelay: true }, onSocket),
+    serve: (onRequest) => https.createServer(end, onRequest),
     startServer: (t) => startServer(t, tls),
     start: () => RawServer.start(tls),
   };

@@ -50,7 +50,7 @@ async function startServer(t, responses) {
         while (!client.destroyed && client.bytesRead - before < cut) await new Promise(setImmediate);
       }
       if (end === 'fin') socket.end();
-      else if (end === 'reset') socket.resetAndDestroy();
+      else if (end === 'reset') (socket._parent ?? socket).resetAndDestroy();
       else socket.write(response.subarray(written));
     });
   });

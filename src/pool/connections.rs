@@ -158,6 +158,9 @@ impl Pool {
         connection.received = connection.received.wrapping_add(count as u32);
         connection.window.read(count as u32);
         let reused = connection.served > 0;
+        if let Some(idle) = connection.tally.idle_before().filter(|_| is_first && reused) {
+            connection.closes.outlive(idle);
+        }
         let drained = connection.out.is_empty();
         let Some(lane) = self.lane(slot) else { return false };
         if lane.http && reused && !lane.sent && drained {

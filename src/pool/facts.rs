@@ -42,6 +42,10 @@ impl Tally {
         self.idle_before = Some(idle);
     }
 
+    pub const fn idle_before(&self) -> Option<Duration> {
+        self.idle_before
+    }
+
     pub fn wrote(&mut self, count: usize) {
         self.written += count as u64;
     }

@@ -7,6 +7,11 @@
 //! ages differ it was no limit that ended them. What was learned is forgotten
 //! after a while, since a server's configuration changes and a connection
 //! that we close before the limit never shows that it has risen.
+//!
+//! Under load connections are idle for some tens of milliseconds, and whatever
+//! closes them, at such ages: these agree without a limit. So closes at ages
+//! that are too short for one count among those that do not agree, and what is
+//! less than any usual limit is none if a connection has outlived it.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -29,6 +34,11 @@ const SAME_MOMENT: Duration = Duration::from_millis(20);
 const SAME_AGE: Duration = Duration::from_millis(10);
 /// A connection that is closed sooner was not closed for being idle.
 const LEAST_AGE: Duration = Duration::from_millis(20);
+/// No limit is shorter: it would be of no use. What is closed sooner speaks against one.
+const LEAST_LIMIT: Duration = Duration::from_millis(50);
+/// Servers' own limits are seconds; shorter ones are set by hand. Longer ones may be that of one server of several
+/// behind an address, so what outlives them may be another's.
+const USUAL_LEAST: Duration = Duration::from_secs(1);
 /// After this time without a confirmation a close is forgotten.
 const MEMORY: Duration = Duration::from_secs(10 * 60);
 
@@ -58,6 +68,8 @@ struct Event {
     at: Instant,
     least: Duration,
     greatest: Duration,
+    /// A connection has served a request after it was idle for much longer.
+    is_outlived: bool,
 }
 
 impl Learned {
@@ -97,8 +109,16 @@ impl Closes {
                 if events.len() == EVENTS {
                     events.pop_front();
                 }
-                events.push_back(Event { at: now, least: age, greatest: age });
+                events.push_back(Event { at: now, least: age, greatest: age, is_outlived: false });
             }
+        }
+    }
+
+    /// The server has answered on a connection that was idle for so long.
+    pub fn outlive(&self, age: Duration) {
+        for event in self.0.borrow_mut().iter_mut() {
+            // On a busy machine timers are late, the server's and ours.
+            event.is_outlived |= age > event.greatest * 2;
         }
     }
 
@@ -117,15 +137,19 @@ impl Closes {
             return None;
         }
         // Of a restart nothing is learned, but it does not speak against a limit either.
-        let mut ages: Vec<Duration> = events
-            .iter()
-            .filter(|event| agree(event.least, event.greatest))
-            .map(|event| event.least)
-            .collect();
+        let events = events.iter().filter(|event| agree(event.least, event.greatest));
+        let needed = AGREEING.max(events.clone().count().div_ceil(2));
+        let mut ages: Vec<Duration> =
+            events.filter(|event| event.may_be_limit()).map(|event| event.least).collect();
         ages.sort_unstable();
-        let needed = AGREEING.max(ages.len().div_ceil(2));
         // The least age that enough others share: to close too early costs a connection, too late a request.
         ages.windows(needed).find(|ages| agree(ages[0], ages[needed - 1])).map(|ages| ages[0])
+    }
+}
+
+impl Event {
+    fn may_be_limit(&self) -> bool {
+        self.least >= USUAL_LEAST || self.least >= LEAST_LIMIT && !self.is_outlived
     }
 }
 
@@ -180,6 +204,43 @@ mod tests {
         // Nor is one restart that happens to end many of the same age: that is a single event.
         let batch: Vec<_> = (0..10).map(|i| (i, 400)).collect();
         assert_eq!(limit(&batch), None);
+    }
+
+    #[test]
+    fn closes_at_random_under_load_are_no_limit() {
+        // Idle for 60 ms at most, so that nothing outlives what comes near.
+        let closes = [(0, 31), (100, 55), (300, 22), (500, 58), (600, 40), (800, 52), (900, 28), (1000, 46)];
+        assert_eq!(limit(&closes), None);
+        assert_eq!(limit(&[(0, 21), (100, 25), (200, 28), (300, 30)]), None);
+    }
+
+    #[test]
+    fn a_short_limit_that_was_outlived_is_none() {
+        let learned = |limit: u64, survivor: u64| {
+            let (start, known) = (Instant::now(), Closes::default());
+            for second in 0..3 {
+                known.note(ms(limit), start + Duration::from_secs(second));
+            }
+            known.outlive(ms(survivor));
+            known.limit(start + Duration::from_secs(3)).is_some()
+        };
+        assert!(learned(100, 90));
+        assert!(learned(100, 200));
+        assert!(!learned(100, 201));
+        assert!(!learned(900, 2000));
+        // Another server's behind the same address.
+        assert!(learned(5000, 30_000));
+    }
+
+    #[test]
+    fn a_limit_may_be_set_after_it_was_outlived() {
+        let (start, known) = (Instant::now(), Closes::default());
+        known.note(ms(100), start);
+        known.outlive(ms(300));
+        for second in 1..4 {
+            known.note(ms(100), start + Duration::from_secs(second));
+        }
+        assert_eq!(known.limit(start + Duration::from_secs(3)), Some(ms(100)));
     }
 
     #[test]

@@ -87,12 +87,14 @@ test('a connection that is taken from one socket for another, whose own is gone'
   t.after(() => agent.destroy());
   const told = listen(t, agent);
   // The last one to be idle is the first to be used again.
-  const both = [
-    send(agent, server, { id: 'alive', act: 'ok/50' }),
-    send(agent, server, { id: 'dead', act: 'ok/100', then: 'close/20' }),
-  ];
-  await Promise.all(both);
+  const alive = send(agent, server, { id: 'alive', act: 'ok/cue' });
+  const dead = send(agent, server, { id: 'dead', act: 'ok/cue' });
+  await server.command({ cue: 'alive' });
+  await alive;
+  await server.command({ cue: 'dead' });
+  await dead;
   await new Promise((resolve) => setImmediate(resolve));
+  server.post({ end: 'close', connections: [server.events('request', 'dead')[0].connection] });
   assert.ok(blockUntil(() => server.events('closed').length > 0));
   const { status } = await send(agent, server, { id: 'again', act: 'ok' });
   assert.equal(status, 200);

@@ -134,10 +134,12 @@ for (const maxVersion of VERSIONS) {
     async (t) => {
       const server = await start(t, maxVersion);
       const agent = makeAgent(t);
-      const slow = sendPinned(agent, server, { id: 'slow', act: 'ok/100' });
+      const slow = sendPinned(agent, server, { id: 'slow', act: 'ok/cue' });
       await until(() => server.arrivals('slow') === 1);
       await server.command({ identity: 'second' });
-      await Promise.all([slow, sendPinned(agent, server, { id: 'quick' })]);
+      await sendPinned(agent, server, { id: 'quick' });
+      await server.command({ cue: 'slow' });
+      await slow;
       await until(() => Object.values(agent.freeSockets).flat().length === 2);
       server.post({ end: 'close', connections: [1] });
       assert.ok(blockUntil(() => server.events('closed').length === 1));
@@ -244,8 +246,9 @@ for (const maxVersion of VERSIONS) {
       let calls = 0;
       const agent = makeAgent(t, { maxSockets: 1, checkServerIdentity: () => void calls++ });
       await warm(agent, server);
-      const pending = send(agent, server, { id: 'it', act: 'close/30,ok' });
+      const pending = send(agent, server, { id: 'it', act: 'close/cue,ok' });
       await until(() => server.arrivals('it') === 1);
+      server.post({ cue: 'it' });
       assert.ok(blockUntil(() => server.events('accept').length === 2));
       block(200);
       assert.deepEqual([calls, server.arrivals('it')], [1, 1]);

@@ -18,6 +18,11 @@ const { authority } = require('./x509');
 
 /** Longer than anything here takes on a busy machine. */
 const PATIENCE = 15_000;
+/** How much of the servers' logs stands in an error. */
+const TOLD = 30;
+
+/** The servers that run. */
+const servers = new Set();
 
 class RawServer {
   #child;
@@ -44,6 +49,7 @@ class RawServer {
     server.#child = spawn(command, args, { env, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
     const [{ port }] = await once(server.#child, 'message');
     server.port = port;
+    servers.add(server);
     // The channel must not keep a test alive that forgot nothing else.
     server.#child.unref();
     server.#child.channel.unref();
@@ -71,7 +77,7 @@ class RawServer {
     return this.events('request', id).length;
   }
 
-  /** Sends a command: `{ end, connections }` or `{ greeting }`; resolves when it is carried out. */
+  /** Sends a command: `{ end, connections }`, `{ cue }` or `{ greeting }`; resolves when it is carried out. */
   async command(message) {
     const number = ++this.#commands;
     this.#child.channel.ref();
@@ -89,6 +95,7 @@ class RawServer {
   }
 
   async stop() {
+    servers.delete(this);
     const exited = once(this.#child, 'exit');
     this.#child.ref();
     this.#child.disconnect();
@@ -209,10 +216,12 @@ function block(ms) {
   while (performance.now() < end);
 }
 
-/** Computes until something has happened elsewhere; returns whether it has. */
-function blockUntil(happened, patience = PATIENCE) {
-  const end = performance.now() + patience;
-  while (performance.now() < end) if (happened()) return true;
+/** Computes until something has happened elsewhere, or throws. With a `patience` of its own: whether it has, by then. */
+function blockUntil(happened, patience) {
+  const end = performance.now() + (patience ?? PATIENCE);
+  do if (happened()) return true;
+  while (performance.now() < end);
+  if (patience === undefined) throw new Error(missed(happened));
   return false;
 }
 
@@ -220,9 +229,23 @@ function blockUntil(happened, patience = PATIENCE) {
 async function until(happened, patience = PATIENCE) {
   const end = performance.now() + patience;
   while (!happened()) {
-    if (performance.now() > end) throw new Error(`it did not happen: ${happened}`);
+    if (performance.now() > end) throw new Error(missed(happened));
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
+}
+
+/** What did not happen, and what the servers have seen instead. */
+function missed(happened) {
+  const lines = [`it did not happen: ${happened}`];
+  for (const server of servers) {
+    const events = server.events();
+    lines.push(
+      `the last of ${events.length} events of port ${server.port}, the time is ${now().toFixed(1)}:`,
+    );
+    for (const { at, ...event } of events.slice(-TOLD))
+      lines.push(`${at.toFixed(1)} ${JSON.stringify(event)}`);
+  }
+  return lines.join('\n');
 }
 
 /** The time in ms on the clock of the server's log. */

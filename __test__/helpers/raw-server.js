@@ -7,7 +7,7 @@
 //   x-id    names the request.
 //   x-do    what to do with it: `<action>[@<body bytes>][/<argument>]`, one per arrival, separated by
 //           commas; the last one also stands for all later arrivals. Without `@` the whole request is
-//           read first. The argument is a delay in ms.
+//           read first. The argument is a delay in ms, or `cue`: it is done when the client says so.
 //   x-then  what to do with the idle connection after the answer: `<action>/<delay in ms>`.
 // All that happens is appended to a file, one JSON object a line: a blocked process can read it.
 // With TLS (helpers/secure-end.js) connections can end, and be spoken on, in a few more ways.
@@ -23,6 +23,8 @@ const LARGE = 100_000;
 const log = fs.openSync(process.argv[2], 'a');
 const arrivals = new Map();
 const connections = new Set();
+/** By id: what waits for its cue, or undefined if the cue came first. */
+const cues = new Map();
 let lastNumber = 0;
 let greeting = '';
 const secure = process.argv[4] && secureEnds(JSON.parse(process.argv[4]), note);
@@ -90,7 +92,7 @@ function readHead(connection) {
   arrivals.set(id, arrival);
   const plan = (headers['x-do'] ?? 'ok').split(',');
   const step = plan[Math.min(arrival, plan.length) - 1];
-  const parsed = /^([\w-]+)(?:@(\d+))?(?:\/(\d+))?$/.exec(step);
+  const parsed = /^([\w-]+)(?:@(\d+))?(?:\/(\d+|cue))?$/.exec(step);
   if (parsed === null) throw new Error(`not a request of ours: ${JSON.stringify([line, ...fields])}`);
   const [, action, at, argument] = parsed;
   connection.nth++;
@@ -98,7 +100,7 @@ function readHead(connection) {
     id,
     action,
     actAt: at === undefined ? Infinity : Number(at),
-    delay: Number(argument ?? 0),
+    delay: argument === 'cue' ? argument : Number(argument ?? 0),
     then: headers['x-then'],
     method: line.split(' ')[0],
     hash: crypto.createHash('sha256'),
@@ -142,8 +144,20 @@ function readBody(connection, request) {
 
 function act(connection, request) {
   request.acted = true;
-  if (request.delay > 0) setTimeout(() => perform(connection, request), request.delay);
-  else perform(connection, request);
+  const { id, delay } = request;
+  const now = () => perform(connection, request);
+  if (delay === 'cue' && !cues.delete(id)) cues.set(id, now);
+  else if (delay > 0) setTimeout(now, delay);
+  else now();
+}
+
+function cue(id) {
+  const waiting = cues.get(id);
+  if (waiting === undefined) cues.set(id);
+  else {
+    cues.delete(id);
+    waiting();
+  }
 }
 
 function perform(connection, request) {
@@ -309,6 +323,7 @@ function closed(connection, record) {
 process.on('message', (message) => {
   if (message.greeting !== undefined) greeting = message.greeting;
   if (message.identity !== undefined) secure.identity = message.identity;
+  if (message.cue !== undefined) cue(message.cue);
   // All connections, or those that are named.
   if (message.end !== undefined) {
     for (const connection of [...connections]) {

@@ -15,9 +15,8 @@ const timeout = 60_000;
 
 /** Idle connections, as many; their local ports. */
 async function warm(network, count) {
-  const requests = [];
-  for (let i = 0; i < count; i++) requests.push(network.send({ id: `warm-${i}`, act: 'ok/30' }));
-  for (const { status } of await Promise.all(requests)) assert.strictEqual(status, 200);
+  const list = Array.from({ length: count }, (_, i) => ({ id: `warm-${i}`, act: 'ok/30' }));
+  for (const { status } of await Promise.all(network.sendAll(...list))) assert.strictEqual(status, 200);
   const { idle } = await network.call('ports');
   assert.strictEqual(idle.length, count);
   return idle;
@@ -31,9 +30,12 @@ for (const version of [undefined, 'TLSv1.3']) {
     await network.agent({ maxSockets: 2, deadPeerTimeout: 4000 });
     const ports = await warm(network, 2);
     network.loseRequests(...ports);
-    const get = network.send({ id: 'get' });
-    const post = network.send({ id: 'post', method: 'POST', body: 'x' });
-    const waiting = await network.send({ id: 'waiting' });
+    const [get, post, third] = network.sendAll(
+      { id: 'get' },
+      { id: 'post', method: 'POST', body: 'x' },
+      { id: 'waiting' },
+    );
+    const waiting = await third;
     // Both places were taken by what has no peer any more.
     assert.strictEqual(waiting.status, 200);
     assert.ok(waiting.ms < 3500, `served after ${waiting.ms} ms`);

@@ -56,12 +56,14 @@ const functions = {
   },
 };
 
-process.on('message', async ({ number, name, args }) => {
+async function answer({ number, name, args }) {
   try {
     process.send({ number, result: await functions[name](...args) });
   } catch (error) {
     process.send({ number, error: error.stack });
   }
-});
+}
+
+process.on('message', (calls) => calls.forEach(answer));
 process.on('disconnect', () => process.exit());
 process.send({ ready: true });

@@ -141,13 +141,23 @@ class Network {
   }
 
   /** Calls a function of network-client.js there. */
-  async call(name, ...args) {
-    const number = ++this.#number;
-    const answered = new Promise((resolve) => this.#calls.set(number, resolve));
-    this.#process.send({ number, name, args });
-    const { error, result } = await answered;
-    if (error) throw new Error(error);
+  call(name, ...args) {
+    const [result] = this.#callAll([[name, ...args]]);
     return result;
+  }
+
+  /** Calls them in one tick there. */
+  #callAll(calls) {
+    const messages = [];
+    const results = calls.map(async ([name, ...args]) => {
+      const number = ++this.#number;
+      messages.push({ number, name, args });
+      const { error, result } = await new Promise((resolve) => this.#calls.set(number, resolve));
+      if (error) throw new Error(error);
+      return result;
+    });
+    this.#process.send(messages);
+    return results;
   }
 
   /** Gives the client a new agent. */
@@ -157,8 +167,15 @@ class Network {
 
   /** Sends a request from there. */
   send(options) {
+    const [result] = this.sendAll(options);
+    return result;
+  }
+
+  /** Sends requests in one tick: nothing is known of one when the next is sent. */
+  sendAll(...list) {
     const { port, isSecure } = this.server;
-    return this.call('send', { host: SERVER.address, port, isSecure, ...options });
+    const to = { host: SERVER.address, port, isSecure };
+    return this.#callAll(list.map((options) => ['send', { ...to, ...options }]));
   }
 
   #end() {

@@ -229,9 +229,9 @@ test('no more than maxSentAhead', options, async (t) => {
     const { results } = sendAll(agent, server, Array(COUNT).fill('ok'));
     assert.ok(blockUntil(() => answered(server) === maxSentAhead + 1));
     block(LONG);
-    assert.equal(answered(server), maxSentAhead + 1);
+    // Asked during the block: whatever keeps JavaScript from running afterwards is another one.
+    assert.deepEqual([answered(server), ahead(agent)], [maxSentAhead + 1, maxSentAhead]);
     check(server, await Promise.all(results));
-    assert.equal(ahead(agent), maxSentAhead);
   }
 });
 

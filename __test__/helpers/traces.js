@@ -11,6 +11,9 @@ const { transport } = require('./blocked');
 
 const { Agent, NodeAgent, listen, request: send } = transport();
 
+/** ms. Longer than an exchange takes on a busy machine, whatever its pieces. */
+const PATIENCE = 15_000;
+
 /** How often a response came without Node's parser. */
 let taken = 0;
 const { handOver } = plainResponse;
@@ -159,10 +162,14 @@ async function trace(agent, port, path, reader, requestOptions = {}, act = () =>
     READERS[reader](response, note);
   });
   request.end();
-  const ended = new Promise((resolve) => request.once('close', resolve));
-  const patience = setTimeout(() => request.destroy(), 2000);
-  await ended;
-  clearTimeout(patience);
+  await new Promise((resolve, reject) => {
+    const late = () => reject(new Error(`it has not ended: ${path} ${JSON.stringify(seen)}`));
+    const patience = setTimeout(late, PATIENCE);
+    request.once('close', () => {
+      clearTimeout(patience);
+      resolve();
+    });
+  });
   // What comes behind the close of the request: the response's, and the socket's way back.
   for (let i = 0; i < 3; i++) await new Promise(setImmediate);
   note([agent.totalSocketCount, Object.keys(agent.freeSockets).length]);

@@ -32,14 +32,13 @@ async function read(response) {
 const unread = (responses) => responses.map(({ socket }) => socket.readableLength);
 const sum = (numbers) => numbers.reduce((all, one) => all + one, 0);
 
-/** Resolves when no socket has got anything for a while. */
+/** Resolves when no socket has got anything for a while, in turns of the loop. */
 async function standstill(responses) {
   let last = -1;
-  let since = Date.now();
-  while (Date.now() - since < 300) {
+  for (let looks = 0; looks < 30; looks++) {
     await new Promise((resolve) => setTimeout(resolve, 10));
     const now = sum(responses.map(({ socket }) => socket.bytesRead));
-    if (now !== last) [last, since] = [now, Date.now()];
+    if (now !== last) [last, looks] = [now, 0];
   }
 }
 

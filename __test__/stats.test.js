@@ -23,11 +23,12 @@ test('connections, requests and times', patience, async (t) => {
   const other = ourAgent(t);
   await warm(other, server);
   const origin = `127.0.0.1:${server.port}`;
-  const sent = Array.from({ length: 5 }, (_, i) => send(agent, server, { id: `x${i}`, act: 'ok/30' }));
+  const sent = Array.from({ length: 5 }, (_, i) => send(agent, server, { id: `x${i}`, act: 'ok/cue' }));
   await Promise.all(sent.slice(0, 2).map(({ request }) => once(request, 'finish')));
   const during = agent.stats()[origin];
   assert.strictEqual(during.connections.busy + during.connections.connecting, 2);
   assert.strictEqual(during.queued, 3);
+  for (let i = 0; i < 5; i++) server.post({ cue: `x${i}` });
   await Promise.all(sent);
   await new Promise(setImmediate);
   const after = agent.stats()[origin];

@@ -102,7 +102,7 @@ describe('a timeout after which the program gives up', () => {
   const giveUp = (request) => request.once('timeout', () => request.destroy());
 
   test('of the request: request-timeout', patience, async (t) => {
-    const error = await errorOf(t, { act: 'hang', timeout: 60, reused: true, during: giveUp });
+    const error = await errorOf(t, { act: 'hang', timeout: 500, reused: true, during: giveUp });
     assert.strictEqual(error.reason, 'request-timeout');
     assert.strictEqual(error.message, 'socket hang up');
     assert.strictEqual(error.code, 'ECONNRESET');

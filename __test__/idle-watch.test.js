@@ -24,7 +24,8 @@ test('idle connections are closed on their limit during a block', { timeout }, a
   );
   for (const { at } of server.events('client-fin')) {
     assert.ok(at - Math.min(...answers) >= 299, `closed after ${at - Math.min(...answers)} ms`);
-    assert.ok(at - Math.max(...answers) < 1500, `closed after ${at - Math.max(...answers)} ms`);
+    // The default limit is 4 s.
+    assert.ok(at - Math.max(...answers) < 4000, `closed after ${at - Math.max(...answers)} ms`);
   }
   await until(() => Object.keys(agent.freeSockets).length === 0 && agent.totalSocketCount === 0);
 });
@@ -47,21 +48,21 @@ test('a FIN during a block leaves nothing in CLOSE_WAIT', { timeout, skip }, asy
 
 test('the idle clock starts when the last byte came, not when JavaScript read it', { timeout }, async (t) => {
   const server = await startServer(t);
-  const agent = new Agent({ freeSocketTimeout: 400 });
+  const agent = new Agent({ freeSocketTimeout: 3000 });
   t.after(() => agent.destroy());
   await warm(agent, server);
   const done = send(agent, server, { id: 'it' });
   await new Promise((resolve) => setImmediate(resolve));
   assert.ok(blockUntil(() => server.events('answered', 'it').length === 1));
-  block(250);
+  block(1500);
   assert.equal((await done).status, 200);
   const read = now();
   await until(() => server.events('client-fin').length === 1);
   const [{ at: answered }] = server.events('answered', 'it');
   const [{ at: closed }] = server.events('client-fin');
-  assert.ok(closed - answered >= 399, `closed ${closed - answered} ms after the answer`);
+  assert.ok(closed - answered >= 2999, `closed ${closed - answered} ms after the answer`);
   // From the reading on it would have been the whole limit again.
-  assert.ok(closed - read < 390, `closed ${closed - read} ms after JavaScript read the answer`);
+  assert.ok(closed - read < 2900, `closed ${closed - read} ms after JavaScript read the answer`);
 });
 
 test(

@@ -170,7 +170,7 @@ function makeRoom(count) {
   if (rows === ROWS_OUT || bytes + count > BYTES_OUT) send();
 }
 
-/** Gives a lane its slot and its first epoch. */
+/** Gives a lane its slot. */
 function enter(lane) {
   if (crossing === undefined) start();
   const slot = freeSlots.length > 0 ? freeSlots.pop() : lanes.length;
@@ -189,6 +189,7 @@ function enterAt(slot, lane) {
 
 /** The lane is gone: late reports of it find another epoch. */
 function leave(slot) {
+  nextEpoch(slot);
   lanes[slot] = undefined;
   freeSlots.push(slot);
 }

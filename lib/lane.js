@@ -17,16 +17,15 @@ const { immediately } = require('./immediate');
 const { isLearning } = require('./node-client');
 const { op, opFlag, event, eventFlag, rebound, closeReason } = require('./records');
 const loans = require('./loans');
+const Place = require('./place');
 const plainResponse = require('./plain-response');
 const { policyOf } = require('./retry-policy');
 const { numberOf } = require('./routes');
+const SocketOptions = require('./socket-options');
 const SocketShape = require('./socket-shape');
 const { forget, waitingOf } = require('./waiting');
 const WriteWindow = require('./write-window');
 
-const LIMITLESS = -1;
-/** What the native side counts to. */
-const MAX_LIMIT = 0x7fffffff;
 /**
  * Bytes that the stream has consumed when Rust hears of it at the latest: what a connection may read ahead in any
  * case, or both sides would wait for each other.
@@ -41,12 +40,8 @@ class Lane extends SocketShape {
   #plan;
   #route;
 
-  #slot = -1;
-  #epoch = 0;
-  /** The epoch while the lane was idle, and what had been received by then: a request may be taken back. */
-  #idleEpoch = 0;
-  #idleReceived = 0;
-  #opened = false;
+  /** Where Rust knows it. */
+  #place;
   #connected = false;
   /** What is written stays here, until it is known where it goes. */
   #held = false;
@@ -74,8 +69,7 @@ class Lane extends SocketShape {
   #earlyChunks = [];
   /** The queue that may have the connection when the exchange is over, if Rust has been told (waiting.js). */
   #yieldsTo;
-  /** The slot and the epoch before the lane moved, and whether the connection that it moved to is the same. */
-  #before;
+  /** The lane has moved, to where the connection is that it had. */
   #isSame = false;
   /** No connection is made, since the request to come has one. */
   #unopened = false;
@@ -86,14 +80,14 @@ class Lane extends SocketShape {
   /** Why the connection is gone, and what errors say of that. */
   #ending = new Ending(this);
 
-  #refed = true;
-  #noDelay;
-  #keepAlive;
-  #keepAliveDelay;
+  #socketOptions;
   #resetOnDestroy = false;
 
-  /** Bytes read in this exchange, modulo 2^32, and how many of them Rust thinks are unread. */
+  /** Bytes read in this exchange, modulo 2^32. */
   #received = 0;
+  /** How many had been read when the request came that has the lane: it may be taken back. */
+  #idleReceived = 0;
+  /** How many of them Rust thinks are unread. */
   #unconsumed = 0;
   #reportConsumed;
   #bytesRead = 0;
@@ -111,12 +105,9 @@ class Lane extends SocketShape {
     const route = (this.#route = plan.route);
     this.#host = route.host;
     this.#reportConsumed = Math.min(route.native.readAhead / 2, REPORT_CONSUMED);
-    this.#noDelay = route.noDelay;
-    this.#keepAlive = route.keepAlive !== undefined;
-    this.#keepAliveDelay = Math.trunc((route.keepAlive ?? 0) / 1000);
     this.#capture();
-    this.#slot = crossing.enter(this);
-    this.#epoch = crossing.nextEpoch(this.#slot);
+    this.#place = new Place(this, true);
+    this.#socketOptions = new SocketOptions(route, this.#place, (tell) => this.#onceConnected(tell));
     if (options.signal) addAbortSignal(options.signal, this);
   }
 
@@ -127,14 +118,9 @@ class Lane extends SocketShape {
    * `addresses`: if JavaScript resolved; `dnsCacheTtl`: how long these serve other connects, in ms.
    */
   _open(resolver, flags, addresses, dnsCacheTtl) {
-    if (this.destroyed || this.#opened) return;
-    this.#opened = true;
+    if (this.destroyed || this._isOpened) return;
     if (addresses?.length > 1) this.autoSelectFamilyAttemptedAddresses = [];
-    // A lookup in JavaScript that never answers holds nothing; a connect does.
-    if (this.#refed) crossing.hold(1);
-    const row = [this.#slot, this.#epoch, flags, numberOf(this.#route), resolver];
-    if (addresses === undefined) crossing.open(...row);
-    else crossing.openTo(addresses, dnsCacheTtl, ...row);
+    this.#place.open(numberOf(this.#route), resolver, flags, addresses, dnsCacheTtl);
     // The request may have been given up before there was anything to park.
     if (this.#parked) this.#park();
     this.#pump();
@@ -142,13 +128,12 @@ class Lane extends SocketShape {
 
   /** As _open, now and not with this tick, unless JavaScript resolves the name. */
   _openNow() {
-    if (!this.#opened) this.#plan.startNow(this);
+    if (!this._isOpened) this.#plan.startNow(this);
   }
 
   /** Hands over what `request` keeps for the lane that it is about to get. */
   _writeEarly(request, output) {
-    if (this.#opened && !this.#held && this.#slot !== -1)
-      crossing.sendEarly(handOverEarly, this, request, output);
+    if (this._isOpened && this._isInRust) crossing.sendEarly(handOverEarly, this, request, output);
   }
 
   _handOverEarly(request, output) {
@@ -169,7 +154,7 @@ class Lane extends SocketShape {
 
   /** Whether it has a place there: not if it is destroyed, or on a socket of Node's (tls-lane.js). */
   get _isInRust() {
-    return this.#slot !== -1 && !this.#held;
+    return !this.#place.isLeft && !this.#held;
   }
 
   /** The request that is about to get the lane has been sent on a connection that the lane will go on with. */
@@ -183,12 +168,12 @@ class Lane extends SocketShape {
    * have the connection.
    */
   _yieldTo(queue) {
-    if (this.#yieldsTo === queue || !this.#opened) return;
+    if (this.#yieldsTo === queue || !this._isOpened) return;
     const request = this.#early ?? this.#message;
     if (request === null || !request.writableEnded || !request.shouldKeepAlive) return;
     if (request.method === 'CONNECT' || !this.#hasAllOf(request)) return;
     this.#yieldsTo = queue;
-    crossing.patientRow(op.YIELD, this.#slot, this.#epoch, queue, 0);
+    this.#place.yieldTo(queue);
   }
 
   #hasAllOf(request) {
@@ -210,8 +195,7 @@ class Lane extends SocketShape {
   /** The lane is as it was before the request. */
   #takeBack() {
     const bytes = byteLength(this.#earlyChunks);
-    if (!crossing.takeBack(this.#slot, this.#epoch, bytes)) return false;
-    this.#epoch = this.#idleEpoch;
+    if (!this.#place.takeBack(bytes)) return false;
     this.#received = this.#idleReceived;
     this.#output.takeBack(bytes);
     if (this.#message === null) this.#ending.explainUnsent(this.#early);
@@ -223,7 +207,7 @@ class Lane extends SocketShape {
 
   /** The request that gets the lane had waited for it. */
   _noteWait(ms) {
-    if (this.#opened && !this.destroyed) crossing.row(op.WAITED, this.#slot, this.#epoch, Math.round(ms), 0);
+    if (this._isOpened) this.#place.row(op.WAITED, Math.round(ms), 0);
   }
 
   /** A lookup in JavaScript has failed, or what it found is blocked. */
@@ -296,7 +280,7 @@ class Lane extends SocketShape {
     if (waitingOf(message) !== undefined) this.#takeUp(message);
     if (this.#unopened) {
       this.#unopened = false;
-      this.#plan.begun = this.#opened;
+      this.#plan.begun = this._isOpened;
       this._openNow();
     }
     // The answer to a request that is gone is nobody's.
@@ -325,25 +309,17 @@ class Lane extends SocketShape {
       }
     }
     this.#moveTo(waiting);
+    waiting.giveTo(this);
     this.#early = request;
     this.#earlyChunks = waiting.pieces;
     this.#firstWrite = false;
     this.#yieldsTo = waiting.queueNumber;
-    waiting.giveTo(this);
     if (channels.reused.hasSubscribers) this.#tell(channels.reused, { request });
   }
 
-  #moveTo({ slot, epoch, bytes }) {
-    if (this.#connected) crossing.row(op.ATTACH, slot, epoch, this.#slot, this.#received);
-    else if (this.#opened) crossing.row(op.CLOSE, this.#slot, this.#epoch, closeReason.NOT_KEPT, 0);
-    else if (this.#refed) crossing.hold(1);
-    crossing.nextEpoch(this.#slot);
-    crossing.leave(this.#slot);
-    this.#before = { slot: this.#slot, epoch: this.#epoch };
+  #moveTo({ place, bytes }) {
+    this.#place.moveTo(place, this.#connected, this.#received);
     this.#isSame = false;
-    this.#slot = slot;
-    this.#epoch = epoch;
-    this.#opened = true;
     this.#unopened = false;
     this.#began = true;
     this.#parked = false;
@@ -357,7 +333,7 @@ class Lane extends SocketShape {
   /** The request was sent while it waited, on the connection of the lane that had `slot`. */
   #onAhead(slot, text) {
     const [epoch, addresses] = text.split('\n');
-    if (this.#before.slot === slot && this.#before.epoch === Number(epoch)) this.#isSame = true;
+    if (this.#place.wasAt(slot, Number(epoch))) this.#isSame = true;
     else if (this.#connected) this.#onRebound(0, rebound.IDLE, addresses);
     else this.#onConnected(0, 0, addresses);
   }
@@ -372,15 +348,11 @@ class Lane extends SocketShape {
       return;
     }
     this.#parked = false;
-    if (this.#slot === -1) return;
+    if (this.#place.isLeft) return;
     if (channels.reused.hasSubscribers) this.#tell(channels.reused, { request });
-    this.#idleEpoch = this.#epoch;
-    this.#idleReceived = this.#received;
-    // While the first connection is made nothing of a request before can be late, and what is reported of
-    // the connect must not seem to be: it is this request's too.
-    if (this.#connected) this.#epoch = crossing.nextEpoch(this.#slot);
     const { maxReplayBytes = this.#route.native.maxReplay } = policyOf(request);
-    crossing.row(op.LEASE | (opFlag.HTTP << 8), this.#slot, this.#epoch, this.#received, maxReplayBytes);
+    this.#place.lease(this.#connected, this.#received, maxReplayBytes);
+    this.#idleReceived = this.#received;
     this.#received = 0;
     this.#unconsumed = 0;
     this.#output.reset();
@@ -396,17 +368,13 @@ class Lane extends SocketShape {
   }
 
   #sendPark(limit) {
-    if (this.#slot === -1) return;
-    if (!this.#opened) {
+    if (this.#place.isLeft) return;
+    if (!this._isOpened) {
       this.#idleLimit = limit;
       return;
     }
-    if (this.#hint !== undefined) {
-      const { timeout, max } = this.#hint;
-      this.#hint = undefined;
-      crossing.patientRow(op.HINT, this.#slot, this.#epoch, toLimit(timeout), toLimit(max));
-    }
-    crossing.patientRow(op.PARK, this.#slot, this.#epoch, toLimit(limit), this.#received);
+    this.#place.park(limit, this.#hint, this.#received);
+    this.#hint = undefined;
   }
 
   #capture() {
@@ -479,7 +447,7 @@ class Lane extends SocketShape {
 
   _acknowledge(more) {
     if (more && this.#unconsumed >= this.#reportConsumed && !this.destroyed) {
-      crossing.row(op.CONSUMED, this.#slot, this.#epoch, this.#unconsumed, 0);
+      this.#place.row(op.CONSUMED, this.#unconsumed, 0);
       this.#unconsumed = 0;
     }
   }
@@ -548,7 +516,7 @@ class Lane extends SocketShape {
         this.#plan.resolveAgain(this, (addresses, refusal) => {
           if (this.destroyed) return;
           this.#refusal = refusal;
-          crossing.resolved(this.#slot, argument, addresses);
+          this.#place.resolved(argument, addresses);
         });
         break;
       case event.SECURED:
@@ -602,7 +570,7 @@ class Lane extends SocketShape {
   /** The word of a guard on the connection whose handshake is over. */
   _judge(passes) {
     this.#denied = !passes;
-    if (this.#slot !== -1) crossing.row(passes ? op.PROCEED : op.REFUSE, this.#slot, this.#epoch, 0, 0);
+    this.#place.row(passes ? op.PROCEED : op.REFUSE, 0, 0);
   }
 
   /** Another connection is under the lane; its users see other addresses, and nothing else. */
@@ -622,8 +590,7 @@ class Lane extends SocketShape {
       if (why === rebound.RETRY) this._resent();
     }
     this.#tellOfRebound(why, lost, request);
-    if (this.#noDelay !== this.#route.noDelay) this.#sendNoDelay();
-    if (this.#keepAlive !== (this.#route.keepAlive !== undefined)) this.#sendKeepAlive();
+    this.#socketOptions.tellAnew();
     if (flags & eventFlag.GATED) this.emit('connect');
     this.#pass(flags, 0);
   }
@@ -638,9 +605,7 @@ class Lane extends SocketShape {
 
   /** Lets a guarded connect go on, unless a listener has destroyed the lane. */
   #pass(flags, attempt) {
-    if ((flags & eventFlag.GATED || attempt !== 0) && !this.destroyed) {
-      crossing.row(op.PROCEED, this.#slot, this.#epoch, attempt, 0);
-    }
+    if (flags & eventFlag.GATED || attempt !== 0) this.#place.row(op.PROCEED, attempt, 0);
   }
 
   #onLookup(errno, text) {
@@ -683,7 +648,7 @@ class Lane extends SocketShape {
   }
 
   get _isOpened() {
-    return this.#opened;
+    return this.#place.isOpened;
   }
 
   /** The request goes out a second time. */
@@ -701,9 +666,7 @@ class Lane extends SocketShape {
 
   /** Somebody listens for the end of the handshake. */
   _gate() {
-    if (this.#opened && !this.#connected && this.#slot !== -1) {
-      crossing.row(op.GATE, this.#slot, this.#epoch, 0, 0);
-    }
+    if (this._isOpened && !this.#connected) this.#place.row(op.GATE, 0, 0);
   }
 
   /** Hands nothing more to Rust, and asks back what it has (HANDED_BACK). */
@@ -717,20 +680,14 @@ class Lane extends SocketShape {
    * what has not been handed over yet.
    */
   _detach() {
-    if (this.#opened) {
-      crossing.row(op.CLOSE, this.#slot, this.#epoch, closeReason.TLS_FAILED, 0);
-      if (this.#refed) crossing.hold(-1);
-    }
-    crossing.nextEpoch(this.#slot);
-    crossing.leave(this.#slot);
-    this.#slot = -1;
+    this.#place.leave(closeReason.TLS_FAILED);
     const final = this.#finalCallback;
     this.#finalCallback = undefined;
     return { pieces: this.#output.takePieces(), written: this.#output.takeCallback(), final };
   }
 
   _exportKeyingMaterial(length, label, context) {
-    return crossing.exportKeyingMaterial(this.#slot, this.#epoch, length, label, context);
+    return this.#place.exportKeyingMaterial(length, label, context);
   }
 
   /** The connection of the idle lane is gone. Nobody is to hear an error for that. */
@@ -803,11 +760,11 @@ class Lane extends SocketShape {
 
   /** While it connects, the bytes are in Rust already, but no kernel has them: the write is not done. */
   #pump() {
-    if (this.#opened && !this.#held && !this.destroyed) this.#output.pump(this.#connected);
+    if (this._isOpened && !this.#held && !this.destroyed) this.#output.pump(this.#connected);
   }
 
   #send(chunk, encoding, report) {
-    return crossing.write(this.#slot, this.#epoch, this.#beginWrite(), chunk, encoding, report);
+    return this.#place.write(this.#beginWrite(), chunk, encoding, report);
   }
 
   /** What may have to be sent again, or encrypted, is copied. */
@@ -818,7 +775,7 @@ class Lane extends SocketShape {
     if (!loans.isFit(chunk)) return 0;
     const piece = chunk.length > loans.MAX ? chunk.subarray(0, loans.MAX) : chunk;
     const report = unreported + piece.length;
-    return crossing.lend(this.#slot, this.#epoch, this.#beginWrite(), piece, report);
+    return this.#place.lend(this.#beginWrite(), piece, report);
   }
 
   /** The flags of a write. */
@@ -841,13 +798,13 @@ class Lane extends SocketShape {
   }
 
   _final(callback) {
-    if (this.#slot === -1) return callback();
-    if (!this.#opened) {
+    if (this.#place.isLeft) return callback();
+    if (!this._isOpened) {
       this.once('connect', () => this._final(callback));
       return undefined;
     }
     this.#finalCallback = callback;
-    crossing.row(op.SHUTDOWN, this.#slot, this.#epoch, 0, 0);
+    this.#place.row(op.SHUTDOWN, 0, 0);
     return undefined;
   }
 
@@ -865,18 +822,9 @@ class Lane extends SocketShape {
       // Node gives the parser back before it destroys the socket of a response that it cannot read.
       isRefused: this.#message !== null && this.#received !== 0 && this.parser === null && !this.#light,
       mark: this.#mark(),
-      ask: this.#connected && this.#slot !== -1 ? () => crossing.facts(this.#slot, this.#epoch) : undefined,
+      ask: this.#connected && !this.#place.isLeft ? () => this.#place.facts() : undefined,
     });
-    if (this.#slot !== -1) {
-      if (this.#opened) {
-        const flags = this.#resetOnDestroy ? opFlag.RESET : 0;
-        crossing.row(op.CLOSE | (flags << 8), this.#slot, this.#epoch, this.#ending.reason, 0);
-      }
-      crossing.nextEpoch(this.#slot);
-      crossing.leave(this.#slot);
-      this.#slot = -1;
-      if (this.#refed && this.#opened) crossing.hold(-1);
-    }
+    this.#place.leave(this.#ending.reason, this.#resetOnDestroy ? opFlag.RESET : 0);
     if (this.#parked) this.#agent._idleLaneGone();
     if (this.#connected && channels.closed.hasSubscribers)
       this.#tell(channels.closed, { reason: nameOf(this.#ending.reason) });
@@ -934,10 +882,10 @@ class Lane extends SocketShape {
    * go, and what has come is handed over first.
    */
   #hasMoved() {
-    if (!this.#opened) return false;
-    const [epoch, mark] = [this.#epoch, this.#mark()];
-    const quiet = crossing.quiet(this.#slot, epoch);
-    if (this.destroyed || this.#parked || this.#epoch !== epoch || this.#mark() !== mark) return true;
+    if (!this._isOpened) return false;
+    const [epoch, mark] = [this.#place.epoch, this.#mark()];
+    const quiet = this.#place.quiet();
+    if (this.destroyed || this.#parked || this.#place.epoch !== epoch || this.#mark() !== mark) return true;
     // A large write goes on without a report for each piece.
     if (quiet >= this.timeout) return false;
     if (quiet !== undefined) this._unrefTimer();
@@ -966,63 +914,31 @@ class Lane extends SocketShape {
   }
 
   setNoDelay(enable) {
-    const on = enable === undefined ? true : Boolean(enable);
-    if (on !== this.#noDelay) {
-      this.#noDelay = on;
-      this.#sendNoDelay();
-    }
+    this.#socketOptions.setNoDelay(enable);
     return this;
   }
 
   setKeepAlive(enable, initialDelay) {
-    const on = Boolean(enable);
-    const seconds = ~~(initialDelay / 1000);
-    if (on !== this.#keepAlive || (on && seconds !== this.#keepAliveDelay)) {
-      this.#keepAlive = on;
-      this.#keepAliveDelay = seconds;
-      this.#sendKeepAlive();
-    }
+    this.#socketOptions.setKeepAlive(enable, initialDelay);
     return this;
   }
 
-  #sendNoDelay() {
-    this.#sendOption(() => crossing.row(op.NO_DELAY, this.#slot, this.#epoch, Number(this.#noDelay), 0));
-  }
-
-  #sendKeepAlive() {
-    this.#sendOption(() => {
-      const delay = this.#keepAlive ? this.#keepAliveDelay * 1000 : LIMITLESS;
-      crossing.row(op.KEEP_ALIVE, this.#slot, this.#epoch, delay, 0);
-    });
-  }
-
-  #sendOption(send) {
+  #onceConnected(tell) {
     if (this.destroyed) return;
-    if (this.#connected) send();
-    else this.once(this.#route.secure === undefined ? 'connect' : 'secureConnect', send);
+    if (this.#connected) tell();
+    else this.once(this.#route.secure === undefined ? 'connect' : 'secureConnect', tell);
   }
 
   /** Whether the process waits for this lane. */
   ref() {
-    this.#setRef(true);
+    this.#place.setRef(true);
     return this;
   }
 
   unref() {
-    this.#setRef(false);
+    this.#place.setRef(false);
     return this;
   }
-
-  #setRef(on) {
-    if (on === this.#refed) return;
-    this.#refed = on;
-    if (this.#opened && this.#slot !== -1) crossing.hold(on ? 1 : -1);
-  }
-}
-
-/** A limit as rows have it. */
-function toLimit(limit = Infinity) {
-  return limit < MAX_LIMIT ? Math.ceil(limit) : LIMITLESS;
 }
 
 function byteLength(chunks) {

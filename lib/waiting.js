@@ -9,7 +9,8 @@
 const crossing = require('./crossing');
 const { sendsEarly } = require('./early');
 const { immediately } = require('./immediate');
-const { opFlag, op, closeReason } = require('./records');
+const Place = require('./place');
+const { opFlag, closeReason } = require('./records');
 const { policyOf } = require('./retry-policy');
 
 /** On a request that waits: what Rust has of it; null before it is handed over. */
@@ -22,7 +23,7 @@ const MAX_BYTES = 16 * 1024;
 
 let lastNumber = 0;
 
-/** A request that has a slot and no lane yet. Has those members of a lane that the crossing calls. */
+/** A request that has a place and no lane yet. Has those members of a lane that the crossing calls. */
 class Waiting {
   #queue;
   #isQueued = true;
@@ -35,10 +36,9 @@ class Waiting {
     queue.count++;
     /** What it will write to its lane. */
     this.pieces = request.outputData.map(({ data: chunk, encoding }) => ({ chunk, encoding }));
-    this.slot = crossing.enter(this);
-    this.epoch = crossing.nextEpoch(this.slot);
+    this.place = new Place(this, false);
     const flagsOf = (bytes) => flagsFor(request, bytes);
-    this.bytes = crossing.wait(this.slot, this.epoch, queue.number, request.outputData, flagsOf);
+    this.bytes = this.place.wait(queue.number, request.outputData, flagsOf);
   }
 
   /** The queue that the connection serves behind it, where that may be. */
@@ -48,16 +48,16 @@ class Waiting {
 
   /** Takes it back; undefined then. Or it has been sent, and this is what is known of that (facts.js). */
   withdraw() {
-    const facts = crossing.withdraw(this.slot, this.epoch);
+    const facts = this.place.withdraw();
     if (facts !== '') return facts ?? 'bytesRead\t0';
-    this.#leave();
+    this.depart();
     return undefined;
   }
 
   /** Nobody is to have its answer. */
   drop() {
-    crossing.row(op.CLOSE, this.slot, this.epoch, closeReason.ABORTED, 0);
-    this.#leave();
+    this.place.leave(closeReason.ABORTED);
+    this.depart();
   }
 
   /** It has left the agent's queue. */
@@ -67,17 +67,11 @@ class Waiting {
     if (--this.#queue.count === 0) this.#queue.end();
   }
 
-  #leave() {
-    this.depart();
-    crossing.nextEpoch(this.slot);
-    crossing.leave(this.slot);
-  }
-
-  /** The slot is the lane's. What has come already comes to it in turns of the loop, as all else does. */
+  /** Its place is the lane's. What has come already comes to it in turns of the loop, as all else does. */
   giveTo(lane) {
     this.depart();
     this.#lane = lane;
-    if (this.#reports.length === 0) crossing.enterAt(this.slot, lane);
+    if (this.#reports.length === 0) this.place.giveTo(lane);
     else immediately(report, this);
   }
 
@@ -86,7 +80,7 @@ class Waiting {
     const lane = this.#lane;
     if (lane.destroyed) return;
     const [method, ...args] = this.#reports.shift();
-    if (this.#reports.length === 0) crossing.enterAt(this.slot, lane);
+    if (this.#reports.length === 0) this.place.giveTo(lane);
     // A handler that throws must not cost it the rest.
     else immediately(report, this);
     lane[method](...args);

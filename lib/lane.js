@@ -8,31 +8,25 @@ const { addAbortSignal } = require('stream');
 
 const { parserFor } = require('./attach');
 const channels = require('./channels');
-const { endpoint, failedAttempt, lookupResults, connectFailure } = require('./connect-reports');
 const crossing = require('./crossing');
+const EarlyOutput = require('./early-output');
 const Ending = require('./ending');
 const errors = require('./errors');
 const { nameOf } = require('./facts');
 const { immediately } = require('./immediate');
+const LaneConnection = require('./lane-connection');
 const { isLearning } = require('./node-client');
-const { op, opFlag, event, eventFlag, rebound, closeReason } = require('./records');
-const loans = require('./loans');
+const { byteLength } = require('./pieces');
 const Place = require('./place');
 const plainResponse = require('./plain-response');
+const ReadWindow = require('./read-window');
+const { op, opFlag, event, closeReason } = require('./records');
 const { policyOf } = require('./retry-policy');
 const { numberOf } = require('./routes');
-const SocketOptions = require('./socket-options');
+const Sender = require('./sender');
 const SocketShape = require('./socket-shape');
 const { forget, waitingOf } = require('./waiting');
 const WriteWindow = require('./write-window');
-
-/**
- * Bytes that the stream has consumed when Rust hears of it at the latest: what a connection may read ahead in any
- * case, or both sides would wait for each other.
- */
-const REPORT_CONSUMED = 64 * 1024;
-/** Bytes of one write that may leave before the request has the lane: what the crossing has room for. */
-const MAX_EARLY = 16 * 1024;
 
 class Lane extends SocketShape {
   /** The agent, the plan of its connection (connect.js) and where that leads (route.js). */
@@ -40,74 +34,53 @@ class Lane extends SocketShape {
   #plan;
   #route;
 
-  /** Where Rust knows it. */
   #place;
-  #connected = false;
-  /** What is written stays here, until it is known where it goes. */
-  #held = false;
-  /** A guard has refused the connection that was to come under the lane: nothing is sent on it. */
-  #denied = false;
-  #host;
+  #connection;
+  /** No connection is made, since the request to come has one. */
+  #unopened = false;
+  /** Why the connection is gone, and what errors say of that. */
+  #ending = new Ending(this);
+  #resetOnDestroy = false;
 
   /** The request that has the lane; null between requests. */
   #message = null;
   #intended = null;
   #began = false;
+  #resource;
+  /** The queue that may have the connection when the exchange is over, if Rust has been told (waiting.js). */
+  #yieldsTo;
+
   #parked = false;
   /** Idle limit in ms that keepSocketAlive has found for the next time the lane is parked. */
   #idleLimit;
   /** What the server said of the connection, where it is Rust that has to keep it. */
   #hint;
-  #firstWrite = true;
+
+  #input;
   /** The request has neither Node's listeners nor a parser (attach.js), and whether the next may go without. */
   #light = false;
   #plain = false;
   /** What is to come of a response whose head Rust has read (plain-body.js). */
   _plainBody = null;
-  /** A request whose bytes leave before it has the lane, and those that it has not written to it since. */
-  #early = null;
-  #earlyChunks = [];
-  /** The queue that may have the connection when the exchange is over, if Rust has been told (waiting.js). */
-  #yieldsTo;
-  /** The lane has moved, to where the connection is that it had. */
-  #isSame = false;
-  /** No connection is made, since the request to come has one. */
-  #unopened = false;
-  #resource;
-  /** Why the guards refused another connection, if there is an error that says so. */
-  #refusal;
 
-  /** Why the connection is gone, and what errors say of that. */
-  #ending = new Ending(this);
-
-  #socketOptions;
-  #resetOnDestroy = false;
-
-  /** Bytes read in this exchange, modulo 2^32. */
-  #received = 0;
-  /** How many had been read when the request came that has the lane: it may be taken back. */
-  #idleReceived = 0;
-  /** How many of them Rust thinks are unread. */
-  #unconsumed = 0;
-  #reportConsumed;
-  #bytesRead = 0;
-
-  #output = new WriteWindow(
-    (chunk, encoding, report) => this.#send(chunk, encoding, report),
-    (chunk, unreported) => this.#lend(chunk, unreported),
-  );
+  #early = new EarlyOutput();
+  #sender;
+  #output;
+  /** What is written stays here, until it is known where it goes. */
+  #held = false;
   #finalCallback;
 
   constructor(agent, plan, options) {
     super(options);
     this.#agent = agent;
     this.#plan = plan;
-    const route = (this.#route = plan.route);
-    this.#host = route.host;
-    this.#reportConsumed = Math.min(route.native.readAhead / 2, REPORT_CONSUMED);
+    this.#route = plan.route;
     this.#capture();
     this.#place = new Place(this, true);
-    this.#socketOptions = new SocketOptions(route, this.#place, (tell) => this.#onceConnected(tell));
+    this.#connection = new LaneConnection(this, plan, this.#place, this.#ending);
+    this.#input = new ReadWindow(this.#place, plan.route.native.readAhead);
+    this.#sender = new Sender(this, plan.route, this.#place, this.#connection, this.#early);
+    this.#output = new WriteWindow(this.#sender);
     if (options.signal) addAbortSignal(options.signal, this);
   }
 
@@ -123,7 +96,7 @@ class Lane extends SocketShape {
     this.#place.open(numberOf(this.#route), resolver, flags, addresses, dnsCacheTtl);
     // The request may have been given up before there was anything to park.
     if (this.#parked) this.#park();
-    this.#pump();
+    this._pump();
   }
 
   /** As _open, now and not with this tick, unless JavaScript resolves the name. */
@@ -137,19 +110,16 @@ class Lane extends SocketShape {
   }
 
   _handOverEarly(request, output) {
-    if (this.#early !== request && this.#message !== request) {
-      this.#early = request;
+    if (this.#early.request !== request && this.#message !== request) {
+      this.#early.begin(request);
       this.#lease(request);
     }
-    let chunks = this.#earlyChunks;
-    while (chunks.length < output.length) {
-      const { data, encoding } = output[chunks.length];
-      if (data.length > MAX_EARLY || !this.#output.takes(data)) break;
-      // Mostly there is one, and an array that something is pushed into has room for many.
-      if (chunks.length === 0) this.#earlyChunks = chunks = [{ chunk: data, encoding }];
-      else chunks.push({ chunk: data, encoding });
-      this.#output.write(data, encoding);
-    }
+    this.#early.handOver(output, this.#output);
+  }
+
+  /** Whether Rust knows of it. */
+  get _isOpened() {
+    return this.#place.isOpened;
   }
 
   /** Whether it has a place there: not if it is destroyed, or on a socket of Node's (tls-lane.js). */
@@ -169,7 +139,7 @@ class Lane extends SocketShape {
    */
   _yieldTo(queue) {
     if (this.#yieldsTo === queue || !this._isOpened) return;
-    const request = this.#early ?? this.#message;
+    const request = this.#early.request ?? this.#message;
     if (request === null || !request.writableEnded || !request.shouldKeepAlive) return;
     if (request.method === 'CONNECT' || !this.#hasAllOf(request)) return;
     this.#yieldsTo = queue;
@@ -178,30 +148,26 @@ class Lane extends SocketShape {
 
   #hasAllOf(request) {
     // What it keeps may have left already.
-    const isHandedOver = request.outputData.length === this.#earlyChunks.length;
-    return isHandedOver && this.writableLength === 0 && this.#output.waiting === 0;
+    return this.#early.isAllOf(request) && this.writableLength === 0 && this.#output.waiting === 0;
   }
 
-  /** Whether a request has been sent that did not come for its lane. */
-  get _isOwed() {
-    return this.#earlyChunks.length > 0;
-  }
-
-  /** The same of a lane that is let go of; what its request has sent is taken back if that is still possible. */
+  /**
+   * Whether no request has been sent that did not come for its lane. Of a lane that is let go of: what its request
+   * has sent is taken back if that is still possible.
+   */
   _owesNothing() {
-    return !this._isOwed || (this.#connected && this.#takeBack());
+    return !this.#early.isOwed || (this.#connection.isEstablished && this.#takeBack());
   }
 
   /** The lane is as it was before the request. */
   #takeBack() {
-    const bytes = byteLength(this.#earlyChunks);
+    const bytes = this.#early.byteLength;
     if (!this.#place.takeBack(bytes)) return false;
-    this.#received = this.#idleReceived;
+    this.#input.takeBack();
     this.#output.takeBack(bytes);
-    if (this.#message === null) this.#ending.explainUnsent(this.#early);
+    if (this.#message === null) this.#ending.explainUnsent(this.#early.request);
     this.#intended = null;
-    this.#early = null;
-    this.#earlyChunks = [];
+    this.#early.clear();
     return true;
   }
 
@@ -221,6 +187,11 @@ class Lane extends SocketShape {
   _setIdleLimit(ms, hint) {
     this.#idleLimit = ms;
     this.#hint = hint;
+  }
+
+  /** Between requests. */
+  get _isIdle() {
+    return this.#parked;
   }
 
   /** The request that is about to get the lane; it may be destroyed before it does. */
@@ -284,9 +255,9 @@ class Lane extends SocketShape {
       this._openNow();
     }
     // The answer to a request that is gone is nobody's.
-    if (this.#early !== message && this._isOwed) this.destroy();
-    else if (this.#early !== message) this.#lease(message);
-    this.#early = null;
+    if (this.#early.request !== message && this.#early.isOwed) this.destroy();
+    else if (this.#early.request !== message) this.#lease(message);
+    this.#early.arrive();
     this.#intended = null;
     this.#capture();
   }
@@ -295,12 +266,12 @@ class Lane extends SocketShape {
   #takeUp(request) {
     const waiting = waitingOf(request);
     forget(request);
-    if (this.destroyed || this._isOwed) {
+    if (this.destroyed || this.#early.isOwed) {
       waiting.drop();
       return;
     }
-    const isFit = this._isInRust && !this.#denied;
-    if (!isFit || !this.#connected) {
+    const isFit = this._isInRust && !this.#connection.isDenied;
+    if (!isFit || !this.#connection.isEstablished) {
       if (!this.#unopened && waiting.withdraw() === undefined) return;
       if (!isFit) {
         waiting.drop();
@@ -310,36 +281,25 @@ class Lane extends SocketShape {
     }
     this.#moveTo(waiting);
     waiting.giveTo(this);
-    this.#early = request;
-    this.#earlyChunks = waiting.pieces;
-    this.#firstWrite = false;
+    this.#early.takeUp(request, waiting.pieces);
+    this.#sender.skipBeginning();
     this.#yieldsTo = waiting.queueNumber;
-    if (channels.reused.hasSubscribers) this.#tell(channels.reused, { request });
+    if (channels.reused.hasSubscribers) this._tell(channels.reused, { request });
   }
 
   #moveTo({ place, bytes }) {
-    this.#place.moveTo(place, this.#connected, this.#received);
-    this.#isSame = false;
+    this.#connection.moveTo(place, this.#input.received);
     this.#unopened = false;
     this.#began = true;
     this.#parked = false;
-    this.#received = 0;
-    this.#unconsumed = 0;
+    this.#input.reset();
     this.#output.reset();
     this.#output.bytesWritten += bytes;
     this._unrefTimer();
   }
 
-  /** The request was sent while it waited, on the connection of the lane that had `slot`. */
-  #onAhead(slot, text) {
-    const [epoch, addresses] = text.split('\n');
-    if (this.#place.wasAt(slot, Number(epoch))) this.#isSame = true;
-    else if (this.#connected) this.#onRebound(0, rebound.IDLE, addresses);
-    else this.#onConnected(0, 0, addresses);
-  }
-
   #lease(request) {
-    this.#firstWrite = true;
+    this.#sender.begin();
     this.#yieldsTo = undefined;
     if (this.destroyed) return;
     if (!this.#began) {
@@ -349,12 +309,10 @@ class Lane extends SocketShape {
     }
     this.#parked = false;
     if (this.#place.isLeft) return;
-    if (channels.reused.hasSubscribers) this.#tell(channels.reused, { request });
+    if (channels.reused.hasSubscribers) this._tell(channels.reused, { request });
     const { maxReplayBytes = this.#route.native.maxReplay } = policyOf(request);
-    this.#place.lease(this.#connected, this.#received, maxReplayBytes);
-    this.#idleReceived = this.#received;
-    this.#received = 0;
-    this.#unconsumed = 0;
+    this.#place.lease(this.#connection.isEstablished, this.#input.received, maxReplayBytes);
+    this.#input.reset();
     this.#output.reset();
     this._unrefTimer();
   }
@@ -373,8 +331,21 @@ class Lane extends SocketShape {
       this.#idleLimit = limit;
       return;
     }
-    this.#place.park(limit, this.#hint, this.#received);
+    this.#place.park(limit, this.#hint, this.#input.received);
     this.#hint = undefined;
+  }
+
+  /** The request goes out a second time. */
+  _resent() {
+    const request = this.#message;
+    if (request === null) return;
+    request.attempts = 2;
+    if (channels.retried.hasSubscribers) this._tell(channels.retried, { request });
+  }
+
+  /** The request that has the lane, or is about to get it. */
+  get _request() {
+    return this.#message ?? this.#intended;
   }
 
   #capture() {
@@ -439,17 +410,12 @@ class Lane extends SocketShape {
   }
 
   #count(length) {
-    this.#received = (this.#received + length) | 0;
-    this.#unconsumed += length;
-    this.#bytesRead += length;
+    this.#input.count(length);
     this._unrefTimer();
   }
 
   _acknowledge(more) {
-    if (more && this.#unconsumed >= this.#reportConsumed && !this.destroyed) {
-      this.#place.row(op.CONSUMED, this.#unconsumed, 0);
-      this.#unconsumed = 0;
-    }
+    if (more && !this.destroyed) this.#input.acknowledge();
   }
 
   _reported(code, flags, argument, text) {
@@ -466,7 +432,7 @@ class Lane extends SocketShape {
     switch (code) {
       case event.END:
         this.#ending.lose(text);
-        this.#onEnd();
+        this._endReading();
         break;
       case event.ERROR: {
         const [syscall] = text.split('\n', 1);
@@ -474,16 +440,10 @@ class Lane extends SocketShape {
         this.destroy(errors.errnoException(argument, syscall));
         break;
       }
-      case event.CONNECTED:
-        this.#onConnected(flags, argument, text);
-        break;
-      case event.REBOUND:
-        this.#onRebound(flags, argument, text);
-        break;
       case event.WRITTEN:
         this.#output.reported(argument);
         this._unrefTimer();
-        this.#pump();
+        this._pump();
         break;
       case event.FINISHED: {
         const callback = this.#finalCallback;
@@ -491,188 +451,61 @@ class Lane extends SocketShape {
         callback?.();
         break;
       }
-      case event.LOOKUP:
-        this.#onLookup(argument, text);
-        break;
-      case event.ATTEMPT:
-        this.#onAttempt(argument, text);
-        break;
-      case event.ATTEMPT_FAILED:
-        this.emit('connectionAttemptFailed', ...failedAttempt(text));
-        break;
-      case event.ATTEMPT_TIMEOUT:
-        this.emit('connectionAttemptTimeout', ...endpoint(text));
-        break;
-      case event.CONNECT_FAILED:
-        this.#onConnectFailed(flags, argument, text);
-        break;
-      case event.AHEAD:
-        this.#onAhead(argument, text);
-        break;
       case event.DEAD:
         this.#agent._giveAway(this);
         break;
-      case event.RESOLVE:
-        this.#plan.resolveAgain(this, (addresses, refusal) => {
-          if (this.destroyed) return;
-          this.#refusal = refusal;
-          this.#place.resolved(argument, addresses);
-        });
-        break;
       case event.SECURED:
-        // Of the connection that the lane has been told of before.
-        if (this.#isSame) this.#isSame = false;
-        else this._secureReport(code, flags, argument, text);
+        if (!this.#connection.takeSame()) this._secureReport(code, flags, argument, text);
+        break;
+      case event.KEY_LINES:
+      case event.HANDSHAKE_FAILED:
+      case event.UNSENT:
+      case event.TLS_REFUSED:
+      case event.HANDED_BACK:
+      case event.TLS_ERROR:
+        this._secureReport(code, flags, argument, text);
         break;
       default:
-        this._secureReport(code, flags, argument, text);
+        this.#connection.report(code, flags, argument, text);
     }
+  }
+
+  /** Publishes on one of channels.js. */
+  _tell(channel, more) {
+    channel.publish({ agent: this.#agent, socket: this, ...more });
   }
 
   /** Reports of TLS (tls-lane.js). */
   _secureReport() {}
 
-  #onEnd() {
+  /** The connection of the idle lane is gone. Nobody is to hear an error for that. */
+  #loseParked(reason) {
+    if (this.destroyed) return;
+    this.#ending.note(reason);
+    if (reason === closeReason.IDLE_TIMEOUT && this.timeout > 0) {
+      this.#agent._noteTimeout();
+      this.emit('timeout');
+    }
+    this.destroy();
+  }
+
+  /** Nothing more comes. */
+  _endReading() {
     this.push(null);
     // Without this, 'end' would wait for a reader.
     this.read(0);
   }
 
-  #onConnected(flags, argument, addresses) {
-    this._setAddresses(addresses);
-    if (this.#connected) {
-      // Another connection, whose handshake a listener guards.
-      this.emit('connect');
-      this.#pass(flags, argument);
-      return;
-    }
-    this.connecting = false;
-    if (this.#route.secure === undefined) this.#connected = true;
-    this._unrefTimer();
-    this.emit('connect');
-    this.emit('ready');
-    if (this.#route.secure === undefined && channels.opened.hasSubscribers) this.#tell(channels.opened);
-    this.#pass(flags, argument);
-    this.#pump();
-  }
+  // ---- What tls-lane.js does with it.
 
-  #tell(channel, more) {
-    channel.publish({ agent: this.#agent, socket: this, ...more });
-  }
-
-  /** The handshake is over, and a write is done once it is handed over. */
-  _established() {
-    this.#connected = true;
-    if (channels.opened.hasSubscribers) this.#tell(channels.opened);
-    this.#pump();
-  }
-
-  /** The word of a guard on the connection whose handshake is over. */
-  _judge(passes) {
-    this.#denied = !passes;
-    this.#place.row(passes ? op.PROCEED : op.REFUSE, 0, 0);
-  }
-
-  /** Another connection is under the lane; its users see other addresses, and nothing else. */
-  #onRebound(flags, argument, text) {
-    const [why, lost] = [argument & 0xff, argument >> 8];
-    const [addresses] = text.split('\n', 1);
-    // The lane's own connect failed for a request that was gone by then.
-    if (!this.#connected) {
-      this.#onConnected(flags, 0, addresses);
-      return;
-    }
-    this._setAddresses(addresses);
-    const request = this.#message;
-    if (request !== null && why !== rebound.IDLE && !this.#denied) {
-      // What fails from here on fails on a connection of its own.
-      request.reusedSocket = false;
-      if (why === rebound.RETRY) this._resent();
-    }
-    this.#tellOfRebound(why, lost, request);
-    this.#socketOptions.tellAnew();
-    if (flags & eventFlag.GATED) this.emit('connect');
-    this.#pass(flags, 0);
-  }
-
-  /** `lost`: the number of the reason why the connection before is gone. */
-  #tellOfRebound(why, lost, request) {
-    if (channels.closed.hasSubscribers) this.#tell(channels.closed, { reason: nameOf(lost) });
-    if (why !== rebound.IDLE) {
-      if (channels.opened.hasSubscribers) this.#tell(channels.opened);
-    } else if (channels.reused.hasSubscribers) this.#tell(channels.reused, { request });
-  }
-
-  /** Lets a guarded connect go on, unless a listener has destroyed the lane. */
-  #pass(flags, attempt) {
-    if (flags & eventFlag.GATED || attempt !== 0) this.#place.row(op.PROCEED, attempt, 0);
-  }
-
-  #onLookup(errno, text) {
-    if (errno !== 0) {
-      this.emit('lookup', errors.lookupException(errno, this.#host), undefined, undefined, this.#host);
-      return;
-    }
-    const found = lookupResults(text);
-    if (this.#route.native.firstOnly) found.length = 1;
-    for (const { address, family } of found) {
-      this.emit('lookup', null, address, family, this.#host);
-      if (this.destroyed) return;
-    }
-    if (found.length > 1) this.autoSelectFamilyAttemptedAddresses = [];
-  }
-
-  #onAttempt(attempt, text) {
-    const [address, port, family] = endpoint(text);
-    this.emit('connectionAttempt', address, port, family);
-    this.autoSelectFamilyAttemptedAddresses?.push(`${address}:${port}`);
-    this.#pass(0, attempt);
-  }
-
-  #onConnectFailed(flags, errno, text) {
-    if (errno !== 0) {
-      this.#ending.note(closeReason.LOOKUP_FAILED);
-      this.destroy(errors.lookupException(errno, this.#host));
-      return;
-    }
-    this.#ending.note(closeReason.CONNECT_FAILED);
-    if (text === '') {
-      // Refused on this side. What the request met is the loss of the connection that it was given.
-      if (this.#refusal) this.destroy(this.#refusal);
-      else this.#onEnd();
-      return;
-    }
-    const error = connectFailure(flags, text);
-    if (error.code === 'ETIMEDOUT') this.#ending.note(closeReason.CONNECT_TIMEOUT);
-    this.destroy(error);
-  }
-
-  get _isOpened() {
-    return this.#place.isOpened;
-  }
-
-  /** The request goes out a second time. */
-  _resent() {
-    const request = this.#message;
-    if (request === null) return;
-    request.attempts = 2;
-    if (channels.retried.hasSubscribers) this.#tell(channels.retried, { request });
-  }
-
-  /** Between requests. */
-  get _isIdle() {
-    return this.#parked;
-  }
-
-  /** Somebody listens for the end of the handshake. */
-  _gate() {
-    if (this._isOpened && !this.#connected) this.#place.row(op.GATE, 0, 0);
+  get _connection() {
+    return this.#connection;
   }
 
   /** Hands nothing more to Rust, and asks back what it has (HANDED_BACK). */
   _hold() {
     this.#held = true;
-    this._judge(false);
+    this.#connection.judge(false);
   }
 
   /**
@@ -690,25 +523,9 @@ class Lane extends SocketShape {
     return this.#place.exportKeyingMaterial(length, label, context);
   }
 
-  /** The connection of the idle lane is gone. Nobody is to hear an error for that. */
-  #loseParked(reason) {
-    if (this.destroyed) return;
-    this.#ending.note(reason);
-    if (reason === closeReason.IDLE_TIMEOUT && this.timeout > 0) {
-      this.#agent._noteTimeout();
-      this.emit('timeout');
-    }
-    this.destroy();
-  }
-
   /** A loss that is known on this side: rows as those of Rust, the number of the reason first. */
   _noteLoss(reason, facts = '') {
     this.#ending.lose(`reason\t${reason}${facts && '\n'}${facts}`);
-  }
-
-  /** The request that has the lane, or is about to get it. */
-  get _request() {
-    return this.#message ?? this.#intended;
   }
 
   // ---- Writing.
@@ -723,18 +540,17 @@ class Lane extends SocketShape {
   /** Whether this is all that the request has written so far, and has left; from now on it is written. */
   #isAllEarly(chunk) {
     return (
-      this.#earlyChunks.length === 1 &&
-      this.#message.outputData.length === 1 &&
+      this.#early.isOnePieceOf(this.#message) &&
       this.writableLength === 0 &&
       chunk.length < this.writableHighWaterMark &&
       this.writable &&
-      this.#hasLeft(chunk)
+      this.#early.takes(chunk)
     );
   }
 
   _write(chunk, encoding, callback) {
-    if (this.#earlyChunks.length > 0 && this.#hasLeft(chunk)) chunk = '';
-    if (this.#connected && !this.#held && this.#output.takes(chunk)) {
+    if (this.#early.takes(chunk)) chunk = '';
+    if (this.#connection.isEstablished && !this.#held && this.#output.takes(chunk)) {
       this.#output.write(chunk, encoding);
       callback();
     } else {
@@ -743,58 +559,14 @@ class Lane extends SocketShape {
   }
 
   _writev(chunks, callback) {
-    if (this.#earlyChunks.length > 0) chunks = chunks.filter(({ chunk }) => !this.#hasLeft(chunk));
+    if (this.#early.isOwed) chunks = chunks.filter(({ chunk }) => !this.#early.takes(chunk));
     this.#output.queue(chunks, callback);
-    this.#pump();
-  }
-
-  /** Whether this is the next of what the request has handed over before it had the lane. */
-  #hasLeft(chunk) {
-    const early = this.#earlyChunks[0]?.chunk;
-    if (early === undefined || early.length !== chunk.length) return false;
-    if (early !== chunk && (typeof chunk === 'string' || early.buffer !== chunk.buffer)) return false;
-    this.#earlyChunks.shift();
-    if (!this._isOwed) crossing.endWithTick();
-    return true;
+    this._pump();
   }
 
   /** While it connects, the bytes are in Rust already, but no kernel has them: the write is not done. */
-  #pump() {
-    if (this._isOpened && !this.#held && !this.destroyed) this.#output.pump(this.#connected);
-  }
-
-  #send(chunk, encoding, report) {
-    return this.#place.write(this.#beginWrite(), chunk, encoding, report);
-  }
-
-  /** What may have to be sent again, or encrypted, is copied. */
-  #lend(chunk, unreported) {
-    const request = this.#message;
-    const { maxReplayBytes = this.#route.native.maxReplay } = request === null ? {} : policyOf(request);
-    if (!this.#connected || this.#route.secure !== undefined || chunk.length <= maxReplayBytes) return 0;
-    if (!loans.isFit(chunk)) return 0;
-    const piece = chunk.length > loans.MAX ? chunk.subarray(0, loans.MAX) : chunk;
-    const report = unreported + piece.length;
-    return this.#place.lend(this.#beginWrite(), piece, report);
-  }
-
-  /** The flags of a write. */
-  #beginWrite() {
-    let flags = this.#connected ? 0 : opFlag.EARLY;
-    if (this.#firstWrite) {
-      this.#firstWrite = false;
-      const request = this.#early ?? this.#message;
-      if (request !== null) flags |= this.#leave(request);
-    }
-    this._unrefTimer();
-    return flags;
-  }
-
-  /** Which retries are allowed for a request, as flags. */
-  #leave(request) {
-    const policy = policyOf(request);
-    const replayable = policy.allows(request) ? opFlag.REPLAYABLE : 0;
-    return policy.unacknowledged ? replayable | opFlag.UNACKNOWLEDGED : replayable;
+  _pump() {
+    if (this._isOpened && !this.#held && !this.destroyed) this.#output.pump(this.#connection.isEstablished);
   }
 
   _final(callback) {
@@ -820,22 +592,22 @@ class Lane extends SocketShape {
     this.#ending.begin(error, {
       agentIsEnding: this.#agent._isEnding(),
       // Node gives the parser back before it destroys the socket of a response that it cannot read.
-      isRefused: this.#message !== null && this.#received !== 0 && this.parser === null && !this.#light,
+      isRefused: this.#message !== null && this.#input.received !== 0 && this.parser === null && !this.#light,
       mark: this.#mark(),
-      ask: this.#connected && !this.#place.isLeft ? () => this.#place.facts() : undefined,
+      ask: this.#connection.isEstablished && !this.#place.isLeft ? () => this.#place.facts() : undefined,
     });
     this.#place.leave(this.#ending.reason, this.#resetOnDestroy ? opFlag.RESET : 0);
     if (this.#parked) this.#agent._idleLaneGone();
-    if (this.#connected && channels.closed.hasSubscribers)
-      this.#tell(channels.closed, { reason: nameOf(this.#ending.reason) });
+    if (this.#connection.isEstablished && channels.closed.hasSubscribers)
+      this._tell(channels.closed, { reason: nameOf(this.#ending.reason) });
     const pending = this.#output.takeCallback();
     this.#output.clear();
-    if (pending !== undefined && this.#connected) {
+    if (pending !== undefined && this.#connection.isEstablished) {
       process.nextTick(pending, error ?? errors.coded(Error, 'ERR_SOCKET_CLOSED', 'Socket is closed'));
     }
     callback(error);
     // A write that waits for the connection hears of its end with 'close', as net.Socket's does.
-    immediately(emitClose, this, Boolean(error), this.#connected ? undefined : pending);
+    immediately(emitClose, this, Boolean(error), this.#connection.isEstablished ? undefined : pending);
   }
 
   /** Closes with RST. */
@@ -894,18 +666,18 @@ class Lane extends SocketShape {
 
   /** A number that is another one after each sign of life. */
   #mark() {
-    return this.#bytesRead + this.#output.bytesLeft + Number(this.#connected);
+    return this.#input.bytesRead + this.#output.bytesLeft + Number(this.#connection.isEstablished);
   }
 
   // ---- The rest of net.Socket.
 
   get bytesRead() {
-    return this.#bytesRead;
+    return this.#input.bytesRead;
   }
 
   get bytesWritten() {
     const buffered = this.destroyed ? [] : (this.writableBuffer ?? []);
-    const early = byteLength(this.#earlyChunks);
+    const early = this.#early.byteLength;
     return this.#output.bytesWritten + this.#output.waiting + byteLength(buffered) - early;
   }
 
@@ -914,19 +686,13 @@ class Lane extends SocketShape {
   }
 
   setNoDelay(enable) {
-    this.#socketOptions.setNoDelay(enable);
+    this.#connection.options.setNoDelay(enable);
     return this;
   }
 
   setKeepAlive(enable, initialDelay) {
-    this.#socketOptions.setKeepAlive(enable, initialDelay);
+    this.#connection.options.setKeepAlive(enable, initialDelay);
     return this;
-  }
-
-  #onceConnected(tell) {
-    if (this.destroyed) return;
-    if (this.#connected) tell();
-    else this.once(this.#route.secure === undefined ? 'connect' : 'secureConnect', tell);
   }
 
   /** Whether the process waits for this lane. */
@@ -939,10 +705,6 @@ class Lane extends SocketShape {
     this.#place.setRef(false);
     return this;
   }
-}
-
-function byteLength(chunks) {
-  return chunks.reduce((sum, { chunk, encoding }) => sum + Buffer.byteLength(chunk, encoding), 0);
 }
 
 function handOverEarly(lane, request, output) {

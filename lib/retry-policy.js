@@ -4,6 +4,7 @@
 // (docs/architecture.md, "When a request is sent again"): the option `retry`, of the agent and of a request.
 
 const errors = require('./errors');
+const { opFlag } = require('./records');
 
 /** RFC 9110 section 9.2.2. */
 const IDEMPOTENT = ['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'];
@@ -36,8 +37,14 @@ class RetryPolicy {
     this.unacknowledged = unacknowledged;
   }
 
+  /** What is allowed for a request, as flags of its first write. */
+  flagsFor(request) {
+    const flags = this.#allows(request) ? opFlag.REPLAYABLE : 0;
+    return this.unacknowledged ? flags | opFlag.UNACKNOWLEDGED : flags;
+  }
+
   /** Whether a request may be sent twice, whatever the server has done with it. */
-  allows(request) {
+  #allows(request) {
     // The header as it goes over the wire: it may have been given as an array, which no getHeader() sees.
     return this.#methods.has(request.method) || this.#headers?.test(request._header) === true;
   }

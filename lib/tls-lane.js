@@ -49,12 +49,12 @@ class TlsLane extends Lane {
   // A listener that comes late is still heard, if the handshake is not over: it may refuse the certificate.
 
   on(event, listener) {
-    if (event === 'secureConnect') this._gate();
+    if (event === 'secureConnect') this._connection.gate();
     return super.on(event, listener);
   }
 
   prependListener(event, listener) {
-    if (event === 'secureConnect') this._gate();
+    if (event === 'secureConnect') this._connection.gate();
     return super.prependListener(event, listener);
   }
 
@@ -127,7 +127,7 @@ class TlsLane extends Lane {
     const isGated = (flags & eventFlag.SECURED_GATED) !== 0;
     if (!isFirst) {
       // Another connection with the same certificate: nothing that its users have seen changes.
-      if (isGated) this._judge(passes);
+      if (isGated) this._connection.judge(passes);
       return;
     }
     this.alpnProtocol = this.#security.alpn;
@@ -136,16 +136,16 @@ class TlsLane extends Lane {
     if (error !== null) {
       this.authorizationError = error.code || error.message;
       if (!passes) {
-        this._judge(false);
+        this._connection.judge(false);
         this.#fail(error);
         return;
       }
     }
     this.secureConnecting = false;
-    this._established();
+    this._connection.establish();
     this.emit('secure');
     this.emit('secureConnect');
-    if (isGated && !this.destroyed) this._judge(true);
+    if (isGated && !this.destroyed) this._connection.judge(true);
   }
 
   /** The error that Node would have with this certificate, or null. */
@@ -241,8 +241,7 @@ class TlsLane extends Lane {
       return;
     }
     this._noteLoss(closeReason.PEER_FIN, NODES);
-    this.push(null);
-    this.read(0);
+    this._endReading();
   }
 
   _write(chunk, encoding, callback) {

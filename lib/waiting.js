@@ -111,11 +111,8 @@ function report(waiting) {
 function flagsFor(request, bytes) {
   const policy = policyOf(request);
   const { maxReplayBytes = request.agent.options.maxReplayBytes } = policy;
-  let flags = request.shouldKeepAlive ? 0 : opFlag.LAST;
-  if (bytes > maxReplayBytes) return flags;
-  if (policy.allows(request)) flags |= opFlag.REPLAYABLE;
-  if (policy.unacknowledged) flags |= opFlag.UNACKNOWLEDGED;
-  return flags;
+  const flags = request.shouldKeepAlive ? 0 : opFlag.LAST;
+  return bytes > maxReplayBytes ? flags : flags | policy.flagsFor(request);
 }
 
 /** A request has got into the queue. */

@@ -5,6 +5,8 @@
 // done at once too. Only a slow peer makes writes wait; and a large buffer that is not copied (loans.js), which is
 // its writer's again only when it has left.
 
+const { byteLength } = require('./pieces');
+
 /** Bytes that may be on their way, unreported, before a write has to wait. */
 const WINDOW = 512 * 1024;
 /** Large buffers are handed over in pieces of this size, so that Rust never holds all of one. */
@@ -13,8 +15,7 @@ const PIECE = 128 * 1024;
 const REPORT_EVERY = 64 * 1024;
 
 class WriteWindow {
-  #send;
-  #lend;
+  #sender;
   #pieces = [];
   #callback;
   #outstanding = 0;
@@ -25,13 +26,8 @@ class WriteWindow {
   /** How many had been when the last of what is lent was. */
   #lentUntil = 0;
 
-  /**
-   * `send(chunk, encoding, report)` hands over and returns the number of bytes; 0: no report.
-   * `lend(chunk, report)` does so without a copy, or returns 0 if it may not.
-   */
-  constructor(send, lend) {
-    this.#send = send;
-    this.#lend = lend;
+  constructor(sender) {
+    this.#sender = sender;
   }
 
   /** Whether this chunk can be handed over, and be done with, right now. */
@@ -73,7 +69,7 @@ class WriteWindow {
   }
 
   #tryLend(chunk) {
-    const count = this.#lend(chunk, this.#unreported);
+    const count = this.#sender.lend(chunk, this.#unreported);
     if (count > 0) {
       this.#unreported = 0;
       this.#outstanding += count;
@@ -91,10 +87,10 @@ class WriteWindow {
     let count;
     if (due) {
       const bytes = typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk;
-      count = this.#send(bytes, '', this.#unreported + bytes.length);
+      count = this.#sender.send(bytes, '', this.#unreported + bytes.length);
       this.#unreported = 0;
     } else {
-      count = this.#send(chunk, encoding, 0);
+      count = this.#sender.send(chunk, encoding, 0);
       this.#unreported += count;
     }
     this.#outstanding += count;
@@ -144,7 +140,7 @@ class WriteWindow {
 
   /** Bytes that wait for the window. */
   get waiting() {
-    return this.#pieces.reduce((sum, { chunk, encoding }) => sum + Buffer.byteLength(chunk, encoding), 0);
+    return byteLength(this.#pieces);
   }
 }
 

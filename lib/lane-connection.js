@@ -1,0 +1,233 @@
+'use strict';
+
+// The connection under a lane: what Rust reports of it while it comes to be, and when another takes its place. The
+// users of the lane hear of it as those of a net.Socket do. Listeners that guard a connect (connect.js) have their
+// say in these events.
+
+const channels = require('./channels');
+const { connectFailure, endpoint, failedAttempt, lookupResults } = require('./connect-reports');
+const errors = require('./errors');
+const { nameOf } = require('./facts');
+const { closeReason, event, eventFlag, op, rebound } = require('./records');
+const SocketOptions = require('./socket-options');
+
+class LaneConnection {
+  #lane;
+  #plan;
+  #place;
+  #ending;
+  /** It stands, with its handshake; or it did, and is gone. */
+  #isEstablished = false;
+  /** A guard has refused the connection that was to come: nothing is sent on it. */
+  #isDenied = false;
+  /** Why the guards refused another connection, if there is an error that says so. */
+  #refusal;
+  /** The lane has moved, to where the connection is that it had. */
+  #isSame = false;
+
+  constructor(lane, plan, place, ending) {
+    this.#lane = lane;
+    this.#plan = plan;
+    this.#place = place;
+    this.#ending = ending;
+    this.options = new SocketOptions(plan.route, place, (tell) => this.#onceEstablished(tell));
+  }
+
+  get isEstablished() {
+    return this.#isEstablished;
+  }
+
+  get isDenied() {
+    return this.#isDenied;
+  }
+
+  get #isSecure() {
+    return this.#plan.route.secure !== undefined;
+  }
+
+  /** The lane goes on with that of a request which waited. `received`: bytes, of the exchange before. */
+  moveTo(place, received) {
+    this.#place.moveTo(place, this.#isEstablished, received);
+    this.#isSame = false;
+  }
+
+  /** The handshake is over, and a write is done once it is handed over. */
+  establish() {
+    this.#isEstablished = true;
+    if (channels.opened.hasSubscribers) this.#lane._tell(channels.opened);
+    this.#lane._pump();
+  }
+
+  /** Somebody listens for the end of the handshake. */
+  gate() {
+    if (this.#place.isOpened && !this.#isEstablished) this.#place.row(op.GATE, 0, 0);
+  }
+
+  /** The word of a guard on the connection whose handshake is over. */
+  judge(passes) {
+    this.#isDenied = !passes;
+    this.#place.row(passes ? op.PROCEED : op.REFUSE, 0, 0);
+  }
+
+  /** Whether it is the connection that the lane had before it moved; asked for once. */
+  takeSame() {
+    const isSame = this.#isSame;
+    this.#isSame = false;
+    return isSame;
+  }
+
+  /** Reports of connecting; they come in the async context of the request. */
+  report(code, flags, argument, text) {
+    switch (code) {
+      case event.CONNECTED:
+        this.#onConnected(flags, argument, text);
+        break;
+      case event.REBOUND:
+        this.#onRebound(flags, argument, text);
+        break;
+      case event.AHEAD:
+        this.#onAhead(argument, text);
+        break;
+      case event.LOOKUP:
+        this.#onLookup(argument, text);
+        break;
+      case event.ATTEMPT:
+        this.#onAttempt(argument, text);
+        break;
+      case event.ATTEMPT_FAILED:
+        this.#lane.emit('connectionAttemptFailed', ...failedAttempt(text));
+        break;
+      case event.ATTEMPT_TIMEOUT:
+        this.#lane.emit('connectionAttemptTimeout', ...endpoint(text));
+        break;
+      case event.CONNECT_FAILED:
+        this.#onFailed(flags, argument, text);
+        break;
+      case event.RESOLVE:
+        this.#onResolve(argument);
+        break;
+    }
+  }
+
+  #onConnected(flags, attempt, addresses) {
+    const lane = this.#lane;
+    lane._setAddresses(addresses);
+    if (this.#isEstablished) {
+      // Another connection, whose handshake a listener guards.
+      lane.emit('connect');
+      this.#pass(flags, attempt);
+      return;
+    }
+    lane.connecting = false;
+    if (!this.#isSecure) this.#isEstablished = true;
+    lane._unrefTimer();
+    lane.emit('connect');
+    lane.emit('ready');
+    if (!this.#isSecure && channels.opened.hasSubscribers) lane._tell(channels.opened);
+    this.#pass(flags, attempt);
+    lane._pump();
+  }
+
+  /** Another connection is under the lane; its users see other addresses, and nothing else. */
+  #onRebound(flags, argument, text) {
+    const lane = this.#lane;
+    const [why, lost] = [argument & 0xff, argument >> 8];
+    const [addresses] = text.split('\n', 1);
+    // The lane's own connect failed for a request that was gone by then.
+    if (!this.#isEstablished) {
+      this.#onConnected(flags, 0, addresses);
+      return;
+    }
+    lane._setAddresses(addresses);
+    const request = lane._httpMessage;
+    if (request !== null && why !== rebound.IDLE && !this.#isDenied) {
+      // What fails from here on fails on a connection of its own.
+      request.reusedSocket = false;
+      if (why === rebound.RETRY) lane._resent();
+    }
+    this.#tellOfRebound(why, lost, request);
+    this.options.tellAnew();
+    if (flags & eventFlag.GATED) lane.emit('connect');
+    this.#pass(flags, 0);
+  }
+
+  /** `lost`: the number of the reason why the connection before is gone. */
+  #tellOfRebound(why, lost, request) {
+    const lane = this.#lane;
+    if (channels.closed.hasSubscribers) lane._tell(channels.closed, { reason: nameOf(lost) });
+    if (why !== rebound.IDLE) {
+      if (channels.opened.hasSubscribers) lane._tell(channels.opened);
+    } else if (channels.reused.hasSubscribers) lane._tell(channels.reused, { request });
+  }
+
+  /** The request was sent while it waited, on the connection of the lane that had `slot`. */
+  #onAhead(slot, text) {
+    const [epoch, addresses] = text.split('\n');
+    if (this.#place.wasAt(slot, Number(epoch))) this.#isSame = true;
+    else if (this.#isEstablished) this.#onRebound(0, rebound.IDLE, addresses);
+    else this.#onConnected(0, 0, addresses);
+  }
+
+  #onLookup(errno, text) {
+    const lane = this.#lane;
+    const { host, native } = this.#plan.route;
+    if (errno !== 0) {
+      lane.emit('lookup', errors.lookupException(errno, host), undefined, undefined, host);
+      return;
+    }
+    const found = lookupResults(text);
+    if (native.firstOnly) found.length = 1;
+    for (const { address, family } of found) {
+      lane.emit('lookup', null, address, family, host);
+      if (lane.destroyed) return;
+    }
+    if (found.length > 1) lane.autoSelectFamilyAttemptedAddresses = [];
+  }
+
+  #onAttempt(attempt, text) {
+    const [address, port, family] = endpoint(text);
+    this.#lane.emit('connectionAttempt', address, port, family);
+    this.#lane.autoSelectFamilyAttemptedAddresses?.push(`${address}:${port}`);
+    this.#pass(0, attempt);
+  }
+
+  /** Lets a guarded connect go on, unless a listener has destroyed the lane. */
+  #pass(flags, attempt) {
+    if (flags & eventFlag.GATED || attempt !== 0) this.#place.row(op.PROCEED, attempt, 0);
+  }
+
+  #onFailed(flags, errno, text) {
+    const lane = this.#lane;
+    if (errno !== 0) {
+      this.#ending.note(closeReason.LOOKUP_FAILED);
+      lane.destroy(errors.lookupException(errno, this.#plan.route.host));
+      return;
+    }
+    this.#ending.note(closeReason.CONNECT_FAILED);
+    if (text === '') {
+      // Refused on this side. What the request met is the loss of the connection that it was given.
+      if (this.#refusal) lane.destroy(this.#refusal);
+      else lane._endReading();
+      return;
+    }
+    const error = connectFailure(flags, text);
+    if (error.code === 'ETIMEDOUT') this.#ending.note(closeReason.CONNECT_TIMEOUT);
+    lane.destroy(error);
+  }
+
+  #onResolve(serial) {
+    this.#plan.resolveAgain(this.#lane, (addresses, refusal) => {
+      if (this.#lane.destroyed) return;
+      this.#refusal = refusal;
+      this.#place.resolved(serial, addresses);
+    });
+  }
+
+  #onceEstablished(callback) {
+    if (this.#lane.destroyed) return;
+    if (this.#isEstablished) callback();
+    else this.#lane.once(this.#isSecure ? 'secureConnect' : 'connect', callback);
+  }
+}
+
+module.exports = LaneConnection;

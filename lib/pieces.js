@@ -1,0 +1,10 @@
+'use strict';
+
+// Pieces of output, as a stream's _writev() has them: { chunk, encoding }.
+
+/** How many bytes they are. */
+function byteLength(pieces) {
+  return pieces.reduce((sum, { chunk, encoding }) => sum + Buffer.byteLength(chunk, encoding), 0);
+}
+
+module.exports = { byteLength };

@@ -1,0 +1,67 @@
+'use strict';
+
+// How the bytes of a lane go to Rust. The first of a request say whether it may be sent again; a large buffer is
+// lent where nobody keeps it for that.
+
+const loans = require('./loans');
+const { opFlag } = require('./records');
+const { policyOf } = require('./retry-policy');
+
+class Sender {
+  #lane;
+  #route;
+  #place;
+  #connection;
+  #early;
+  #isFirst = true;
+
+  constructor(lane, route, place, connection, early) {
+    this.#lane = lane;
+    this.#route = route;
+    this.#place = place;
+    this.#connection = connection;
+    this.#early = early;
+  }
+
+  /** A request begins. */
+  begin() {
+    this.#isFirst = true;
+  }
+
+  /** It has begun already, while it waited. */
+  skipBeginning() {
+    this.#isFirst = false;
+  }
+
+  /** `report`: so many bytes are to be reported as written with these; 0: none are. Returns the number of bytes. */
+  send(chunk, encoding, report) {
+    return this.#place.write(this.#flags(), chunk, encoding, report);
+  }
+
+  /**
+   * As send(), without a copy, of as much as can be lent. What has to be kept or encrypted cannot: 0 then.
+   * `unreported`: so many bytes before it are to be reported with it.
+   */
+  lend(chunk, unreported) {
+    const request = this.#lane._httpMessage;
+    const { native, secure } = this.#route;
+    const { maxReplayBytes = native.maxReplay } = request === null ? {} : policyOf(request);
+    if (!this.#connection.isEstablished || secure !== undefined || chunk.length <= maxReplayBytes) return 0;
+    if (!loans.isFit(chunk)) return 0;
+    const piece = chunk.length > loans.MAX ? chunk.subarray(0, loans.MAX) : chunk;
+    return this.#place.lend(this.#flags(), piece, unreported + piece.length);
+  }
+
+  #flags() {
+    let flags = this.#connection.isEstablished ? 0 : opFlag.EARLY;
+    if (this.#isFirst) {
+      this.#isFirst = false;
+      const request = this.#early.request ?? this.#lane._httpMessage;
+      if (request !== null) flags |= policyOf(request).flagsFor(request);
+    }
+    this.#lane._unrefTimer();
+    return flags;
+  }
+}
+
+module.exports = Sender;

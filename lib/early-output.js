@@ -76,7 +76,7 @@ class EarlyOutput {
   /** Whether `chunk`, which the request writes now, is the next of what has left. */
   takes(chunk) {
     if (!this.isOwed) return false;
-    const [{ chunk: piece }] = this.#pieces;
+    const piece = this.#pieces[0].chunk;
     if (piece.length !== chunk.length) return false;
     if (piece !== chunk && (typeof chunk === 'string' || piece.buffer !== chunk.buffer)) return false;
     this.#pieces.shift();

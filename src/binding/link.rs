@@ -39,6 +39,17 @@ pub struct Link {
 struct Outbox {
     submission: Submission<Cold, Blob>,
     early: Option<Early>,
+    /// How many ticks with such rows have ended.
+    ended: u32,
+}
+
+impl Outbox {
+    /// The tick has ended: all stays. Whether there was anything to be told so.
+    fn settle(&mut self) -> bool {
+        let was_early = self.early.take().is_some();
+        self.ended = self.ended.saturating_add(u32::from(was_early));
+        was_early
+    }
 }
 
 /// What waits for JavaScript.
@@ -60,28 +71,45 @@ struct Early {
     seen: Option<(Instant, Option<Duration>)>,
 }
 
-/// For so long JavaScript has to have computed without another word, if it can
-/// be told: a thread that waits for a processor says nothing about the tick.
-const BUSY: Duration = Duration::from_micros(2500);
-/// The least that rows wait for the end of the tick. Most ticks are shorter,
-/// and what is not is longer by far. With the steps of the runtime's timers it
-/// is 3 to 4 ms.
-const PATIENCE: Duration = Duration::from_micros(2500);
-/// And the most: JavaScript may be blocked without computing.
-const MAX_PATIENCE: Duration = Duration::from_millis(15);
+/// How long rows wait for the end of the tick.
+struct Patience {
+    /// For so long JavaScript has to have computed without another word, if it can
+    /// be told: a thread that waits for a processor says nothing about the tick.
+    busy: Duration,
+    /// The least. Most ticks are shorter, and what is not is longer by far.
+    least: Duration,
+    /// And the most: JavaScript may be blocked without computing.
+    most: Duration,
+}
+
+/// With the steps of the runtime's timers the least is 3 to 4 ms.
+const PATIENCE: Patience = Patience {
+    busy: Duration::from_micros(2500),
+    least: Duration::from_micros(2500),
+    most: Duration::from_millis(15),
+};
+/// In the first ticks of an environment much of what runs is compiled on the way,
+/// and takes some ms, though its program does not compute.
+const AT_FIRST: Patience = Patience {
+    busy: Duration::from_millis(10),
+    least: Duration::from_millis(10),
+    most: Duration::from_millis(60),
+};
+const FIRST_TICKS: u32 = 50;
 
 impl Early {
     /// How long JavaScript may still be in this tick, at least, before it has been for too long.
-    fn grace(&mut self, now: Instant, computed: Option<Duration>) -> Duration {
+    fn grace(&mut self, patience: &Patience, now: Instant, computed: Option<Duration>) -> Duration {
         let (seen, before) = *self.seen.get_or_insert((now, computed));
         let last = self.last.unwrap_or(seen).max(seen);
         // At least so much of it since the last of them.
         let computed = match (before, computed) {
             (Some(before), Some(after)) => after.saturating_sub(before).saturating_sub(last - seen),
-            _ => BUSY,
+            _ => patience.busy,
         };
-        let to_be_busy = BUSY.saturating_sub(computed).max(PATIENCE.saturating_sub(now - last));
-        to_be_busy.min(MAX_PATIENCE.saturating_sub(now - seen))
+        let to_be_busy =
+            patience.busy.saturating_sub(computed).max(patience.least.saturating_sub(now - last));
+        to_be_busy.min(patience.most.saturating_sub(now - seen))
     }
 }
 
@@ -97,7 +125,7 @@ impl Link {
     /// On the thread of the environment.
     pub fn new() -> Self {
         Self {
-            to_runtime: Mutex::new(Outbox { submission: Submission::new(), early: None }),
+            to_runtime: Mutex::new(Outbox { submission: Submission::new(), early: None, ended: 0 }),
             to_javascript: Mutex::new(Inbox { batch: Batch::new(), delivery: 0 }),
             taken: AtomicU64::new(0),
             loans: Arc::new(Loans::new()),
@@ -114,7 +142,7 @@ impl Link {
         let mut outbox = lock(&self.to_runtime);
         let before = outbox.submission.rows.len();
         add(&mut outbox.submission);
-        let is_settled = outbox.early.take().is_some();
+        let is_settled = outbox.settle();
         is_settled || outbox.submission.rows.len() > before
     }
 
@@ -123,7 +151,7 @@ impl Link {
     pub fn submit_early(&self, settled: bool, add: impl FnOnce(&mut Submission<Cold, Blob>)) {
         let mut outbox = lock(&self.to_runtime);
         if settled {
-            outbox.early = None;
+            outbox.settle();
         }
         let (rows, bytes) = (outbox.submission.rows.len(), outbox.submission.bytes.len());
         outbox.early.get_or_insert(Early { rows, bytes, ..Early::default() }).last = Some(Instant::now());
@@ -132,7 +160,7 @@ impl Link {
 
     /// Takes a request back whose beginning and `count` bytes are all among that. If not, nothing is changed.
     pub fn take_back(&self, request: LaneRef, count: usize) -> bool {
-        let Outbox { submission, early } = &mut *lock(&self.to_runtime);
+        let Outbox { submission, early, .. } = &mut *lock(&self.to_runtime);
         early.as_ref().is_some_and(|early| submission.take_back((early.rows, early.bytes), request, count))
     }
 
@@ -153,7 +181,7 @@ impl Link {
     pub fn submit_question(&self, lane: LaneRef, question: Cold) {
         {
             let mut outbox = lock(&self.to_runtime);
-            let Outbox { submission, early } = &mut *outbox;
+            let Outbox { submission, early, .. } = &mut *outbox;
             let at = early.as_ref().map_or(submission.rows.len(), |early| early.rows);
             submission.insert_cold(at, lane.slot, lane.epoch, question);
             if let Some(early) = early {
@@ -176,9 +204,10 @@ impl Link {
     /// To the runtime: moves what is there, and may be used, into an empty submission.
     pub fn take_submission(&self, empty: &mut Submission<Cold, Blob>) -> Taken {
         let mut outbox = lock(&self.to_runtime);
-        let Outbox { submission, early } = &mut *outbox;
+        let Outbox { submission, early, ended } = &mut *outbox;
         if let Some(early) = early {
-            let grace = early.grace(Instant::now(), self.javascript.now());
+            let patience = if *ended < FIRST_TICKS { &AT_FIRST } else { &PATIENCE };
+            let grace = early.grace(patience, Instant::now(), self.javascript.now());
             if !grace.is_zero() {
                 let any = early.rows > 0;
                 submission.move_front(mem::take(&mut early.rows), mem::take(&mut early.bytes), empty);
@@ -267,10 +296,27 @@ mod tests {
             (0.0, 2.5, None, 0.0),
         ] {
             let mut early = Early::default();
-            early.grace(start, computed.map(|_| ms(100.0)));
+            early.grace(&PATIENCE, start, computed.map(|_| ms(100.0)));
             early.last = Some(start + ms(last));
-            let waits = early.grace(start + ms(at), computed.map(|computed| ms(100.0 + computed)));
+            let waits = early.grace(&PATIENCE, start + ms(at), computed.map(|computed| ms(100.0 + computed)));
             assert_eq!(waits, ms(grace), "last {last}, at {at}, computed {computed:?}");
         }
+    }
+
+    #[test]
+    fn the_first_ticks_of_an_environment_may_take_longer() {
+        let link = Link::new();
+        let mut taken = Submission::new();
+        let row = |submission: &mut Submission<Cold, Blob>| submission.rows.extend([0; OP_WIDTH]);
+        let mut left = |link: &Link| {
+            link.submit_early(false, row);
+            link.take_submission(&mut taken).left
+        };
+        assert!(left(&link).is_some_and(|left| left > PATIENCE.least));
+        for _ in 0..FIRST_TICKS {
+            link.submit_early(false, row);
+            assert!(link.submit(|_| {}), "the tick has ended, and the runtime is to see it");
+        }
+        assert!(left(&link).is_some_and(|left| left <= PATIENCE.least));
     }
 }

@@ -360,6 +360,9 @@ impl<T> Slab<T> {
 }
 
 /// The environment's end: from here on no thread calls into it.
+///
+/// # Safety
+/// The context is the state of the environment, and this is the last call for it.
 unsafe fn end(context: *mut c_void) {
     // SAFETY: it is the state of this environment, and this is called once, after all that use it.
     let state = unsafe { Box::from_raw(context.cast::<State>()) };
@@ -445,6 +448,9 @@ fn blobs(env: sys::napi_env, list: sys::napi_value, link: &Link) -> Vec<Blob> {
 }
 
 /// Hands all that has come to JavaScript, on its thread.
+///
+/// # Safety
+/// The context is the state of the environment, which has not ended.
 unsafe fn on_wake(env: sys::napi_env, context: *mut c_void) {
     // SAFETY: the environment has not ended, so its state is there.
     deliver_pending(env, unsafe { &*context.cast::<State>() });

@@ -3,9 +3,9 @@
 //!
 //! N-API's threadsafe function does the same behind a queue and a lock. It
 //! holds the lock while it wakes the loop, and JavaScript, which is awake
-//! within microseconds, runs into it: with one request at a time both threads
-//! would go through the kernel once more for each response. So it is used only
-//! where the process has no libuv to be found.
+//! within microseconds, often runs into it, which costs both threads another
+//! way through the kernel. So it is used only where the process has no libuv to
+//! be found.
 
 use std::alloc::{self, Layout};
 use std::ffi::{c_int, c_void};
@@ -14,15 +14,27 @@ use std::ptr;
 use napi::{Result, check_status, sys};
 
 /// The name that async_hooks know.
-const NAME: &std::ffi::CStr = c"offloop";
+fn name(env: sys::napi_env) -> Result<sys::napi_value> {
+    const NAME: &std::ffi::CStr = c"offloop";
+    let mut name = ptr::null_mut();
+    // SAFETY: the place is valid, and the text has this length.
+    check_status!(unsafe {
+        sys::napi_create_string_latin1(env, NAME.as_ptr(), NAME.count_bytes() as isize, &raw mut name)
+    })?;
+    Ok(name)
+}
 
 /// What belongs to one environment and is woken, on its thread.
 #[derive(Clone, Copy)]
 pub struct Sleeper {
     pub context: *mut c_void,
     /// Called after a wake, within a callback scope; several wakes may be one call.
+    ///
+    /// SAFETY: it may rely on the context, on the thread of the environment.
     pub run: unsafe fn(env: sys::napi_env, context: *mut c_void),
     /// Called at the environment's end, when nothing is run any more. From then on nobody may wake it.
+    ///
+    /// SAFETY: it is called once, and may free the context.
     pub end: unsafe fn(context: *mut c_void),
 }
 
@@ -186,17 +198,12 @@ struct OnLoop {
 /// # Safety
 /// As [`waker_of`].
 unsafe fn on_loop(env: sys::napi_env, uv: &'static Uv, sleeper: Sleeper) -> Result<Waker> {
-    let (mut uv_loop, mut name, mut object) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+    let name = name(env)?;
+    let (mut uv_loop, mut object) = (ptr::null_mut(), ptr::null_mut());
     let (mut async_context, mut resource) = (ptr::null_mut(), ptr::null_mut());
     // SAFETY: all places are valid.
     unsafe {
         check_status!(sys::napi_get_uv_event_loop(env, &raw mut uv_loop))?;
-        check_status!(sys::napi_create_string_latin1(
-            env,
-            NAME.as_ptr(),
-            NAME.count_bytes() as isize,
-            &raw mut name
-        ))?;
         check_status!(sys::napi_create_object(env, &raw mut object))?;
         check_status!(sys::napi_create_reference(env, object, 1, &raw mut resource))?;
         check_status!(sys::napi_async_init(env, object, name, &raw mut async_context))?;
@@ -279,17 +286,12 @@ unsafe extern "C" fn on_closed(handle: *mut c_void) {
 /// # Safety
 /// As [`waker_of`].
 unsafe fn by_function(env: sys::napi_env, sleeper: Sleeper) -> Result<Waker> {
-    let (mut name, mut function) = (ptr::null_mut(), ptr::null_mut());
+    let name = name(env)?;
+    let mut function = ptr::null_mut();
     let sleeper = Box::into_raw(Box::new(sleeper));
     // SAFETY: all places are valid. The queue has no bound, since at most one call waits in it. The hook is added
     // after the function was made, so it runs before that one's own end.
     unsafe {
-        check_status!(sys::napi_create_string_latin1(
-            env,
-            NAME.as_ptr(),
-            NAME.count_bytes() as isize,
-            &raw mut name
-        ))?;
         check_status!(sys::napi_create_threadsafe_function(
             env,
             ptr::null_mut(),

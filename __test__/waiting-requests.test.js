@@ -289,6 +289,29 @@ test("with sendEarly 'all' a POST moves with its body, with `false` nothing does
   check(none.server, await Promise.all(results));
 });
 
+test('what comes behind an answer is not told to the request that takes its lane', options, async (t) => {
+  for (const end of ['half', 'close', 'reset', 'timeout', 'forge']) {
+    const { server, agent } = await start(t);
+    const first = send(agent, server, { id: 'it-0' });
+    // All that the block has brought is there before the next one has its lane.
+    first.request.prependListener('response', (response) => {
+      response.pause();
+      setTimeout(() => response.resume(), LONG);
+    });
+    const results = [
+      first,
+      // It moves, and the connection ends behind its answer, or a forged answer comes there.
+      send(agent, server, { id: 'it-1', act: 'ok', then: `${end}/0` }),
+      // It stays, and the answer is under way for some turns of the loop.
+      send(agent, server, { id: 'it-2', act: 'slow-body', method: 'POST', body: 'body' }),
+    ];
+    assert.ok(blockUntil(() => server.events('closed').length === 1));
+    block(LONG);
+    check(server, await Promise.all(results));
+    assert.deepEqual([ahead(agent), server.events('accept').length], [1, 2], end);
+  }
+});
+
 test('a request that is still being written to is not passed by', options, async (t) => {
   const { server, agent } = await start(t, { sendEarly: 'all' });
   const first = send(agent, server, {

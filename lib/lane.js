@@ -122,6 +122,11 @@ class Lane extends SocketShape {
     return this.#place.isOpened;
   }
 
+  /** The same as long as the same request has the lane. */
+  get _epoch() {
+    return this.#place.epoch;
+  }
+
   /** Whether it has a place there: not if it is destroyed, or on a socket of Node's (tls-lane.js). */
   get _isInRust() {
     return !this.#place.isLeft && !this.#held;

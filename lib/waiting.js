@@ -28,7 +28,7 @@ class Waiting {
   #queue;
   #isQueued = true;
   #lane;
-  /** What has come for the lane. */
+  /** What has come for the lane, and the epoch of which that speaks. */
   #reports = [];
 
   constructor(request, queue) {
@@ -79,15 +79,20 @@ class Waiting {
   report() {
     const lane = this.#lane;
     if (lane.destroyed) return;
-    const [method, ...args] = this.#reports.shift();
+    const { epoch, method, args } = this.#reports.shift();
     if (this.#reports.length === 0) this.place.giveTo(lane);
     // A handler that throws must not cost it the rest.
     else immediately(report, this);
-    lane[method](...args);
+    // Another request may have the lane by now: as in the crossing, it does not hear of this.
+    if (epoch === lane._epoch) lane[method](...args);
+  }
+
+  #keep(method, ...args) {
+    this.#reports.push({ epoch: this.#lane?._epoch ?? this.place.epoch, method, args });
   }
 
   _received(chunk) {
-    this.#reports.push(['_received', chunk]);
+    this.#keep('_received', chunk);
   }
 
   /** What is known of the bytes is of use only where it has come to. Node's parser reads them. */
@@ -100,7 +105,7 @@ class Waiting {
   }
 
   _reported(...args) {
-    this.#reports.push(['_reported', ...args]);
+    this.#keep('_reported', ...args);
   }
 }
 

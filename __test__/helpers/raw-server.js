@@ -15,6 +15,7 @@
 const crypto = require('node:crypto');
 const fs = require('node:fs');
 const net = require('node:net');
+const { reset } = require('./reset');
 const { secureEnds } = require('./secure-end');
 
 /** Bytes of a large body. */
@@ -289,7 +290,8 @@ function end(connection, action) {
       break;
     case 'reset':
       connections.delete(connection);
-      (wire ?? socket).resetAndDestroy();
+      if (wire) wire.resetAndDestroy();
+      else reset(socket);
       socket.once('close', () => closed(connection));
       break;
     case 'half':

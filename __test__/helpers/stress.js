@@ -5,7 +5,7 @@
 // Prints the seed, and what it found against the rules; exit status 1 if it found something.
 // Part of the suite by ../stress.test.js, for a few seconds.
 
-const { block, now, openSockets, send, transportOf, until } = require('./blocked');
+const { block, now, openSockets, send, socketStates, transportOf, until } = require('./blocked');
 
 const METHODS = ['GET', 'GET', 'GET', 'POST', 'POST', 'PUT', 'HEAD', 'DELETE'];
 const ANSWERS = [
@@ -110,8 +110,10 @@ async function round(random, server, Agent, report, number) {
     ),
   );
   // The server reads of the ends later: those of this round must not count as connections of the next.
-  await until(() => openConnections(server) === 0, 5000).catch(() =>
-    complain(`the server still has ${openConnections(server)} connections`),
+  await until(() => openConnections(server).length === 0, 5000).catch(() =>
+    complain(
+      `the server still has connections: ${openConnections(server).map((one) => lifeOf(one, server))}`,
+    ),
   );
   judge(requests, server, { ...options, cut }, complain);
   report.requests += requests.length;
@@ -185,12 +187,20 @@ async function inPieces(random, request, body) {
   request.end();
 }
 
-/** How many connections the server has not seen the end of. */
+/** The connections that the server has not seen the end of. */
 function openConnections(server) {
   const ended = new Set(
     ['client-fin', 'gone'].flatMap((type) => server.events(type)).map((e) => e.connection),
   );
-  return server.events('accept').filter(({ connection }) => !ended.has(connection)).length;
+  return server.events('accept').filter(({ connection }) => !ended.has(connection));
+}
+
+/** All that is known of a connection: what the server has seen, and its state in the kernel at either end. */
+function lifeOf({ connection, port }, server) {
+  const events = server.events().filter((event) => event.connection === connection);
+  const ids = events.map(({ id }) => id).filter((id) => id !== undefined);
+  const all = server.events().filter((event) => event.connection === connection || ids.includes(event.id));
+  return JSON.stringify({ now: now(), events: all, states: [socketStates(port), socketStates(server.port)] });
 }
 
 /** The rules. */

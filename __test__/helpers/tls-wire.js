@@ -6,6 +6,7 @@
 
 const crypto = require('node:crypto');
 const { Duplex } = require('node:stream');
+const { reset } = require('./reset');
 
 const CHANGE_CIPHER_SPEC = 20;
 const ALERT = 21;
@@ -200,7 +201,7 @@ class TlsWire extends Duplex {
   }
 
   resetAndDestroy() {
-    this.#raw.resetAndDestroy(); // Its 'close' ends the rest.
+    reset(this.#raw); // Its 'close' ends the rest.
   }
 
   #seal(type, content) {

@@ -7,6 +7,7 @@ const { once } = require('node:events');
 const https = require('node:https');
 const tls = require('node:tls');
 const { test } = require('node:test');
+const Lane = require('../lib/lane');
 const { asHttps, identity, tlsServer } = require('./helpers/tls-oracle');
 const { authority } = require('./helpers/x509');
 
@@ -232,4 +233,39 @@ test('it has all that the documentation has for a socket of TLS', { timeout }, a
       .filter((name) => /^(get|set|is|export|renegotiate|disable|enable|address)/.test(name))
       .map((name) => [name, typeof socket[name]]);
   });
+});
+
+test('resetAndDestroy is refused, and changes nothing', { timeout }, async (t) => {
+  const server = await start(t);
+  // With a listener for 'session' the lane goes on over a socket of Node's.
+  for (const event of ['secure', 'session']) {
+    await asHttps(t, async (make) => {
+      const agent = make({ ca });
+      const { createConnection } = agent;
+      const seen = [];
+      let socket;
+      const reset = (when) => {
+        seen.push([when, attempt(() => socket.resetAndDestroy() === socket), socket.destroyed]);
+      };
+      agent.createConnection = function (...args) {
+        socket = createConnection.apply(this, args);
+        socket.on(event, () => {});
+        reset('made');
+        for (const name of ['connect', 'secureConnect', 'free']) socket.on(name, reset.bind(null, name));
+        return socket;
+      };
+      const request = https.get({ host: 'localhost', family: 4, port: server.port, agent });
+      const [response] = await once(request, 'response');
+      reset('response');
+      const free = once(socket, 'free');
+      await response.toArray();
+      await free;
+      if (socket instanceof Lane) assert.equal(socket._nodeSocket !== undefined, event === 'session');
+      socket.destroy();
+      reset('destroyed');
+      await once(socket, 'close');
+      reset('closed');
+      return seen;
+    });
+  }
 });

@@ -615,11 +615,11 @@ class Lane extends SocketShape {
     immediately(emitClose, this, Boolean(error), this.#connection.isEstablished ? undefined : pending);
   }
 
-  /** Closes with RST. */
+  /** Closes with RST. As with Node's sockets, only TCP's own: neither over TLS nor Unix sockets. */
   resetAndDestroy() {
     if (this.destroyed) {
       this.destroy(errors.coded(Error, 'ERR_SOCKET_CLOSED', 'Socket is closed'));
-    } else if (this.#route.native.path !== undefined) {
+    } else if (this.#route.native.path !== undefined || this.#route.secure !== undefined) {
       throw errors.coded(TypeError, 'ERR_INVALID_HANDLE_TYPE', 'This handle type cannot be sent');
     } else if (this.connecting) {
       this.once('connect', this.resetAndDestroy);

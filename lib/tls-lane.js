@@ -317,12 +317,6 @@ class TlsLane extends Lane {
     return super.unref();
   }
 
-  resetAndDestroy() {
-    if (this.#nodes === undefined || this.destroyed) return super.resetAndDestroy();
-    this.#nodes.resetAndDestroy();
-    return this.destroy();
-  }
-
   get bytesRead() {
     return this.#nodes?.bytesRead ?? super.bytesRead;
   }

@@ -122,7 +122,11 @@ class Lane extends SocketShape {
     return this.#place.isOpened;
   }
 
-  /** The same as long as the same request has the lane. */
+  /** Whether it is where a request has waited; and a number that is the same as long as the same request has it. */
+  _isAt(place) {
+    return this.#place.isAt(place);
+  }
+
   get _epoch() {
     return this.#place.epoch;
   }

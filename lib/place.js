@@ -18,8 +18,9 @@ class Place {
   #epoch;
   /** The epoch before the request that has the lane now: it may be taken back. */
   #idleEpoch = 0;
-  /** Where the lane was before it moved. */
+  /** Where the lane was before it moved, and whose place it has been since. */
   #before;
+  #movedTo;
   /** Whether Rust knows of it. */
   #isOpened = false;
   /** Whether the process waits for it while it is opened. */
@@ -77,6 +78,7 @@ class Place {
     else if (this.#isRefed) crossing.hold(1);
     crossing.leave(this.#slot);
     this.#before = { slot: this.#slot, epoch: this.#epoch };
+    this.#movedTo = other;
     this.#slot = other.#slot;
     this.#epoch = other.#epoch;
     this.#isOpened = true;
@@ -85,6 +87,11 @@ class Place {
   /** Whether the lane was there before it moved. */
   wasAt(slot, epoch) {
     return this.#before.slot === slot && this.#before.epoch === epoch;
+  }
+
+  /** Whether the lane has moved there, and is there still. */
+  isAt(other) {
+    return this.#movedTo === other && !this.isLeft;
   }
 
   /** What is reported here is reported to the lane from now on. */

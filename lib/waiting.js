@@ -78,7 +78,8 @@ class Waiting {
   /** Gives the lane the next of what has come. */
   report() {
     const lane = this.#lane;
-    if (lane.destroyed) return;
+    // What is kept for a lane that is gone from here is nobody's, and the place is another one's by now.
+    if (!lane._isAt(this.place)) return;
     const { epoch, method, args } = this.#reports.shift();
     if (this.#reports.length === 0) this.place.giveTo(lane);
     // A handler that throws must not cost it the rest.

@@ -15,9 +15,8 @@ class Ending {
   #byProgram = false;
   /** What Rust has said of the loss. */
   #facts = '';
-  /** The request whose errors are explained, and the timeout that the lane last ran into. */
+  /** The request whose errors are explained. */
   #explained = null;
-  #timeout = null;
 
   constructor(lane) {
     this.#lane = lane;
@@ -40,18 +39,13 @@ class Ending {
     if (this.#isUnfinished()) this.#explainErrors();
   }
 
-  /** The lane has run into its timeout. `mark`: a number that is another one after each sign of life. */
-  noteTimeout(request, reason, mark) {
-    this.#timeout = { request, reason, mark };
-  }
-
   /**
-   * The lane is destroyed. `agentIsEnding`, `isRefused` (Node could not read the response) and `mark` say why, if
-   * nothing else does; `ask` asks Rust for the facts, where it has any.
+   * The lane is destroyed. `agentIsEnding`, `timeout` (the reason, if it has run into one) and `isRefused` (Node could not
+   * read the response) say why, if nothing else does; `ask` asks Rust for the facts, where it has any.
    */
-  begin(error, { agentIsEnding, isRefused, mark, ask }) {
+  begin(error, { agentIsEnding, timeout, isRefused, ask }) {
     this.#byProgram = Boolean(error) && this.#reason === undefined;
-    this.#reason ??= this.#whyDestroyed(agentIsEnding, isRefused, mark);
+    this.#reason ??= this.#whyDestroyed(agentIsEnding, timeout, isRefused);
     if (this.#isUnfinished()) {
       if (ask !== undefined && this.#facts === '') {
         const facts = ask();
@@ -76,12 +70,10 @@ class Ending {
     return request !== null && !request.res?.complete;
   }
 
-  #whyDestroyed(agentIsEnding, isRefused, mark) {
+  #whyDestroyed(agentIsEnding, timeout, isRefused) {
     if (agentIsEnding) return closeReason.AGENT_DESTROYED;
     if (!this.#isUnfinished()) return closeReason.NOT_KEPT;
-    if (this.#timeout?.request === this.#lane._httpMessage && this.#timeout.mark === mark)
-      return this.#timeout.reason;
-    return isRefused ? closeReason.INVALID_RESPONSE : closeReason.ABORTED;
+    return timeout ?? (isRefused ? closeReason.INVALID_RESPONSE : closeReason.ABORTED);
   }
 
   #explainErrors() {

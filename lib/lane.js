@@ -14,8 +14,10 @@ const Ending = require('./ending');
 const errors = require('./errors');
 const { nameOf } = require('./facts');
 const { immediately } = require('./immediate');
+const Inactivity = require('./inactivity');
 const LaneConnection = require('./lane-connection');
 const { isLearning } = require('./node-client');
+const Parking = require('./parking');
 const { byteLength } = require('./pieces');
 const Place = require('./place');
 const plainResponse = require('./plain-response');
@@ -50,11 +52,8 @@ class Lane extends SocketShape {
   /** The queue that may have the connection when the exchange is over, if Rust has been told (waiting.js). */
   #yieldsTo;
 
-  #parked = false;
-  /** Idle limit in ms that keepSocketAlive has found for the next time the lane is parked. */
-  #idleLimit;
-  /** What the server said of the connection, where it is Rust that has to keep it. */
-  #hint;
+  #parking;
+  #inactivity;
 
   #input;
   /** The request has neither Node's listeners nor a parser (attach.js), and whether the next may go without. */
@@ -81,6 +80,8 @@ class Lane extends SocketShape {
     this.#input = new ReadWindow(this.#place, plan.route.native.readAhead);
     this.#sender = new Sender(this, plan.route, this.#place, this.#connection, this.#early);
     this.#output = new WriteWindow(this.#sender);
+    this.#parking = new Parking(this, agent, this.#place, this.#input, this.#ending);
+    this.#inactivity = new Inactivity(this, agent, this.#place, this.#connection, this.#input, this.#output);
     if (options.signal) addAbortSignal(options.signal, this);
   }
 
@@ -94,8 +95,7 @@ class Lane extends SocketShape {
     if (this.destroyed || this._isOpened) return;
     if (addresses?.length > 1) this.autoSelectFamilyAttemptedAddresses = [];
     this.#place.open(numberOf(this.#route), resolver, flags, addresses, dnsCacheTtl);
-    // The request may have been given up before there was anything to park.
-    if (this.#parked) this.#park();
+    this.#parking.tellLate();
     this._pump();
   }
 
@@ -194,13 +194,12 @@ class Lane extends SocketShape {
 
   /** The limit for the next time the lane is parked, in ms; `hint`: what the server says (idle-limit.js). */
   _setIdleLimit(ms, hint) {
-    this.#idleLimit = ms;
-    this.#hint = hint;
+    this.#parking.setLimit(ms, hint);
   }
 
   /** Between requests. */
   get _isIdle() {
-    return this.#parked;
+    return this.#parking.isParked;
   }
 
   /** The request that is about to get the lane; it may be destroyed before it does. */
@@ -231,7 +230,7 @@ class Lane extends SocketShape {
     if (previous?.res === null && previous.destroyed) this.#ending.explainUnsent(previous);
     if (message !== null) this.#begin(message);
     // An upgraded socket is let go of too, but the agent no longer listens to it then.
-    else if (!this.destroyed && this.listenerCount('free') > 0) this.#park();
+    else if (!this.destroyed && this.listenerCount('free') > 0) this.#parking.begin();
   }
 
   /** Whether a request may get the lane without Node's listeners and parser. */
@@ -300,7 +299,7 @@ class Lane extends SocketShape {
     this.#connection.moveTo(place, this.#input.received);
     this.#unopened = false;
     this.#began = true;
-    this.#parked = false;
+    this.#parking.end();
     this.#input.reset();
     this.#output.reset();
     this.#output.bytesWritten += bytes;
@@ -316,7 +315,7 @@ class Lane extends SocketShape {
       this.#began = true;
       return;
     }
-    this.#parked = false;
+    this.#parking.end();
     if (this.#place.isLeft) return;
     if (channels.reused.hasSubscribers) this._tell(channels.reused, { request });
     const { maxReplayBytes = this.#route.native.maxReplay } = policyOf(request);
@@ -324,24 +323,6 @@ class Lane extends SocketShape {
     this.#input.reset();
     this.#output.reset();
     this._unrefTimer();
-  }
-
-  #park() {
-    this.#parked = true;
-    let limit = this.#idleLimit ?? (this.timeout > 0 ? Infinity : this.#agent._idleLimit());
-    this.#idleLimit = undefined;
-    if (this.timeout > 0) limit = Math.min(limit, this.timeout);
-    this.#sendPark(limit);
-  }
-
-  #sendPark(limit) {
-    if (this.#place.isLeft) return;
-    if (!this._isOpened) {
-      this.#idleLimit = limit;
-      return;
-    }
-    this.#place.park(limit, this.#hint, this.#input.received);
-    this.#hint = undefined;
   }
 
   /** The request goes out a second time. */
@@ -364,9 +345,9 @@ class Lane extends SocketShape {
   // ---- What Rust reports.
 
   _received(chunk) {
-    if (this.#parked) {
+    if (this.#parking.isParked) {
       // Nobody asked for this. Rust has seen it too, and will not use the connection again.
-      this.#loseParked(closeReason.UNEXPECTED_DATA);
+      this.#parking.lose(closeReason.UNEXPECTED_DATA);
       return;
     }
     this.#count(chunk.length);
@@ -391,7 +372,7 @@ class Lane extends SocketShape {
 
   /** The head of a response, and what has come of its body: the arguments are those of plainResponse.parse(). */
   _receivedResponse(bytes, from, length, parts, at, size, own) {
-    if (this.#parked || !plainResponse.isReady(this, this.#message, parts, at)) {
+    if (this.#parking.isParked || !plainResponse.isReady(this, this.#message, parts, at)) {
       this._received(own ? bytes : crossing.copyOut(from, length));
       return;
     }
@@ -428,13 +409,8 @@ class Lane extends SocketShape {
   }
 
   _reported(code, flags, argument, text) {
-    // The end may have been on its way while the lane went back into the pool.
-    // A request that took the lane up meanwhile gets another connection.
-    if (code === event.CLOSED) {
-      if (this.#parked) this.#loseParked(argument);
-    } else if (this.#parked && (code === event.END || code === event.ERROR || code === event.TLS_ERROR))
-      this.#loseParked(closeReason.PEER_CLOSED_IDLE);
-    else this.#resource.runInAsyncScope(this.#handle, this, code, flags, argument, text);
+    if (!this.#parking.takes(code, argument))
+      this.#resource.runInAsyncScope(this.#handle, this, code, flags, argument, text);
   }
 
   #handle(code, flags, argument, text) {
@@ -486,17 +462,6 @@ class Lane extends SocketShape {
 
   /** Reports of TLS (tls-lane.js). */
   _secureReport() {}
-
-  /** The connection of the idle lane is gone. Nobody is to hear an error for that. */
-  #loseParked(reason) {
-    if (this.destroyed) return;
-    this.#ending.note(reason);
-    if (reason === closeReason.IDLE_TIMEOUT && this.timeout > 0) {
-      this.#agent._noteTimeout();
-      this.emit('timeout');
-    }
-    this.destroy();
-  }
 
   /** Nothing more comes. */
   _endReading() {
@@ -600,13 +565,13 @@ class Lane extends SocketShape {
     this._clearTimer();
     this.#ending.begin(error, {
       agentIsEnding: this.#agent._isEnding(),
+      timeout: this.#inactivity.reason,
       // Node gives the parser back before it destroys the socket of a response that it cannot read.
       isRefused: this.#message !== null && this.#input.received !== 0 && this.parser === null && !this.#light,
-      mark: this.#mark(),
       ask: this.#connection.isEstablished && !this.#place.isLeft ? () => this.#place.facts() : undefined,
     });
     this.#place.leave(this.#ending.reason, this.#resetOnDestroy ? opFlag.RESET : 0);
-    if (this.#parked) this.#agent._idleLaneGone();
+    if (this._isIdle) this.#agent._idleLaneGone();
     if (this.#connection.isEstablished && channels.closed.hasSubscribers)
       this._tell(channels.closed, { reason: nameOf(this.#ending.reason) });
     const pending = this.#output.takeCallback();
@@ -638,44 +603,17 @@ class Lane extends SocketShape {
 
   setTimeout(msecs, callback) {
     super.setTimeout(msecs, callback);
-    // Rust watches the idle ones.
-    if (this.#parked && !this.destroyed) this.#sendPark(msecs > 0 ? msecs : this.#agent._idleLimit());
+    this.#parking.followTimeout(msecs);
     return this;
   }
 
   _onTimeout() {
-    // Of a parked lane it is Rust that knows the time: its clock starts with the last byte.
-    if (this.#parked || this.#hasMoved()) return;
-    const request = this.#message;
-    const isRequests = request !== null && this.timeout !== (this.#agent.options.timeout || 0);
-    const reason = isRequests ? closeReason.REQUEST_TIMEOUT : closeReason.SOCKET_TIMEOUT;
-    this.#ending.noteTimeout(request, reason, this.#mark());
-    this._tellTimeout();
+    if (this.#inactivity.isProved()) this._tellTimeout();
   }
 
   _tellTimeout() {
     this.#agent._noteTimeout();
     this._inContext(this.emit, 'timeout');
-  }
-
-  /**
-   * Whether bytes went either way while the loop was busy and the timer ran. It is asked for where they
-   * go, and what has come is handed over first.
-   */
-  #hasMoved() {
-    if (!this._isOpened) return false;
-    const [epoch, mark] = [this.#place.epoch, this.#mark()];
-    const quiet = this.#place.quiet();
-    if (this.destroyed || this.#parked || this.#place.epoch !== epoch || this.#mark() !== mark) return true;
-    // A large write goes on without a report for each piece.
-    if (quiet >= this.timeout) return false;
-    if (quiet !== undefined) this._unrefTimer();
-    return quiet !== undefined;
-  }
-
-  /** A number that is another one after each sign of life. */
-  #mark() {
-    return this.#input.bytesRead + this.#output.bytesLeft + Number(this.#connection.isEstablished);
   }
 
   // ---- The rest of net.Socket.

@@ -3,7 +3,6 @@
 // The lane: what ClientRequest and its users know as the socket. A real Duplex whose bytes come
 // from and go to a connection in Rust, with the members and events of net.Socket.
 
-const { AsyncResource } = require('async_hooks');
 const { addAbortSignal } = require('stream');
 
 const { parserFor } = require('./attach');
@@ -12,6 +11,7 @@ const crossing = require('./crossing');
 const EarlyOutput = require('./early-output');
 const Ending = require('./ending');
 const errors = require('./errors');
+const Exchange = require('./exchange');
 const { nameOf } = require('./facts');
 const { immediately } = require('./immediate');
 const Inactivity = require('./inactivity');
@@ -23,11 +23,9 @@ const Place = require('./place');
 const plainResponse = require('./plain-response');
 const ReadWindow = require('./read-window');
 const { op, opFlag, event, closeReason } = require('./records');
-const { policyOf } = require('./retry-policy');
 const { numberOf } = require('./routes');
 const Sender = require('./sender');
 const SocketShape = require('./socket-shape');
-const { forget, waitingOf } = require('./waiting');
 const WriteWindow = require('./write-window');
 
 class Lane extends SocketShape {
@@ -38,20 +36,11 @@ class Lane extends SocketShape {
 
   #place;
   #connection;
-  /** No connection is made, since the request to come has one. */
-  #unopened = false;
   /** Why the connection is gone, and what errors say of that. */
   #ending = new Ending(this);
   #resetOnDestroy = false;
 
-  /** The request that has the lane; null between requests. */
-  #message = null;
-  #intended = null;
-  #began = false;
-  #resource;
-  /** The queue that may have the connection when the exchange is over, if Rust has been told (waiting.js). */
-  #yieldsTo;
-
+  #exchange;
   #parking;
   #inactivity;
 
@@ -74,13 +63,22 @@ class Lane extends SocketShape {
     this.#agent = agent;
     this.#plan = plan;
     this.#route = plan.route;
-    this.#capture();
     this.#place = new Place(this, true);
     this.#connection = new LaneConnection(this, plan, this.#place, this.#ending);
     this.#input = new ReadWindow(this.#place, plan.route.native.readAhead);
     this.#sender = new Sender(this, plan.route, this.#place, this.#connection, this.#early);
     this.#output = new WriteWindow(this.#sender);
     this.#parking = new Parking(this, agent, this.#place, this.#input, this.#ending);
+    this.#exchange = new Exchange(this, plan, {
+      place: this.#place,
+      connection: this.#connection,
+      ending: this.#ending,
+      parking: this.#parking,
+      early: this.#early,
+      sender: this.#sender,
+      input: this.#input,
+      output: this.#output,
+    });
     this.#inactivity = new Inactivity(this, agent, this.#place, this.#connection, this.#input, this.#output);
     if (options.signal) addAbortSignal(options.signal, this);
   }
@@ -106,15 +104,7 @@ class Lane extends SocketShape {
 
   /** Hands over what `request` keeps for the lane that it is about to get. */
   _writeEarly(request, output) {
-    if (this._isOpened && this._isInRust) crossing.sendEarly(handOverEarly, this, request, output);
-  }
-
-  _handOverEarly(request, output) {
-    if (this.#early.request !== request && this.#message !== request) {
-      this.#early.begin(request);
-      this.#lease(request);
-    }
-    this.#early.handOver(output, this.#output);
+    if (this._isOpened && this._isInRust) this.#exchange.sendEarly(request, output);
   }
 
   /** Whether Rust knows of it. */
@@ -122,13 +112,14 @@ class Lane extends SocketShape {
     return this.#place.isOpened;
   }
 
-  /** Whether it is where a request has waited; and a number that is the same as long as the same request has it. */
-  _isAt(place) {
-    return this.#place.isAt(place);
-  }
-
+  /** The same as long as the same request has the lane. */
   get _epoch() {
     return this.#place.epoch;
+  }
+
+  /** Whether it has moved to where a request has waited, and is there still. */
+  _isAt(place) {
+    return this.#place.isAt(place);
   }
 
   /** Whether it has a place there: not if it is destroyed, or on a socket of Node's (tls-lane.js). */
@@ -138,46 +129,17 @@ class Lane extends SocketShape {
 
   /** The request that is about to get the lane has been sent on a connection that the lane will go on with. */
   _skipOpening() {
-    this.#unopened = true;
-    this.#plan.begun = true;
+    this.#exchange.skipOpening();
   }
 
-  /**
-   * Others wait in `queue`. If the request is whole, and Rust is to find the end of its response, then they may
-   * have the connection.
-   */
+  /** Others wait in `queue`, and may have the connection when this exchange is over. */
   _yieldTo(queue) {
-    if (this.#yieldsTo === queue || !this._isOpened) return;
-    const request = this.#early.request ?? this.#message;
-    if (request === null || !request.writableEnded || !request.shouldKeepAlive) return;
-    if (request.method === 'CONNECT' || !this.#hasAllOf(request)) return;
-    this.#yieldsTo = queue;
-    this.#place.yieldTo(queue);
+    this.#exchange.yieldTo(queue);
   }
 
-  #hasAllOf(request) {
-    // What it keeps may have left already.
-    return this.#early.isAllOf(request) && this.writableLength === 0 && this.#output.waiting === 0;
-  }
-
-  /**
-   * Whether no request has been sent that did not come for its lane. Of a lane that is let go of: what its request
-   * has sent is taken back if that is still possible.
-   */
+  /** Whether no request has been sent that did not come for the lane; what can be taken back of one is. */
   _owesNothing() {
-    return !this.#early.isOwed || (this.#connection.isEstablished && this.#takeBack());
-  }
-
-  /** The lane is as it was before the request. */
-  #takeBack() {
-    const bytes = this.#early.byteLength;
-    if (!this.#place.takeBack(bytes)) return false;
-    this.#input.takeBack();
-    this.#output.takeBack(bytes);
-    if (this.#message === null) this.#ending.explainUnsent(this.#early.request);
-    this.#intended = null;
-    this.#early.clear();
-    return true;
+    return this.#exchange.owesNothing();
   }
 
   /** The request that gets the lane had waited for it. */
@@ -204,33 +166,37 @@ class Lane extends SocketShape {
 
   /** The request that is about to get the lane; it may be destroyed before it does. */
   _meanFor(request) {
-    // Newer Nodes have put it on the lane by now.
-    if (this.#message !== request) this.#intended = request;
+    this.#exchange.meanFor(request);
   }
 
   /** Runs in the async context of the request that has the lane, as net.Socket's handle does. */
   _inContext(method, ...args) {
-    this.#resource.runInAsyncScope(method, this, ...args);
+    this.#exchange.context.runInAsyncScope(method, this, ...args);
   }
 
   // ---- The request on the lane. ClientRequest and the agent set _httpMessage at the two moments
   // that matter: when a request is put on the socket, and when the socket goes back into the pool.
 
   get _httpMessage() {
-    return this.#message;
+    return this.#exchange.request;
   }
 
-  set _httpMessage(message) {
-    const previous = this.#message;
-    this.#message = message;
-    if (message === previous) return;
+  set _httpMessage(request) {
+    if (request === this.#exchange.request) return;
     this.#light = false;
     this._plainBody = null;
-    if (message !== null && isLearning()) this._learnListeners();
-    if (previous?.res === null && previous.destroyed) this.#ending.explainUnsent(previous);
-    if (message !== null) this.#begin(message);
-    // An upgraded socket is let go of too, but the agent no longer listens to it then.
-    else if (!this.destroyed && this.listenerCount('free') > 0) this.#parking.begin();
+    if (request !== null && isLearning()) this._learnListeners();
+    this.#exchange.change(request);
+  }
+
+  /** The request that has the lane, or is about to get it. */
+  get _request() {
+    return this.#exchange.nextRequest;
+  }
+
+  /** The request goes out a second time. */
+  _resent() {
+    this.#exchange.noteResent();
   }
 
   /** Whether a request may get the lane without Node's listeners and parser. */
@@ -255,93 +221,6 @@ class Lane extends SocketShape {
     return this.#light;
   }
 
-  #begin(message) {
-    if (waitingOf(message) !== undefined) this.#takeUp(message);
-    if (this.#unopened) {
-      this.#unopened = false;
-      this.#plan.begun = this._isOpened;
-      this._openNow();
-    }
-    // The answer to a request that is gone is nobody's.
-    if (this.#early.request !== message && this.#early.isOwed) this.destroy();
-    else if (this.#early.request !== message) this.#lease(message);
-    this.#early.arrive();
-    this.#intended = null;
-    this.#capture();
-  }
-
-  /** Goes on with what Rust has of a request that waited: it may have been sent, and answered. */
-  #takeUp(request) {
-    const waiting = waitingOf(request);
-    forget(request);
-    if (this.destroyed || this.#early.isOwed) {
-      waiting.drop();
-      return;
-    }
-    const isFit = this._isInRust && !this.#connection.isDenied;
-    if (!isFit || !this.#connection.isEstablished) {
-      if (!this.#unopened && waiting.withdraw() === undefined) return;
-      if (!isFit) {
-        waiting.drop();
-        this.destroy();
-        return;
-      }
-    }
-    this.#moveTo(waiting);
-    waiting.giveTo(this);
-    this.#early.takeUp(request, waiting.pieces);
-    this.#sender.skipBeginning();
-    this.#yieldsTo = waiting.queueNumber;
-    if (channels.reused.hasSubscribers) this._tell(channels.reused, { request });
-  }
-
-  #moveTo({ place, bytes }) {
-    this.#connection.moveTo(place, this.#input.received);
-    this.#unopened = false;
-    this.#began = true;
-    this.#parking.end();
-    this.#input.reset();
-    this.#output.reset();
-    this.#output.bytesWritten += bytes;
-    this._unrefTimer();
-  }
-
-  #lease(request) {
-    this.#sender.begin();
-    this.#yieldsTo = undefined;
-    if (this.destroyed) return;
-    if (!this.#began) {
-      // The lane was made for this request.
-      this.#began = true;
-      return;
-    }
-    this.#parking.end();
-    if (this.#place.isLeft) return;
-    if (channels.reused.hasSubscribers) this._tell(channels.reused, { request });
-    const { maxReplayBytes = this.#route.native.maxReplay } = policyOf(request);
-    this.#place.lease(this.#connection.isEstablished, this.#input.received, maxReplayBytes);
-    this.#input.reset();
-    this.#output.reset();
-    this._unrefTimer();
-  }
-
-  /** The request goes out a second time. */
-  _resent() {
-    const request = this.#message;
-    if (request === null) return;
-    request.attempts = 2;
-    if (channels.retried.hasSubscribers) this._tell(channels.retried, { request });
-  }
-
-  /** The request that has the lane, or is about to get it. */
-  get _request() {
-    return this.#message ?? this.#intended;
-  }
-
-  #capture() {
-    this.#resource = new AsyncResource('OFFLOOP', { requireManualDestroy: true });
-  }
-
   // ---- What Rust reports.
 
   _received(chunk) {
@@ -353,26 +232,27 @@ class Lane extends SocketShape {
     this.#count(chunk.length);
     this.#plain = false;
     if (this.#light) this._becomeParsed();
-    this.#resource.runInAsyncScope(pushChunk, this, chunk);
+    this.#exchange.context.runInAsyncScope(pushChunk, this, chunk);
   }
 
   /** Bytes come that Node's parser has to read. */
   _becomeParsed() {
-    this.#resource.runInAsyncScope(this.#getParser, this);
+    this.#exchange.context.runInAsyncScope(this.#getParser, this);
   }
 
   #getParser() {
     this.#light = false;
-    const parser = parserFor(this.#message);
-    Object.assign(parser, { socket: this, outgoing: this.#message });
+    const { request } = this.#exchange;
+    const parser = parserFor(request);
+    Object.assign(parser, { socket: this, outgoing: request });
     this._plainBody?.moveTo(parser);
     this.parser = parser;
-    this.#message.parser = parser;
+    request.parser = parser;
   }
 
   /** The head of a response, and what has come of its body: the arguments are those of plainResponse.parse(). */
   _receivedResponse(bytes, from, length, parts, at, size, own) {
-    if (this.#parking.isParked || !plainResponse.isReady(this, this.#message, parts, at)) {
+    if (this.#parking.isParked || !plainResponse.isReady(this, this.#exchange.request, parts, at)) {
       this._received(own ? bytes : crossing.copyOut(from, length));
       return;
     }
@@ -380,7 +260,7 @@ class Lane extends SocketShape {
     this.#plain = true;
     if (isLearning()) this._learnListeners();
     const response = plainResponse.parse(bytes, from, length, parts, at, size, own);
-    this.#resource.runInAsyncScope(takeResponse, this, response);
+    this.#exchange.context.runInAsyncScope(takeResponse, this, response);
   }
 
   /** More of its body; the arguments are the same. */
@@ -388,7 +268,7 @@ class Lane extends SocketShape {
     const body = this._plainBody;
     if (body?.mayTake(this, parts, at)) {
       this.#count(length);
-      this.#resource.runInAsyncScope(takeBody, this, bytes, from, parts, at, size, own);
+      this.#exchange.context.runInAsyncScope(takeBody, this, bytes, from, parts, at, size, own);
       return;
     }
     const chunk = own ? bytes : crossing.copyOut(from, length);
@@ -410,7 +290,7 @@ class Lane extends SocketShape {
 
   _reported(code, flags, argument, text) {
     if (!this.#parking.takes(code, argument))
-      this.#resource.runInAsyncScope(this.#handle, this, code, flags, argument, text);
+      this.#exchange.context.runInAsyncScope(this.#handle, this, code, flags, argument, text);
   }
 
   #handle(code, flags, argument, text) {
@@ -514,7 +394,7 @@ class Lane extends SocketShape {
   /** Whether this is all that the request has written so far, and has left; from now on it is written. */
   #isAllEarly(chunk) {
     return (
-      this.#early.isOnePieceOf(this.#message) &&
+      this.#early.isOnePieceOf(this.#exchange.request) &&
       this.writableLength === 0 &&
       chunk.length < this.writableHighWaterMark &&
       this.writable &&
@@ -567,7 +447,8 @@ class Lane extends SocketShape {
       agentIsEnding: this.#agent._isEnding(),
       timeout: this.#inactivity.reason,
       // Node gives the parser back before it destroys the socket of a response that it cannot read.
-      isRefused: this.#message !== null && this.#input.received !== 0 && this.parser === null && !this.#light,
+      isRefused:
+        this.#exchange.request !== null && this.#input.received !== 0 && this.parser === null && !this.#light,
       ask: this.#connection.isEstablished && !this.#place.isLeft ? () => this.#place.facts() : undefined,
     });
     this.#place.leave(this.#ending.reason, this.#resetOnDestroy ? opFlag.RESET : 0);
@@ -652,10 +533,6 @@ class Lane extends SocketShape {
     this.#place.setRef(false);
     return this;
   }
-}
-
-function handOverEarly(lane, request, output) {
-  lane._handOverEarly(request, output);
 }
 
 function pushChunk(chunk) {

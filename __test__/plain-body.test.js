@@ -10,6 +10,7 @@ const { Writable } = require('node:stream');
 const { pipeline } = require('node:stream/promises');
 const { test } = require('node:test');
 
+const { BodyPlace } = require('../lib/body-place');
 const { transport } = require('./helpers/blocked');
 const { plain } = require('./helpers/responses');
 const { READERS, agents, compare, handedOver, startServer, watch } = require('./helpers/traces');
@@ -62,6 +63,22 @@ const PLACES = Object.fromEntries(
 );
 
 const pathOf = (name, ...rest) => `/${[encodeURIComponent(name), ...rest].join('/')}`;
+
+test('a place is told with all digits of its number', () => {
+  for (const number of [7n, 0x80000001n, 0x1_8000_0001n, 10n ** 15n - 1n, 2n ** 60n - 1n]) {
+    const parts = Buffer.alloc(12);
+    parts.writeBigUInt64LE(number, 4);
+    const textOf = (kind, digits) => {
+      parts.set([kind, digits], 2);
+      return new BodyPlace(parts, 2).text;
+    };
+    const chunks = 'Transfer-Encoding: chunked\r\n\r\n';
+    const hex = number.toString(16);
+    assert.equal(textOf(1, 0), `Content-Length: ${number}\r\n\r\n`);
+    assert.equal(textOf(2, 15), chunks + '0'.repeat(15 - hex.length) + hex);
+    assert.equal(textOf(4, 0), `${chunks}${hex}\r\n`);
+  }
+});
 
 test('a body is cut at each place, and at all of them', { timeout }, async (t) => {
   const port = await startServer(t, responses);

@@ -7,10 +7,11 @@
 // leave the socket at any time. Where these are not the bytes that were due, or Rust leaves them to Node, the parser
 // itself is brought to where the body is, and reads them and all that follow: no byte is read by both.
 
+const bodyPlace = require('./body-place');
 const { functionsOf, listeners } = require('./node-client');
 
-/** 16-bit integers before the place: flags, and its length. */
-const HEADING = 2;
+/** Bytes of the flags, behind which the place stands. */
+const FLAGS = 2;
 const COMPLETE = 1;
 const UNCLEAR = 2;
 /** Bytes of where one piece of data begins and ends. */
@@ -27,7 +28,7 @@ const ignore = () => {};
 class PlainBody {
   /** Node's, or what stands in for it. */
   #parser;
-  /** What leads a parser, in a head, to where the body is. */
+  /** Where the body is. */
   #place;
   /** What goes through the stream. */
   #due = [];
@@ -101,9 +102,8 @@ class PlainBody {
 
   /** Hands over the data of clear bytes; returns whether the body is complete. */
   #read({ onBody }, bytes, from, parts, at, size, own) {
-    const length = parts[at + 2];
-    const spans = at + 2 * HEADING + length;
-    this.#place = parts.latin1Slice(at + 2 * HEADING, spans);
+    const spans = at + FLAGS + bodyPlace.SIZE;
+    this.#place.move(parts, at + FLAGS);
     const pieces = cut(bytes, from, parts, spans, at + size - spans, own);
     let hasThrown = true;
     try {
@@ -126,7 +126,7 @@ class PlainBody {
     } else {
       parser[known.onHeadersAt] = ignore;
       parser[known.onBodyAt] = ignore;
-      parser.execute(Buffer.from(STATUS_LINE + this.#place));
+      parser.execute(Buffer.from(STATUS_LINE + this.#place.text));
       parser[known.onHeadersAt] = known.onHeaders;
       parser[known.onBodyAt] = known.onBody;
     }
@@ -134,7 +134,7 @@ class PlainBody {
   }
 }
 
-/** The rest of a body is to come on the lane. */
+/** The rest of a body, which is at `place`, is to come on the lane. */
 function begin(lane, parser, place) {
   if (parser === lane.parser) parser.execute = execute;
   return (lane._plainBody = new PlainBody(parser, place));

@@ -6,11 +6,12 @@
 // parser itself and the way of the bytes through the socket's stream. Where anything is not as Node left it (somebody
 // else reads the socket, the parser has begun, an option of the request), the bytes take that way.
 
+const bodyPlace = require('./body-place');
 const { functionsOf, listeners } = require('./node-client');
 const plainBody = require('./plain-body');
 
-/** 16-bit integers before those of the headers, and for each header. */
-const HEADING = 7;
+/** 16-bit integers behind the place of the body and before those of the headers, and for each header. */
+const HEADING = 6;
 const PER_HEADER = 4;
 /** Flags among them. */
 const KEEP_ALIVE = 1;
@@ -44,7 +45,8 @@ class StandIn {
  */
 function isReady(lane, request, parts, at) {
   // What Rust takes for the answer to a HEAD is one to Node.
-  if (request === null || ((parts[at + 2] & IS_HEAD) !== 0) !== (request.method === 'HEAD')) return false;
+  if (request === null || ((parts[at + bodyPlace.SIZE + 2] & IS_HEAD) !== 0) !== (request.method === 'HEAD'))
+    return false;
   const { parser } = lane;
   if (parser) {
     const known = functionsOf(parser);
@@ -78,18 +80,18 @@ function isExecutedByNode(ofParser, known) {
  * from `at` on. `own`: the bytes are not used again.
  */
 function parse(bytes, from, length, parts, at, size, own) {
-  const number = (index) => parts[at + 2 * index] | (parts[at + 2 * index + 1] << 8);
+  const heading = at + bodyPlace.SIZE;
+  const number = (index) => parts[heading + 2 * index] | (parts[heading + 2 * index + 1] << 8);
   const headLength = number(2);
   const head = bytes.latin1Slice(from, from + headLength);
-  const count = number(6);
+  const count = number(5);
   const headers = new Array(count * 2);
   for (let i = 0, index = HEADING; i < count * 2; i += 2, index += PER_HEADER) {
     headers[i] = head.slice(number(index), number(index + 1));
     headers[i + 1] = head.slice(number(index + 2), number(index + 3));
   }
   const flags = number(1);
-  const behind = at + 2 * (HEADING + count * PER_HEADER);
-  const spans = behind + number(5);
+  const spans = heading + 2 * (HEADING + count * PER_HEADER);
   let body;
   let pieces;
   if (flags & CHUNKED) pieces = plainBody.cut(bytes, from, parts, spans, at + size - spans, own);
@@ -98,7 +100,7 @@ function parse(bytes, from, length, parts, at, size, own) {
   return {
     status: number(0),
     keepAlive: (flags & KEEP_ALIVE) !== 0,
-    place: spans > behind ? parts.latin1Slice(behind, spans) : undefined,
+    place: bodyPlace.isDue(parts, at) ? new bodyPlace.BodyPlace(parts, at) : undefined,
     reason: head.slice(number(3), number(4)),
     headers,
     body,

@@ -8,6 +8,8 @@
 //! `log` writes down what happens, `time_slice` is the thread's word to the
 //! scheduler.
 
+#[cfg(test)]
+mod allocations;
 mod binding;
 mod block;
 mod connect;

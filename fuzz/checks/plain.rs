@@ -4,13 +4,16 @@
 
 use super::plain::Plain;
 use super::reference::{Head, chunks, number, trim};
-use super::rest::{Piece, Rest};
+use super::rest::{Piece, Rest, Spans};
 
 /// Bytes of a head, and headers, that are looked at.
 const MAX_HEAD: usize = 4096;
 const MAX_FIELDS: usize = 48;
 /// Pieces of a chunked body.
 const MAX_SPANS: usize = 256;
+
+/// Bytes that say where a body is.
+const PLACE: usize = 10;
 
 /// A longer response is cut at so many places only.
 const CUTS: usize = 60;
@@ -27,9 +30,8 @@ fn check_answer(bytes: &[u8], is_head: bool) {
     for end in ends {
         // The first bytes of it alone lack as many more, or are left to Node.
         let Some(mut part) = agreed(&bytes[..end], is_head) else { continue };
-        let rest =
-            Plain::read(&bytes[..end], is_head).and_then(|plain| plain.rest()).expect("it lacks bytes");
-        let (data, left) = piece(rest, &bytes[end..]);
+        let rest = Plain::read(&bytes[..end], is_head, &mut Spans::default()).and_then(|plain| plain.rest());
+        let (data, left) = piece(rest.expect("it lacks bytes"), &bytes[end..]);
         part.data.extend(data);
         assert_eq!(Body { left, ..part }, body, "{end} {}", bytes.escape_ascii());
     }
@@ -74,20 +76,21 @@ const NOTHING: Left = Left::Bytes(0);
 
 /// Reads what [`Plain::write`] lays out, as `lib/plain-response.js` does.
 fn parts(bytes: &[u8], is_head: bool) -> Option<Parts<'_>> {
-    let plain = Plain::read(bytes, is_head)?;
+    let mut spans = Spans::default();
+    let plain = Plain::read(bytes, is_head, &mut spans)?;
     let mut out = b"before".to_vec();
-    plain.write(&mut out);
+    plain.write(&spans, &mut out);
     let out = out.strip_prefix(b"before").expect("what stood there stays");
-    let (heading, rest) = out.split_at(14);
-    let [status, flags, head_len, reason_start, reason_end, place, count] = numbers(heading)[..] else {
+    let (place, rest) = out.split_at(PLACE);
+    let (heading, rest) = rest.split_at(12);
+    let [status, flags, head_len, reason_start, reason_end, count] = numbers(heading)[..] else {
         panic!("{heading:?}");
     };
     // JavaScript cuts all of these out of the head.
     let head = &bytes[..head_len];
-    let (fields, rest) = rest.split_at(8 * count);
+    let (fields, spans) = rest.split_at(8 * count);
     let fields = numbers(fields);
     let (fields, _) = fields.as_chunks::<4>();
-    let (place, spans) = rest.split_at(place);
     assert_eq!(flags & 2 != 0, is_head);
     let is_chunked = flags & 4 != 0;
     assert!(is_chunked || spans.is_empty());
@@ -117,30 +120,42 @@ fn data(bytes: &[u8], spans: &[u8]) -> Vec<u8> {
 
 /// Reads on in a body, of which it is known that it is clear, as `lib/plain-body.js` does: the data, and what is left.
 fn piece(rest: Rest, bytes: &[u8]) -> (Vec<u8>, Left) {
-    let mut out = Vec::new();
-    let piece = rest.read(bytes, 0);
-    piece.write(&mut out);
-    let (heading, spans) = out.split_at(4);
-    let [flags, place] = numbers(heading)[..] else { panic!("{heading:?}") };
-    assert_eq!(flags, usize::from(piece.rest().is_none()));
-    let (place, spans) = spans.split_at(place);
+    let (mut out, mut spans) = (Vec::new(), Spans::default());
+    let piece = rest.read(bytes, 0, &mut spans);
+    piece.write(&spans, &mut out);
+    let (flags, rest) = out.split_at(2);
+    assert_eq!(flags, [u8::from(piece.rest().is_none()), 0]);
+    let (place, spans) = rest.split_at(PLACE);
     (data(bytes, spans), left(piece.rest(), place))
 }
 
 /// What is left, if this is the place, which leads to where the body is.
 fn left(rest: Option<Rest>, place: &[u8]) -> Left {
+    let (kind, digits, number) = (place[0], place[1].into(), &place[2..]);
+    let number = u64::from_le_bytes(number.try_into().expect("8 bytes"));
     let Some(rest) = rest else {
-        assert_eq!(place, b"");
+        assert_eq!((kind, digits, number), (0, 0, 0));
         return NOTHING;
     };
-    if let Some(prefix) = place.strip_prefix(b"Transfer-Encoding: chunked\r\n\r\n") {
-        assert!(matches!(Rest::CHUNKS.read(prefix, 0), Piece::Clear(_, Some(again)) if again == rest));
-        return Left::Chunks;
-    }
-    let length = place.strip_prefix(b"Content-Length: ").and_then(|rest| rest.strip_suffix(b"\r\n\r\n"));
-    let length = length.and_then(|digits| str::from_utf8(digits).ok()?.parse().ok()).expect("a length");
-    assert_eq!(rest, Rest::Length(length));
-    Left::Bytes(length)
+    // As `lib/body-place.js` has them.
+    let prefix = match kind {
+        1 => {
+            assert_eq!(rest, Rest::Length(number));
+            return Left::Bytes(number);
+        }
+        2 if digits == 0 => String::new(),
+        2 => format!("{number:0digits$x}"),
+        3 => format!("{number:x}\r"),
+        4 => format!("{number:x}\r\n"),
+        5 => String::from("1\r\nx"),
+        6 => String::from("1\r\nx\r"),
+        7 => String::from("0\r\n"),
+        8 => String::from("0\r\n\r"),
+        _ => panic!("{place:?}"),
+    };
+    let again = Rest::CHUNKS.read(prefix.as_bytes(), 0, &mut Spans::default());
+    assert!(matches!(again, Piece::Clear(Some(again)) if again == rest), "{prefix:?} {rest:?}");
+    Left::Chunks
 }
 
 fn reference(bytes: &[u8], is_head: bool) -> Option<Parts<'_>> {

@@ -40,6 +40,8 @@ struct State {
     deliver: sys::napi_ref,
     delivery: RefCell<Delivery>,
     bell: Cell<Bell>,
+    /// The large writes of the submission that is being made; empty between two.
+    blobs: RefCell<Vec<Blob>>,
     /// A batch is being handled; another one then waits.
     delivering: Cell<bool>,
 }
@@ -149,6 +151,7 @@ impl Crossing {
             deliver: reference,
             delivery: RefCell::new(Delivery::new()),
             bell: Cell::new(Bell::Free),
+            blobs: RefCell::new(Vec::new()),
             delivering: Cell::new(false),
         }));
         // SAFETY: the state lives until `end`.
@@ -389,14 +392,18 @@ unsafe extern "C" fn submit(env: sys::napi_env, info: sys::napi_callback_info) -
         // SAFETY: as above; N-API checks that it is a boolean.
         unsafe { sys::napi_get_value_bool(env, args[3], &raw mut settled) };
     }
-    let blobs = if argc == 3 { blobs(env, args[2], &state.link) } else { Vec::new() };
+    // Before anything is locked: it may be much that is copied.
+    let mut large = state.blobs.borrow_mut();
+    if argc == 3 {
+        large.extend(blobs(env, args[2], &state.link));
+    }
     // SAFETY: on the JavaScript thread, which is in here.
     let (rows, bytes) = unsafe { (state.rows_out.get(rows * OP_WIDTH), state.bytes_out.get(bytes)) };
     if let (Some(rows), Some(bytes)) = (rows, bytes) {
         let add = |submission: &mut Submission<Cold, Blob>| {
             submission.rows.extend_from_slice(rows);
             submission.bytes.extend_from_slice(bytes);
-            submission.blobs.extend(blobs);
+            submission.blobs.append(&mut large);
         };
         let news = if early {
             state.link.submit_early(settled, add);
@@ -417,34 +424,32 @@ unsafe extern "C" fn submit(env: sys::napi_env, info: sys::napi_callback_info) -
 /// Large writes come beside the rows: a view and a number for each. One without a number (-1) may be changed or
 /// detached by JavaScript as soon as this call is over, so it is copied here; it is no longer than a block. The others
 /// JavaScript keeps until they are returned by their number.
-fn blobs(env: sys::napi_env, list: sys::napi_value, link: &Link) -> Vec<Blob> {
+fn blobs(env: sys::napi_env, list: sys::napi_value, link: &Link) -> impl Iterator<Item = Blob> {
     let mut count = 0;
     // SAFETY: N-API checks that the value is an array.
     if unsafe { sys::napi_get_array_length(env, list, &raw mut count) } != sys::Status::napi_ok {
-        return Vec::new();
+        count = 0;
     }
-    (0..count / 2)
-        .map(|index| {
-            let (mut view, mut value, mut number) = (ptr::null_mut(), ptr::null_mut(), -1);
-            let (mut data, mut len) = (ptr::null_mut(), 0);
-            // SAFETY: the places are valid; N-API checks that the values are of these types.
-            unsafe {
-                sys::napi_get_element(env, list, 2 * index, &raw mut view);
-                sys::napi_get_element(env, list, 2 * index + 1, &raw mut value);
-                sys::napi_get_value_int32(env, value, &raw mut number);
-                sys::napi_get_buffer_info(env, view, &raw mut data, &raw mut len);
-            }
-            if let Ok(number) = u32::try_from(number) {
-                return Blob::Lent(Lent::new(data.cast(), len, number, Arc::clone(&link.loans)));
-            }
-            if len == 0 {
-                return Blob::Copied(Block::new());
-            }
-            // SAFETY: the view has so many bytes, and they are read before JavaScript runs again.
-            let bytes = unsafe { slice::from_raw_parts(data.cast::<u8>(), len.min(BLOCK_SIZE)) };
-            Blob::Copied(Block::of(bytes))
-        })
-        .collect()
+    (0..count / 2).map(move |index| {
+        let (mut view, mut value, mut number) = (ptr::null_mut(), ptr::null_mut(), -1);
+        let (mut data, mut len) = (ptr::null_mut(), 0);
+        // SAFETY: the places are valid; N-API checks that the values are of these types.
+        unsafe {
+            sys::napi_get_element(env, list, 2 * index, &raw mut view);
+            sys::napi_get_element(env, list, 2 * index + 1, &raw mut value);
+            sys::napi_get_value_int32(env, value, &raw mut number);
+            sys::napi_get_buffer_info(env, view, &raw mut data, &raw mut len);
+        }
+        if let Ok(number) = u32::try_from(number) {
+            return Blob::Lent(Lent::new(data.cast(), len, number, Arc::clone(&link.loans)));
+        }
+        if len == 0 {
+            return Blob::Copied(Block::new());
+        }
+        // SAFETY: the view has so many bytes, and they are read before JavaScript runs again.
+        let bytes = unsafe { slice::from_raw_parts(data.cast::<u8>(), len.min(BLOCK_SIZE)) };
+        Blob::Copied(Block::of(bytes))
+    })
 }
 
 /// Hands all that has come to JavaScript, on its thread.

@@ -12,7 +12,6 @@
 
 use std::fmt;
 use std::io;
-use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -56,12 +55,11 @@ impl Loans {
         self.any_returned.load(Ordering::Acquire)
     }
 
-    /// The numbers of what was returned since the last call.
-    pub fn take_returned(&self) -> Vec<u32> {
-        if !self.any_returned.swap(false, Ordering::AcqRel) {
-            return Vec::new();
+    /// Calls `take` with the number of each that was returned since the last call.
+    pub fn take_returned(&self, take: impl FnMut(u32)) {
+        if self.any_returned.swap(false, Ordering::AcqRel) {
+            lock(&self.returned).drain(..).for_each(take);
         }
-        mem::take(&mut *lock(&self.returned))
     }
 }
 
@@ -125,6 +123,12 @@ mod tests {
 
     use super::*;
 
+    fn returned(loans: &Loans) -> Vec<u32> {
+        let mut numbers = Vec::new();
+        loans.take_returned(|number| numbers.push(number));
+        numbers
+    }
+
     #[test]
     fn what_is_dropped_is_returned_once() {
         let loans = Arc::new(Loans::new());
@@ -134,10 +138,10 @@ mod tests {
         assert!(!loans.has_returned());
         drop(second);
         assert!(loans.has_returned());
-        assert_eq!(loans.take_returned(), [2]);
-        assert_eq!(loans.take_returned(), []);
+        assert_eq!(returned(&loans), [2]);
+        assert_eq!(returned(&loans), []);
         drop(first);
-        assert_eq!(loans.take_returned(), [1]);
+        assert_eq!(returned(&loans), [1]);
     }
 
     #[test]

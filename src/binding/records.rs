@@ -343,9 +343,10 @@ impl<C, B> Submission<C, B> {
         &mut self,
         mut apply: impl FnMut(u32, u32, Op<'_, B>, &mut Vec<Option<C>>),
     ) -> Result<(), Malformed> {
-        let (mut offset, mut cold) = (0, 0);
-        let mut blobs = std::mem::take(&mut self.blobs).into_iter();
-        for row in self.rows.chunks_exact(OP_WIDTH) {
+        let Self { rows, bytes, blobs, cold } = self;
+        let (mut offset, mut next_cold) = (0, 0);
+        let mut blobs = blobs.drain(..);
+        for row in rows.chunks_exact(OP_WIDTH) {
             let (code, flags) = (row[0] & 0xff, row[0] >> 8);
             let (slot, epoch) = (row[1].cast_unsigned(), row[2].cast_unsigned());
             let (arg, len) = (row[3], row[4]);
@@ -355,14 +356,14 @@ impl<C, B> Submission<C, B> {
             };
             let mut inline = || {
                 let end = offset + usize::try_from(len).map_err(|_| Malformed)?;
-                let bytes = self.bytes.get(offset..end).ok_or(Malformed)?;
+                let bytes = bytes.get(offset..end).ok_or(Malformed)?;
                 offset = end;
                 Ok(bytes)
             };
             let request = match code {
                 op::COLD => {
-                    cold += 1;
-                    Op::Cold { index: cold - 1 }
+                    next_cold += 1;
+                    Op::Cold { index: next_cold - 1 }
                 }
                 op::OPEN => Op::Open(Opening::new(flags, arg.cast_unsigned(), len.cast_unsigned())),
                 op::LEASE => Op::Lease {
@@ -407,7 +408,7 @@ impl<C, B> Submission<C, B> {
                 op::HINT => Op::Hint { timeout_ms: u32::try_from(arg).ok(), max: u32::try_from(len).ok() },
                 _ => return Err(Malformed),
             };
-            apply(slot, epoch, request, &mut self.cold);
+            apply(slot, epoch, request, cold);
         }
         Ok(())
     }

@@ -52,18 +52,4 @@ impl Chunked {
         };
         (1, Step::Within(next))
     }
-
-    /// The shortest beginning of a body behind which a reader is where this one is.
-    pub fn prefix(self) -> String {
-        match self {
-            Self::Size { digits: 0, .. } => String::new(),
-            Self::Size { size, digits } => format!("{size:0digits$x}", digits = digits as usize),
-            Self::SizeLf { size } => format!("{size:x}\r"),
-            Self::Data { left } => format!("{left:x}\r\n"),
-            Self::DataCr => "1\r\nx".into(),
-            Self::DataLf => "1\r\nx\r".into(),
-            Self::LastCr => "0\r\n".into(),
-            Self::LastLf => "0\r\n\r".into(),
-        }
-    }
 }

@@ -26,5 +26,5 @@ pub use framing::{Framing, Progress};
 pub use keep_alive_hint::Hint;
 pub use plain::Plain;
 pub use replay::Replay;
-pub use rest::{Piece, Rest};
+pub use rest::{Piece, Rest, Spans};
 pub use verdict::{Evidence, FRESH, Facts, Loss, Rule, Verdict, judge, why_not};

@@ -6,7 +6,7 @@
 
 use httparse::{EMPTY_HEADER, Response, Status};
 
-use super::rest::{Data, Piece, Rest};
+use super::rest::{Piece, Place, Rest, Spans};
 use super::syntax::{has_plain_lines, parse_length};
 
 /// A longer head is not looked at: to read it here would save little of what it costs.
@@ -29,19 +29,12 @@ pub struct Plain {
     is_head: bool,
     head_len: u16,
     reason: Span,
-    body: Body,
+    /// Where the data of its body stands is told in [`Spans`]; else it is all that stands behind the head.
+    is_chunked: bool,
     /// What of the body is still to come.
     rest: Option<Rest>,
     headers: [(Span, Span); MAX_HEADERS],
     header_count: usize,
-}
-
-/// What is there of a body.
-#[derive(Debug, PartialEq, Eq)]
-enum Body {
-    Chunked(Data),
-    /// All that stands behind the head.
-    Counted,
 }
 
 /// Where a part begins and ends.
@@ -49,7 +42,8 @@ type Span = (u16, u16);
 
 impl Plain {
     /// Reads a response whose head has arrived whole, and nothing behind its body. `is_head`: it answers a HEAD.
-    pub fn read(bytes: &[u8], is_head: bool) -> Option<Self> {
+    /// `spans`: for what is there of a chunked body.
+    pub fn read(bytes: &[u8], is_head: bool, spans: &mut Spans) -> Option<Self> {
         let mut headers = [EMPTY_HEADER; MAX_HEADERS];
         let mut response = Response::new(&mut headers);
         let Ok(Status::Complete(head_len)) = response.parse(bytes) else { return None };
@@ -58,14 +52,14 @@ impl Plain {
         }
         let status = response.code.filter(|status| (200..=999).contains(status))?;
         let framing = Framing::of(&bytes[..head_len], response.headers)?;
-        let (body, rest) = framing.body(bytes, head_len, status, is_head)?;
+        let (is_chunked, rest) = framing.body(bytes, head_len, status, is_head, spans)?;
         // Behind the last byte on such a connection parsers differ in what they bear with.
         if !framing.keep_alive && rest.is_some() {
             return None;
         }
         let span = |part: &[u8]| span_in(bytes, part);
-        let mut spans = [((0, 0), (0, 0)); MAX_HEADERS];
-        for (place, header) in spans.iter_mut().zip(response.headers.iter()) {
+        let mut places = [((0, 0), (0, 0)); MAX_HEADERS];
+        for (place, header) in places.iter_mut().zip(response.headers.iter()) {
             *place = (span(header.name.as_bytes())?, span(header.value)?);
         }
         Some(Self {
@@ -74,9 +68,9 @@ impl Plain {
             is_head,
             head_len: u16::try_from(head_len).ok()?,
             reason: span(reason(bytes)?)?,
-            body,
+            is_chunked,
             rest,
-            headers: spans,
+            headers: places,
             header_count: response.headers.len(),
         })
     }
@@ -86,29 +80,26 @@ impl Plain {
         self.rest
     }
 
-    /// Appends the parts, as 16-bit integers, the low byte first: the status, flags ([`KEEP_ALIVE`] and the like),
-    /// the length of the head, the reason phrase, the length of the place behind these bytes ([`Rest::place`]), which is
-    /// 0 if nothing is missing, the number of headers, and each of them. Behind these that place, and where the data
-    /// of a chunked body is ([`Data::write`]).
-    pub fn write(&self, out: &mut Vec<u8>) {
-        let mut push = |number: u16| out.extend_from_slice(&number.to_le_bytes());
-        let is_chunked = matches!(self.body, Body::Chunked(_));
-        let flags = [(KEEP_ALIVE, self.keep_alive), (IS_HEAD, self.is_head), (CHUNKED, is_chunked)];
+    /// Appends the parts: where the body is ([`Place::write`]) as far as it has come, and as 16-bit integers, the low
+    /// byte first, the status, flags ([`KEEP_ALIVE`] and the like), the length of the head, the reason phrase, the
+    /// number of headers, and each of them. Behind these where the data of a chunked body is ([`Spans::write`]):
+    /// `spans` are those that it was read with.
+    pub fn write(&self, spans: &Spans, out: &mut Vec<u8>) {
+        let flags = [(KEEP_ALIVE, self.keep_alive), (IS_HEAD, self.is_head), (CHUNKED, self.is_chunked)];
         let flags = flags.iter().filter(|(_, is_set)| *is_set).fold(0, |sum, (flag, _)| sum | flag);
-        let place = self.rest.map(Rest::place).unwrap_or_default();
+        Place::of(self.rest).write(out);
+        let mut push = |number: u16| out.extend_from_slice(&number.to_le_bytes());
         for number in [self.status, flags, self.head_len, self.reason.0, self.reason.1] {
             push(number);
         }
-        push(place.len() as u16);
         push(self.header_count as u16);
         for (name, value) in &self.headers[..self.header_count] {
             for number in [name.0, name.1, value.0, value.1] {
                 push(number);
             }
         }
-        out.extend_from_slice(place.as_bytes());
-        if let Body::Chunked(data) = &self.body {
-            data.write(out);
+        if self.is_chunked {
+            spans.write(out);
         }
     }
 }
@@ -159,17 +150,25 @@ impl Framing {
         Some(framing)
     }
 
-    /// What `bytes` have of the body, from `from` on, and what they lack; None if they have more than the body.
-    fn body(&self, bytes: &[u8], from: usize, status: u16, is_head: bool) -> Option<(Body, Option<Rest>)> {
+    /// Whether `spans` have what is there of the body in `bytes`, from `from` on, and what they lack; None if they have
+    /// more than the body.
+    fn body(
+        &self,
+        bytes: &[u8],
+        from: usize,
+        status: u16,
+        is_head: bool,
+        spans: &mut Spans,
+    ) -> Option<(bool, Option<Rest>)> {
         if self.is_chunked {
             if self.length.is_some() || status == 204 || status == 304 {
                 return None;
             }
             if is_head {
-                return (bytes.len() == from).then_some((Body::Counted, None));
+                return (bytes.len() == from).then_some((false, None));
             }
-            return match Rest::CHUNKS.read(bytes, from) {
-                Piece::Clear(data, rest) => Some((Body::Chunked(data), rest)),
+            return match Rest::CHUNKS.read(bytes, from, spans) {
+                Piece::Clear(rest) => Some((true, rest)),
                 Piece::Unclear => None,
             };
         }
@@ -182,7 +181,7 @@ impl Framing {
             (_, None) => return None,
         };
         let left = length.checked_sub((bytes.len() - from) as u64)?;
-        Some((Body::Counted, (left > 0).then_some(Rest::Length(left))))
+        Some((false, (left > 0).then_some(Rest::Length(left))))
     }
 }
 
@@ -212,7 +211,7 @@ mod tests {
     use super::*;
 
     fn read(bytes: &[u8]) -> Option<Plain> {
-        Plain::read(bytes, false)
+        Plain::read(bytes, false, &mut Spans::default())
     }
 
     fn text(bytes: &[u8], (start, end): Span) -> String {
@@ -235,9 +234,10 @@ mod tests {
         assert_eq!(text(bytes, plain.reason), "Not Found");
         assert_eq!(headers(bytes, &plain), ["Server=x", "content-LENGTH=5", "Empty=", "X=a\tb"]);
         let mut out = vec![9];
-        plain.write(&mut out);
-        assert_eq!(out.len() - 1, 2 * (7 + 4 * 4));
-        assert_eq!(out[..5], [9, 404_u16.to_le_bytes()[0], 1, 1, 0]);
+        plain.write(&Spans::default(), &mut out);
+        assert_eq!(out.len() - 1, 10 + 2 * (6 + 4 * 4));
+        assert_eq!(out[..11], [9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(out[11..15], [404_u16.to_le_bytes()[0], 1, 1, 0]);
     }
 
     #[test]
@@ -324,10 +324,10 @@ mod tests {
         }
         let plain = read(b"HTTP/1.1 200 OK\r\nContent-Length: 123456789012345\r\n\r\n").unwrap();
         let mut out = Vec::new();
-        plain.write(&mut out);
-        let place = b"Content-Length: 123456789012345\r\n\r\n";
-        assert_eq!(out[10..12], [place.len() as u8, 0]);
-        assert!(out.ends_with(place));
+        plain.write(&Spans::default(), &mut out);
+        let mut place = Vec::new();
+        Rest::Length(123_456_789_012_345).place().write(&mut place);
+        assert!(out.starts_with(&place));
     }
 
     #[test]
@@ -342,14 +342,15 @@ mod tests {
     #[test]
     fn the_answer_to_a_head_is_its_head() {
         let head = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n";
-        let plain = Plain::read(head, true).unwrap();
+        let read = |bytes: &[u8]| Plain::read(bytes, true, &mut Spans::default());
+        let plain = read(head).unwrap();
         assert_eq!((plain.rest, plain.is_head), (None, true));
-        assert_eq!(Plain::read(&[head, &b"body"[..]].concat(), true), None);
-        assert_eq!(Plain::read(b"HTTP/1.1 200 OK\r\n\r\n", true), None);
-        assert!(Plain::read(b"HTTP/1.1 304 \r\n\r\n", true).is_some());
+        assert_eq!(read(&[head, &b"body"[..]].concat()), None);
+        assert_eq!(read(b"HTTP/1.1 200 OK\r\n\r\n"), None);
+        assert!(read(b"HTTP/1.1 304 \r\n\r\n").is_some());
         let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-        assert!(Plain::read(chunked, true).is_some_and(|plain| plain.rest.is_none()));
-        assert_eq!(Plain::read(&[&chunked[..], b"0\r\n\r\n"].concat(), true), None);
+        assert!(read(chunked).is_some_and(|plain| plain.rest.is_none()));
+        assert_eq!(read(&[&chunked[..], b"0\r\n\r\n"].concat()), None);
     }
 
     #[test]
@@ -361,10 +362,10 @@ mod tests {
             assert_eq!(plain.is_some(), end >= head.len(), "{end}");
             assert_eq!(plain.is_some_and(|plain| plain.rest.is_none()), end == whole.len(), "{end}");
         }
-        let mut out = Vec::new();
-        read(&whole).unwrap().write(&mut out);
+        let (mut out, mut spans) = (Vec::new(), Spans::default());
+        Plain::read(&whole, false, &mut spans).unwrap().write(&spans, &mut out);
         let from = head.len() as u8 + 3;
-        assert_eq!(out[2..4], [5, 0]);
-        assert_eq!(out[22..], [from, 0, 0, 0, from + 2, 0, 0, 0]);
+        assert_eq!(out[12..14], [5, 0]);
+        assert_eq!(out[30..], [from, 0, 0, 0, from + 2, 0, 0, 0]);
     }
 }

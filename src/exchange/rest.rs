@@ -14,17 +14,16 @@ pub enum Rest {
     Length(u64),
 }
 
-/// Where the data stands in some bytes of a body.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Data {
-    pub spans: Vec<(u32, u32)>,
-}
+/// Where the data stands in some bytes of a body. One of these serves all reads, so that none of them allocates: what
+/// reads a body begins it anew.
+#[derive(Debug, Default)]
+pub struct Spans(Vec<(u32, u32)>);
 
 /// What some bytes of a body are, as [`Piece::write`] lays it out for JavaScript.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece {
-    /// What is left behind them; None: nothing, the last byte was the last of the body.
-    Clear(Data, Option<Rest>),
+    /// What is left behind them; None: nothing, the last byte was the last of the body. The data is in [`Spans`].
+    Clear(Option<Rest>),
     /// It is for Node's parser to say, of these and of all that follow.
     Unclear,
 }
@@ -34,65 +33,97 @@ const COMPLETE: u16 = 1;
 /// It is for Node's parser.
 const UNCLEAR: u16 = 2;
 
+/// Where a reader is in a body, as `lib/body-place.js` takes it: what the next byte belongs to, how many digits of a
+/// size have come, and the number that has to be known there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    kind: u8,
+    digits: u8,
+    number: u64,
+}
+
 impl Rest {
     /// A chunked body of which nothing has come.
     pub const CHUNKS: Self = Self::Chunked(Chunked::START);
 
-    /// What `bytes` are, from `from` on. If a rest is left it is what reads on.
-    pub fn read(self, bytes: &[u8], from: usize) -> Piece {
+    /// What `bytes` are, from `from` on, and in `spans` where the data is, if they are clear. If a rest is left it is
+    /// what reads on.
+    pub fn read(self, bytes: &[u8], from: usize, spans: &mut Spans) -> Piece {
+        spans.0.clear();
         let clear = match self {
-            Self::Chunked(state) => read_chunks(state, bytes, from),
-            Self::Length(left) => read_counted(left, bytes, from),
+            Self::Chunked(state) => read_chunks(state, bytes, from, spans),
+            Self::Length(left) => read_counted(left, bytes, from, spans),
         };
-        clear.map_or(Piece::Unclear, |(data, rest)| Piece::Clear(data, rest))
+        clear.map_or(Piece::Unclear, Piece::Clear)
     }
 
-    /// Behind this, which may stand in any head, a parser is where the body is.
-    pub fn place(self) -> String {
-        match self {
-            Self::Chunked(state) => format!("Transfer-Encoding: chunked\r\n\r\n{}", state.prefix()),
-            Self::Length(left) => format!("Content-Length: {left}\r\n\r\n"),
-        }
+    /// To bring a parser there is JavaScript's, and seldom wanted: so this is not said in text.
+    pub fn place(self) -> Place {
+        let (kind, digits, number) = match self {
+            Self::Length(left) => (1, 0, left),
+            Self::Chunked(Chunked::Size { size, digits }) => (2, digits as u8, size),
+            Self::Chunked(Chunked::SizeLf { size }) => (3, 0, size),
+            Self::Chunked(Chunked::Data { left }) => (4, 0, left),
+            Self::Chunked(Chunked::DataCr) => (5, 0, 0),
+            Self::Chunked(Chunked::DataLf) => (6, 0, 0),
+            Self::Chunked(Chunked::LastCr) => (7, 0, 0),
+            Self::Chunked(Chunked::LastLf) => (8, 0, 0),
+        };
+        Place { kind, digits, number }
     }
 }
 
-fn read_chunks(mut state: Chunked, bytes: &[u8], from: usize) -> Option<(Data, Option<Rest>)> {
-    let mut data = Data::default();
+impl Place {
+    /// Nothing is left of the body.
+    const NONE: Self = Self { kind: 0, digits: 0, number: 0 };
+
+    /// That of what is left.
+    pub fn of(rest: Option<Rest>) -> Self {
+        rest.map_or(Self::NONE, Rest::place)
+    }
+
+    /// Appends it in 10 bytes, a number with its low byte first.
+    pub fn write(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&[self.kind, self.digits]);
+        out.extend_from_slice(&self.number.to_le_bytes());
+    }
+}
+
+fn read_chunks(mut state: Chunked, bytes: &[u8], from: usize, spans: &mut Spans) -> Option<Option<Rest>> {
     let mut at = from;
     while at < bytes.len() {
         let (taken, step) = state.read(&bytes[at..]);
         if matches!(state, Chunked::Data { .. }) {
-            if data.spans.len() == MAX_SPANS {
+            if spans.0.len() == MAX_SPANS {
                 return None;
             }
-            data.push(at, at + taken)?;
+            spans.push(at, at + taken)?;
         }
         at += taken;
         state = match step {
             Step::Within(next) => next,
-            Step::Complete if at == bytes.len() => return Some((data, None)),
+            Step::Complete if at == bytes.len() => return Some(None),
             Step::Complete | Step::Unclear => return None,
         };
     }
-    Some((data, Some(Rest::Chunked(state))))
+    Some(Some(Rest::Chunked(state)))
 }
 
-fn read_counted(left: u64, bytes: &[u8], from: usize) -> Option<(Data, Option<Rest>)> {
+fn read_counted(left: u64, bytes: &[u8], from: usize, spans: &mut Spans) -> Option<Option<Rest>> {
     let left = left.checked_sub((bytes.len() - from) as u64)?;
-    let mut data = Data::default();
-    data.push(from, bytes.len())?;
-    Some((data, (left > 0).then_some(Rest::Length(left))))
+    spans.push(from, bytes.len())?;
+    Some((left > 0).then_some(Rest::Length(left)))
 }
 
-impl Data {
+impl Spans {
     fn push(&mut self, start: usize, end: usize) -> Option<()> {
-        self.spans.push((u32::try_from(start).ok()?, u32::try_from(end).ok()?));
+        self.0.push((u32::try_from(start).ok()?, u32::try_from(end).ok()?));
         Some(())
     }
 
     /// Appends them as 32-bit integers, the low byte first: where each piece begins and ends.
     pub fn write(&self, out: &mut Vec<u8>) {
-        for (start, end) in &self.spans {
+        for (start, end) in &self.0 {
             out.extend_from_slice(&start.to_le_bytes());
             out.extend_from_slice(&end.to_le_bytes());
         }
@@ -101,27 +132,25 @@ impl Data {
 
 impl Piece {
     /// What is left of the body, and to be read here.
-    pub const fn rest(&self) -> Option<Rest> {
+    pub const fn rest(self) -> Option<Rest> {
         match self {
-            Self::Clear(_, rest) => *rest,
+            Self::Clear(rest) => rest,
             Self::Unclear => None,
         }
     }
 
-    /// Appends flags and the length of what follows them, as 16-bit integers, the low byte first: the place behind
-    /// these bytes ([`Rest::place`]), if there is a rest. Behind it [`Data::write`].
-    pub fn write(&self, out: &mut Vec<u8>) {
+    /// Appends flags, as a 16-bit integer with its low byte first, [`Place::write`] of what is left, and
+    /// [`Spans::write`] of those that it was read with.
+    pub fn write(self, spans: &Spans, out: &mut Vec<u8>) {
         let flags = match self {
-            Self::Clear(_, None) => COMPLETE,
-            Self::Clear(_, Some(_)) => 0,
+            Self::Clear(None) => COMPLETE,
+            Self::Clear(Some(_)) => 0,
             Self::Unclear => UNCLEAR,
         };
-        let place = self.rest().map(Rest::place).unwrap_or_default();
         out.extend_from_slice(&flags.to_le_bytes());
-        out.extend_from_slice(&(place.len() as u16).to_le_bytes());
-        out.extend_from_slice(place.as_bytes());
-        if let Self::Clear(data, _) = self {
-            data.write(out);
+        Place::of(self.rest()).write(out);
+        if let Self::Clear(_) = self {
+            spans.write(out);
         }
     }
 }
@@ -133,15 +162,16 @@ mod tests {
     const BODY: &[u8] = b"5\r\nhello\r\n0A\r\n0123456789\r\n0\r\n\r\n";
 
     fn clear(rest: Rest, bytes: &[u8]) -> (Vec<u8>, Option<Rest>) {
-        let Piece::Clear(data, rest) = rest.read(bytes, 0) else { panic!("{}", bytes.escape_ascii()) };
-        (
-            data.spans
-                .iter()
-                .flat_map(|&(start, end)| &bytes[start as usize..end as usize])
-                .copied()
-                .collect(),
-            rest,
-        )
+        let mut spans = Spans::default();
+        let Piece::Clear(rest) = rest.read(bytes, 0, &mut spans) else { panic!("{}", bytes.escape_ascii()) };
+        let data = spans.0.iter().flat_map(|&(start, end)| &bytes[start as usize..end as usize]);
+        (data.copied().collect(), rest)
+    }
+
+    fn written(rest: Rest, bytes: &[u8]) -> Vec<u8> {
+        let (mut out, mut spans) = (Vec::new(), Spans::default());
+        rest.read(bytes, 0, &mut spans).write(&spans, &mut out);
+        out
     }
 
     /// A body of the two kinds, and its data.
@@ -167,16 +197,22 @@ mod tests {
         }
     }
 
+    /// What JavaScript makes of them is in `__test__/plain-body.test.js`.
     #[test]
-    fn a_place_leads_to_where_the_body_is() {
-        for end in 0..BODY.len() {
-            let (_, rest) = clear(Rest::CHUNKS, &BODY[..end]);
-            let place = rest.unwrap().place();
-            let prefix = place.strip_prefix("Transfer-Encoding: chunked\r\n\r\n").unwrap();
-            assert_eq!(clear(Rest::CHUNKS, prefix.as_bytes()).1, rest, "{end}");
+    fn no_two_places_are_told_alike() {
+        let rests =
+            |body: Rest, bytes: &'static [u8]| (0..bytes.len()).map(move |end| clear(body, &bytes[..end]).1);
+        let mut seen = Vec::<(Vec<u8>, Rest)>::new();
+        for (body, bytes, _) in bodies() {
+            for rest in rests(body, bytes) {
+                let mut place = Vec::new();
+                Place::of(rest).write(&mut place);
+                assert_eq!((place.len(), place[0] > 0), (10, true));
+                let alike = seen.iter().find(|(other, _)| *other == place);
+                assert!(alike.is_none_or(|&(_, other)| Some(other) == rest), "{rest:?} {alike:?}");
+                seen.push((place, rest.unwrap()));
+            }
         }
-        let (_, rest) = clear(Rest::Length(12), b"hello");
-        assert_eq!(rest.unwrap().place(), "Content-Length: 7\r\n\r\n");
     }
 
     #[test]
@@ -185,25 +221,32 @@ mod tests {
             [("5\r\nhel", "lo\r\n0;x\r\n\r\n"), ("0\r\n", "X: y\r\n\r\n"), ("0\r\n\r", "\nx"), ("5", " \r\n")]
         {
             let (_, left) = clear(Rest::CHUNKS, start.as_bytes());
-            assert_eq!(left.unwrap().read(rest.as_bytes(), 0), Piece::Unclear);
+            assert_eq!(left.unwrap().read(rest.as_bytes(), 0, &mut Spans::default()), Piece::Unclear);
         }
-        assert_eq!(Rest::Length(2).read(b"ok!", 0), Piece::Unclear);
+        assert_eq!(Rest::Length(2).read(b"ok!", 0, &mut Spans::default()), Piece::Unclear);
         let many = "1\r\nx\r\n".repeat(MAX_SPANS + 1);
-        assert_eq!(Rest::CHUNKS.read(many.as_bytes(), 0), Piece::Unclear);
+        assert_eq!(Rest::CHUNKS.read(many.as_bytes(), 0, &mut Spans::default()), Piece::Unclear);
     }
 
     #[test]
     fn javascript_gets_flags_the_place_behind_and_the_spans() {
-        let written = |rest: Rest, bytes: &[u8]| {
-            let mut out = Vec::new();
-            rest.read(bytes, 0).write(&mut out);
-            out
-        };
         let (_, rest) = clear(Rest::CHUNKS, b"5\r\nhel");
-        assert_eq!(written(rest.unwrap(), b"lo\r\n0\r\n\r\n"), [1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0]);
-        let place = b"Content-Length: 3\r\n\r\n";
-        let expected = [&[0, 0, 21, 0], &place[..], &[0, 0, 0, 0, 2, 0, 0, 0]].concat();
-        assert_eq!(written(Rest::Length(5), b"he"), expected);
-        assert_eq!(written(Rest::Length(1), b"he"), [2, 0, 0, 0]);
+        let none = [0; 10];
+        let expected = [&[1, 0], &none[..], &[0, 0, 0, 0, 2, 0, 0, 0]].concat();
+        assert_eq!(written(rest.unwrap(), b"lo\r\n0\r\n\r\n"), expected);
+        let expected = [0, 0, 1, 0, 0x03, 0x01, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0];
+        assert_eq!(written(Rest::Length(0x105), b"he"), expected);
+        let expected = [&[0, 0, 2, 3, 0x0a], &[0; 7][..]].concat();
+        assert_eq!(written(Rest::CHUNKS, b"00a"), expected);
+        assert_eq!(written(Rest::Length(1), b"he"), [&[2, 0], &none[..]].concat());
+    }
+
+    #[test]
+    fn spans_are_those_of_the_last_read() {
+        let mut spans = Spans::default();
+        Rest::CHUNKS.read(b"1\r\nx\r\n1\r\ny", 0, &mut spans);
+        assert_eq!(spans.0, [(3, 4), (9, 10)]);
+        Rest::Length(2).read(b"ab", 0, &mut spans);
+        assert_eq!(spans.0, [(0, 2)]);
     }
 }

@@ -191,16 +191,16 @@ impl Pool {
         true
     }
 
-    /// What the bytes are, if they can be read in one way only. `is_head`: they are the first of an answer that may be
+    /// What the bytes are, if they can be read in one way only; `spans` then has where the data is. `is_head`: they are the first of an answer that may be
     /// read here, to a HEAD or not.
     fn read_plainly(&mut self, id: ConnectionId, bytes: &[u8], is_head: Option<bool>) -> Reading {
         let Some(connection) = self.connections.get_mut(id) else { return Reading::Bytes };
         if let Some(rest) = connection.rest {
-            let piece = rest.read(bytes, 0);
+            let piece = rest.read(bytes, 0, &mut self.spans);
             connection.rest = piece.rest();
             return Reading::Body(piece);
         }
-        let Some(plain) = is_head.and_then(|is_head| Plain::read(bytes, is_head)) else {
+        let Some(plain) = is_head.and_then(|is_head| Plain::read(bytes, is_head, &mut self.spans)) else {
             return Reading::Bytes;
         };
         connection.rest = plain.rest();
@@ -219,11 +219,11 @@ impl Pool {
         let code = match reading {
             Reading::Bytes => event::DATA,
             Reading::Response(plain) => {
-                plain.write(&mut self.batch.bytes);
+                plain.write(&self.spans, &mut self.batch.bytes);
                 event::RESPONSE
             }
             Reading::Body(piece) => {
-                piece.write(&mut self.batch.bytes);
+                piece.write(&self.spans, &mut self.batch.bytes);
                 event::BODY
             }
         };

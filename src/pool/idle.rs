@@ -10,14 +10,22 @@ use crate::connect::SharedDestination;
 #[derive(Default)]
 pub struct IdleSet {
     by_destination: HashMap<SharedDestination, Vec<ConnectionId>>,
+    /// The memory of lists that are empty: those of a busy pool are from time to time, at each request if it has one
+    /// connection.
+    spare: Vec<Vec<ConnectionId>>,
 }
+
+/// How much of it is kept.
+const MAX_SPARE: usize = 64;
 
 impl IdleSet {
     pub fn insert(&mut self, destination: &SharedDestination, connection: ConnectionId) {
         if let Some(list) = self.by_destination.get_mut(destination) {
             list.push(connection);
         } else {
-            self.by_destination.insert(destination.clone(), vec![connection]);
+            let mut list = self.spare.pop().unwrap_or_default();
+            list.push(connection);
+            self.by_destination.insert(destination.clone(), list);
         }
     }
 
@@ -28,7 +36,7 @@ impl IdleSet {
             list.remove(at);
         }
         if list.is_empty() {
-            self.by_destination.remove(destination);
+            self.forget(destination);
         }
     }
 
@@ -43,9 +51,17 @@ impl IdleSet {
         let at = list.iter().rposition(|&connection| is_fit(connection));
         let connection = at.map(|at| list.remove(at));
         if list.is_empty() {
-            self.by_destination.remove(destination);
+            self.forget(destination);
         }
         connection
+    }
+
+    /// Its list is empty.
+    fn forget(&mut self, destination: &SharedDestination) {
+        let list = self.by_destination.remove(destination);
+        if self.spare.len() < MAX_SPARE {
+            self.spare.extend(list);
+        }
     }
 }
 
@@ -80,5 +96,9 @@ mod tests {
         idle.remove(&destination(1), ConnectionId(7));
         idle.remove(&destination(1), ConnectionId(1));
         assert!(idle.by_destination.is_empty());
+        // What is used again is empty.
+        idle.insert(&destination(2), ConnectionId(2));
+        assert_eq!(idle.take(&destination(2), |_| true), Some(ConnectionId(2)));
+        assert_eq!(idle.take(&destination(2), |_| true), None);
     }
 }

@@ -195,9 +195,10 @@ impl Pool {
         let now = Instant::now();
         let mut heard = Vec::new();
         let mut alert = false;
-        for id in std::mem::take(&mut self.watched) {
-            let Some(connection) = self.connections.get(id) else { continue };
-            let Some(watch) = connection.watch else { continue };
+        let mut watched = std::mem::take(&mut self.watched);
+        watched.retain(|&id| {
+            let Some(connection) = self.connections.get(id) else { return false };
+            let Some(watch) = connection.watch else { return false };
             let mut finding = Finding::Waiting;
             let answered = connection.last_read > watch.since && connection.out.is_empty();
             if answered && !connection.window_closed {
@@ -209,10 +210,11 @@ impl Pool {
                 alert = true;
             }
             self.found(id, finding);
-            if self.connections.get(id).is_some_and(|connection| connection.watch.is_some()) {
-                self.watched.push(id);
-            }
-        }
+            self.connections.get(id).is_some_and(|connection| connection.watch.is_some())
+        });
+        // What was found may have led to a write on another one.
+        watched.append(&mut self.watched);
+        self.watched = watched;
         self.heard_by_probe.retain(|_, heard| heard.is_none_or(|at| now - at < PROBE_MEMORY));
         if self.watched.is_empty() {
             return None;

@@ -24,6 +24,8 @@ mod read_window;
 mod requests;
 mod routes;
 mod status;
+#[cfg(test)]
+mod steady_state;
 mod waiting;
 
 use std::cell::RefCell;
@@ -46,6 +48,7 @@ use crate::binding::link::Link;
 use crate::binding::records::{Batch, LaneRef, event};
 use crate::connect::SharedDestination;
 use crate::error::CloseReason;
+use crate::exchange::Spans;
 use crate::tls::SessionStores;
 use answers::Answers;
 use connection::{Connection, ConnectionId, Connections};
@@ -82,6 +85,8 @@ pub struct Pool {
     delivery: u64,
     /// Connections that are written to when the rows of the tick are applied.
     early: Vec<ConnectionId>,
+    /// Of the body that was read last.
+    spans: Spans,
     batch: Batch,
     flush_waker: Option<Waker>,
     flush_due: bool,
@@ -113,6 +118,7 @@ impl Pool {
                 waiting: Waiting::default(),
                 delivery: 1,
                 early: Vec::new(),
+                spans: Spans::default(),
                 batch: Batch::new(),
                 flush_waker: None,
                 flush_due: false,
@@ -169,10 +175,10 @@ impl Pool {
 
     fn flush(&mut self) {
         self.flush_due = false;
-        for number in self.link.loans.take_returned() {
+        self.link.loans.take_returned(|number| {
             let nobody = LaneRef { slot: u32::MAX, epoch: 0 };
             self.batch.push(event::RETURNED, nobody, number.cast_signed(), &[]);
-        }
+        });
         if !self.batch.is_empty() {
             self.link.deliver(&mut self.batch, self.delivery);
             self.delivery += 1;

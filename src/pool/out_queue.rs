@@ -14,6 +14,8 @@ pub struct OutQueue {
     pushed: u64,
     flushed: u64,
     marks: VecDeque<Mark>,
+    /// The memory of the last small writes that have left, for the next ones.
+    spare: Vec<u8>,
 }
 
 enum Chunk {
@@ -30,6 +32,9 @@ struct Mark {
 
 /// Small writes are gathered into chunks of this size.
 const GATHER: usize = 16 * 1024;
+
+/// No more memory is kept for them.
+const MAX_SPARE: usize = 4096;
 
 impl OutQueue {
     pub fn is_empty(&self) -> bool {
@@ -58,7 +63,11 @@ impl OutQueue {
             Some(Chunk::Gathered(last)) if last.len() + bytes.len() <= GATHER => {
                 last.extend_from_slice(bytes);
             }
-            _ => self.chunks.push_back(Chunk::Gathered(bytes.to_vec())),
+            _ => {
+                let mut chunk = std::mem::take(&mut self.spare);
+                chunk.extend_from_slice(bytes);
+                self.chunks.push_back(Chunk::Gathered(chunk));
+            }
         }
     }
 
@@ -86,9 +95,15 @@ impl OutQueue {
         self.head += count;
         if self.chunks.front().is_some_and(|chunk| self.head >= chunk.len()) {
             self.head = 0;
-            let chunk = self.chunks.pop_front();
             // An upload gives its memory back as it goes; the queue's own is small.
-            drop(chunk);
+            if let Some(Chunk::Gathered(mut bytes)) = self.chunks.pop_front()
+                && bytes.capacity() <= MAX_SPARE
+            {
+                // It may be a secret, and stays for as long as the connection.
+                bytes.fill(0);
+                bytes.clear();
+                self.spare = bytes;
+            }
         }
     }
 
@@ -216,6 +231,27 @@ mod tests {
     }
 
     #[test]
+    fn memory_that_is_used_again_has_nothing_of_what_stood_there() {
+        let mut queue = OutQueue::default();
+        queue.push(b"secret");
+        let place = queue.chunks.front().map(|chunk| match chunk {
+            Chunk::Gathered(bytes) => bytes.as_ptr(),
+            Chunk::Blob(_) => panic!("gathered"),
+        });
+        assert_eq!(drain(&mut queue, 99), b"secret");
+        assert_eq!((Some(queue.spare.as_ptr()), queue.spare.len()), (place, 0));
+        // SAFETY: six bytes of it have been written, and are there still.
+        unsafe { queue.spare.set_len(6) };
+        assert_eq!(queue.spare, [0; 6]);
+        queue.spare.clear();
+        queue.push(b"ab");
+        assert_eq!(drain(&mut queue, 99), b"ab");
+        queue.push(&[1; MAX_SPARE + 1]);
+        drain(&mut queue, usize::MAX);
+        assert!(queue.spare.capacity() <= MAX_SPARE);
+    }
+
+    #[test]
     fn what_is_lent_is_returned_when_it_has_left() {
         let loans = Arc::new(Loans::new());
         let lent = |number| Blob::Lent(Lent::new(std::ptr::null(), 10, number, Arc::clone(&loans)));
@@ -233,9 +269,14 @@ mod tests {
         assert_eq!((drain(&mut first, 2), first.len()), (b"ab".to_vec(), 15));
         assert_eq!(place(&first), (5, 5));
         first.advance(5);
-        assert_eq!(loans.take_returned(), [1]);
+        let returned = || {
+            let mut numbers = Vec::new();
+            loans.take_returned(|number| numbers.push(number));
+            numbers
+        };
+        assert_eq!(returned(), [1]);
         assert_eq!(place(&first), (0, 10));
         drop(first);
-        assert_eq!(loans.take_returned(), [2]);
+        assert_eq!(returned(), [2]);
     }
 }

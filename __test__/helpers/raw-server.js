@@ -38,8 +38,9 @@ function note(type, details) {
 
 const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (raw) => {
   const connection = { number: ++lastNumber, socket: raw, nth: 0, read: Buffer.alloc(0), request: null };
-  // A FIN that the kernel had before this connection is read in the next turn at the latest.
+  // An end that the kernel had before this connection is read in the next turn at the latest. TLS tells of it later.
   setImmediate(() => setImmediate(noteAccept, connection, raw.remotePort));
+  for (const end of ['end', 'error']) raw.on(end, () => (connection.isOver = true));
   if (greeting !== '' && secure) {
     secure.refuse(raw, greeting, () => leave(connection, 'gone'));
     return;
@@ -58,7 +59,7 @@ const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (raw) =>
 });
 
 function noteAccept({ number }, port) {
-  const older = [...connections].filter((other) => other.number < number);
+  const older = [...connections].filter((other) => other.number < number && !other.isOver);
   note('accept', { connection: number, port, open: older.length + 1 });
 }
 

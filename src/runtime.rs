@@ -17,7 +17,7 @@ use tokio::task::LocalSet;
 use tokio::time::Instant;
 
 use crate::binding::link::Link;
-use crate::binding::records::Submission;
+use crate::binding::submission::Submission;
 use crate::block;
 use crate::pin;
 use crate::pool::Pool;

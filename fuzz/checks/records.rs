@@ -2,9 +2,9 @@
 //! as it stands up to the first that is not well formed, with bytes that were submitted and no others, and
 //! what is read of a row is all that was written into it.
 
-use super::records::{
-    Batch, EVENT_WIDTH, LaneRef, Malformed, OP_WIDTH, Op, Opening, Payload, Submission, op, op_flag,
-};
+use super::batch::Batch;
+use super::records::{EVENT_WIDTH, LaneRef, OP_WIDTH, op, op_flag};
+use super::submission::{Malformed, Op, Opening, Payload, Submission};
 use crate::error::CloseReason;
 
 pub fn check(input: &[u8]) {

@@ -10,9 +10,15 @@ mod block;
 #[path = "../../src/error.rs"]
 #[allow(dead_code, reason = "the addon has more use for it")]
 mod error;
+#[path = "../../src/binding/batch.rs"]
+#[allow(dead_code, reason = "the addon has more use for it")]
+mod batch;
 #[path = "../../src/binding/records.rs"]
 #[allow(dead_code, reason = "the addon has more use for it")]
 mod records;
+#[path = "../../src/binding/submission.rs"]
+#[allow(dead_code, reason = "the addon has more use for it")]
+mod submission;
 
 #[path = "../checks/records.rs"]
 mod check;

@@ -1,7 +1,7 @@
 //! Large writes: a copy of what JavaScript has, or its own buffer.
 
 use super::loans::Lent;
-use super::records::Payload;
+use super::submission::Payload;
 use crate::block::Block;
 use crate::connect::Piece;
 

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::batch::Batch;
 use super::blob::Blob;
 use super::cpu_clock::CpuClock;
 use super::loans::Loans;
-use super::records::{Batch, LaneRef, OP_WIDTH, Submission};
+use super::records::{LaneRef, OP_WIDTH};
+use super::submission::Submission;
 use super::waker::Waker;
 use crate::pool::Cold;
 use crate::runtime;

@@ -1,9 +1,13 @@
 //! The N-API surface. Everything cold is napi-rs; the two calls that every
-//! request pays for, submit and deliver, are raw N-API in [`crossing`].
+//! request pays for, [`submit`] and [`deliver`], are raw N-API.
 
+pub mod batch;
+mod bell;
 pub mod blob;
+mod calls;
 mod cpu_clock;
 pub mod crossing;
+mod deliver;
 pub mod hint;
 pub mod link;
 pub mod loans;
@@ -13,6 +17,9 @@ pub mod records;
 mod records_check;
 pub mod route;
 pub mod secure;
+mod slab;
+pub mod submission;
+mod submit;
 mod waker;
 
 use napi_derive::napi;

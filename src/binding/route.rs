@@ -7,8 +7,8 @@ use std::time::Duration;
 use napi::{Error, Result, Status};
 use napi_derive::napi;
 
-use super::records::Opening;
 use super::secure::{SecureOptions, TlsContext};
+use super::submission::Opening;
 use crate::connect::{Destination, Order, Target, TcpTarget};
 use crate::pool::{Limits, Open, Route};
 

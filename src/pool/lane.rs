@@ -13,7 +13,7 @@ use super::connection::ConnectionId;
 use super::out_queue::OutQueue;
 use super::read_window::{Buffered, Unread};
 use super::status::Counts;
-use crate::binding::records::Leave;
+use crate::binding::submission::Leave;
 use crate::connect::SharedDestination;
 use crate::error::{CloseReason, uv_errno};
 use crate::exchange::{Hint, Replay};

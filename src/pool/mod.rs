@@ -44,8 +44,9 @@ pub use lane::Limits;
 pub use requests::{Cold, Export, Open};
 pub use routes::Route;
 
+use crate::binding::batch::Batch;
 use crate::binding::link::Link;
-use crate::binding::records::{Batch, LaneRef, event};
+use crate::binding::records::{LaneRef, event};
 use crate::connect::SharedDestination;
 use crate::error::CloseReason;
 use crate::exchange::Spans;

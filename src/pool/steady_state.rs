@@ -12,10 +12,12 @@ use tokio::task::LocalSet;
 use super::lane::Limits;
 use super::{Cold, Open, Pool, Route};
 use crate::allocations;
+use crate::binding::batch::Batch;
 use crate::binding::blob::Blob;
 use crate::binding::link::Link;
 use crate::binding::loans::Lent;
-use crate::binding::records::{Batch, LaneRef, Opening, Submission, event, op, op_flag};
+use crate::binding::records::{LaneRef, event, op, op_flag};
+use crate::binding::submission::{Opening, Submission};
 use crate::block::{BLOCK_SIZE, Block};
 use crate::connect::{Destination, Target, TcpTarget};
 

@@ -27,7 +27,8 @@ use super::Pool;
 use super::connection::ConnectionId;
 use super::lane::{Lane, PassedOn, State};
 use super::status::add;
-use crate::binding::records::{LaneRef, Leave, Payload, event};
+use crate::binding::records::{LaneRef, event};
+use crate::binding::submission::{Leave, Payload};
 use crate::error::CloseReason;
 use crate::exchange::{Framing, Hint, Progress};
 

@@ -1,0 +1,113 @@
+//! What JavaScript asks for too rarely for a row, or must have the answer to: by calls of its own.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use napi::Result;
+use napi::bindgen_prelude::Buffer;
+use napi_derive::napi;
+
+use super::crossing::Crossing;
+use super::records::LaneRef;
+use super::route::{OpenOptions, RouteOptions, addresses};
+use super::secure::TlsContext;
+use crate::pool::{Ask, Cold, Export, Question};
+
+#[napi]
+impl Crossing {
+    /// Gives a route its number, and takes another one's away; `context` comes
+    /// with `route.secure`.
+    #[napi]
+    pub fn introduce(
+        &self,
+        number: u32,
+        route: RouteOptions,
+        context: Option<&TlsContext>,
+        forgotten: Option<u32>,
+    ) -> Result<()> {
+        let route = Box::new(route.parse(context)?);
+        self.link.submit_cold(LaneRef { slot: 0, epoch: 0 }, Cold::Introduce { number, route, forgotten });
+        Ok(())
+    }
+
+    /// Opens a lane whose addresses are known; others are opened by a row.
+    #[napi]
+    pub fn open_to(&self, slot: u32, epoch: u32, options: OpenOptions) -> Result<()> {
+        self.link.submit_cold(LaneRef { slot, epoch }, Cold::Open(Box::new(options.parse()?)));
+        Ok(())
+    }
+
+    /// Answers a request to resolve a name; without addresses, refuses.
+    #[napi]
+    pub fn resolved(&self, slot: u32, serial: u32, list: Option<Vec<String>>) -> Result<()> {
+        let addresses = list.as_deref().map(addresses).transpose()?;
+        self.link.submit_cold(LaneRef { slot, epoch: 0 }, Cold::Resolved { serial, addresses });
+        Ok(())
+    }
+
+    /// Keying material of a lane's TLS connection. JavaScript waits for it; the
+    /// thread never waits for JavaScript, but it may be late.
+    #[napi]
+    pub fn export_keying_material(
+        &self,
+        slot: u32,
+        epoch: u32,
+        length: u32,
+        label: String,
+        context: Option<Buffer>,
+    ) -> Option<Buffer> {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let (reply, answer) = mpsc::sync_channel(1);
+        let context = context.map(|context| context.to_vec());
+        let export = Export { length: length as usize, label: label.into_bytes(), context, reply };
+        self.link.submit_question(LaneRef { slot, epoch }, Cold::Export(export));
+        answer.recv_timeout(PATIENCE).ok().flatten().map(Buffer::from)
+    }
+
+    /// The facts of a lane's connection; empty if there is none for this request, nothing without an answer.
+    #[napi]
+    pub fn facts(&self, slot: u32, epoch: u32) -> Option<String> {
+        self.ask(LaneRef { slot, epoch }, Question::Facts)
+    }
+
+    /// Takes a request that waits back: an empty text. Or it has been sent, and the text has its facts. JavaScript
+    /// must know which, so it has more patience than for what it only tells; nothing if that is at an end.
+    #[napi]
+    pub fn withdraw(&self, slot: u32, epoch: u32) -> Option<String> {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        self.answer(LaneRef { slot, epoch }, Question::Withdraw, PATIENCE)
+    }
+
+    /// Takes back a request that has begun early on an idle lane, if none of its `count` bytes has left.
+    #[napi]
+    pub fn take_back(&self, slot: u32, epoch: u32, count: u32) -> bool {
+        self.link.take_back(LaneRef { slot, epoch }, count as usize)
+    }
+
+    /// The status of an agent.
+    #[napi]
+    pub fn stats(&self, agent: u32) -> Option<String> {
+        self.ask(LaneRef { slot: 0, epoch: 0 }, Question::Stats { agent })
+    }
+
+    /// For how many ms nothing has gone either way on a lane's connection.
+    #[napi]
+    pub fn quiet(&self, slot: u32, epoch: u32) -> Option<f64> {
+        self.ask(LaneRef { slot, epoch }, Question::Quiet)?.parse().ok()
+    }
+}
+
+impl Crossing {
+    /// Asks the runtime and waits. It may be slow to get the processor, and
+    /// without an answer JavaScript says what it knows itself.
+    fn ask(&self, lane: LaneRef, question: Question) -> Option<String> {
+        const PATIENCE: Duration = Duration::from_millis(250);
+        self.answer(lane, question, PATIENCE)
+    }
+
+    fn answer(&self, lane: LaneRef, question: Question, patience: Duration) -> Option<String> {
+        let (reply, answer) = mpsc::sync_channel(1);
+        self.link.submit_question(lane, Cold::Ask(Ask { question, reply }));
+        answer.recv_timeout(patience).ok()
+    }
+}

@@ -17,7 +17,7 @@ const { READERS, agents, compare, handedOver, startServer, watch } = require('./
 
 const { Agent, NodeAgent, request: send, serve } = transport();
 
-const timeout = 60_000;
+const timeout = 240_000;
 
 const HEADS = {
   length: 'HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 12\r\n\r\n',

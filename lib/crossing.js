@@ -10,6 +10,7 @@ const { immediately } = require('./immediate');
 const loans = require('./loans');
 const { startLog } = require('./log');
 const { ROW_WIDTH, op, opFlag, event, eventFlag, isBinary, closeReason } = require('./records');
+const youngBuffers = require('./young-buffers');
 
 const ROWS_OUT = 2048;
 const BYTES_OUT = 256 * 1024;
@@ -433,6 +434,7 @@ function deliver(count, list, begins) {
     const own = (binary || isPlain) && (flags & eventFlag.OWN_BUFFER) !== 0;
     const from = nextByte;
     const buffer = own ? buffers[nextBuffer++] : undefined;
+    if (own) youngBuffers.note(buffer.length);
     nextByte += length;
 
     const lane = lanes[slot];

@@ -2,8 +2,9 @@
 //! which lane has which connection.
 //!
 //! All of it is one value that only the runtime's thread touches. `requests`
-//! applies what JavaScript asks for, `connections` what the network does; both
-//! leave reports in a batch that goes to JavaScript at the end of the turn.
+//! applies what JavaScript asks for, the tasks of `connections` what the network
+//! does: what has come goes by `responses`, what has ended by `losses`. All of
+//! them leave reports in a batch that goes to JavaScript at the end of the turn.
 
 mod answers;
 mod ask;
@@ -19,9 +20,11 @@ mod idle_limit;
 mod lane;
 mod learned;
 mod liveness;
+mod losses;
 mod out_queue;
 mod read_window;
 mod requests;
+mod responses;
 mod routes;
 mod status;
 #[cfg(test)]

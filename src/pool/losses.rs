@@ -1,0 +1,295 @@
+//! The ends and failures of connections: which of them lead to another one, by the rules of
+//! [`crate::exchange::Verdict`], and how JavaScript is told of the others.
+
+use std::io;
+use std::mem;
+use std::rc::Weak;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::info;
+
+use super::Pool;
+use super::connection::{Connection, ConnectionId, Fin};
+use super::lane::{Cause, LossReport, State};
+use super::out_queue::OutQueue;
+use crate::binding::records::event;
+use crate::error::CloseReason;
+use crate::exchange::{Loss, Verdict};
+
+impl Pool {
+    pub(super) fn connection_ended(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get(id) else { return };
+        if connection.parked.is_some() {
+            self.lose_parked(id, CloseReason::PeerClosedIdle);
+            return;
+        }
+        let slot = connection.lane;
+        self.note_crossing(slot, connection);
+        if self.lost_unpassed(id, slot) {
+            return;
+        }
+        let Some(connection) = self.connections.get(id) else { return };
+        match self.verdict(slot, connection, Loss::Ended) {
+            Verdict::Await => self.await_reset(id),
+            Verdict::Report => {
+                let error = connection.write_error.as_ref().map(|error| LossReport::of(error, "write"));
+                self.report_loss(id, slot, error.unwrap_or(LossReport::End));
+            }
+            verdict => self.replace(id, slot, verdict, LossReport::End),
+        }
+    }
+
+    pub(super) fn connection_failed(&mut self, id: ConnectionId, error: &io::Error, syscall: &'static str) {
+        let Some(connection) = self.connections.get(id) else { return };
+        let dead = error.kind() == io::ErrorKind::TimedOut;
+        if dead {
+            // The kernel has given it up; others that have been silent for as long are not better.
+            let limit = connection.destination.dead_peer.unwrap_or_default();
+            let (peer, parked) = (connection.peer, connection.parked.is_some());
+            if let Some(since) = Instant::now().checked_sub(limit) {
+                self.doubt(peer, since);
+            }
+            if parked {
+                self.lose_parked(id, CloseReason::DeadPeer);
+            }
+            self.close_doubted(peer);
+        }
+        let Some(connection) = self.connections.get(id) else { return };
+        if connection.parked.is_some() {
+            self.lose_parked(id, CloseReason::PeerReset);
+            return;
+        }
+        let slot = connection.lane;
+        self.note_crossing(slot, connection);
+        let report = LossReport::of(error, syscall);
+        self.sessions.forget(&connection.destination);
+        if self.lost_unpassed(id, slot) || self.lost_by_alert(id, slot, report) {
+            return;
+        }
+        let Some(connection) = self.connections.get(id) else { return };
+        let loss = if dead { Loss::DeadPeer } else { Loss::Reset };
+        match self.verdict(slot, connection, loss) {
+            Verdict::Report => self.report_loss(id, slot, report),
+            verdict => self.replace(id, slot, verdict, report),
+        }
+    }
+
+    /// An end that comes within a round trip of a request was on its way before the server saw that: what it
+    /// ended is an idle connection.
+    fn note_crossing(&self, slot: u32, connection: &Connection) {
+        const SLACK: Duration = Duration::from_millis(20);
+        let Some(lane) = self.lanes.get(slot as usize).and_then(Option::as_ref) else { return };
+        let now = Instant::now();
+        if !lane.http || connection.served == 0 || connection.received > 0 {
+            return;
+        }
+        let round_trip = connection.stream.tcp_info().and_then(|info| info.round_trip);
+        let way = round_trip.map_or(Duration::ZERO, |trip| trip.smoothed * 2);
+        if lane.sent_at.is_none_or(|sent| now - sent <= way + SLACK) {
+            connection.note_close(now);
+        }
+    }
+
+    /// Whether the connection went while JavaScript had yet to let it pass: it
+    /// may be blocked for longer than a server waits for a request.
+    fn lost_unpassed(&mut self, id: ConnectionId, slot: u32) -> bool {
+        let Some(lane) = self.lane(slot) else { return false };
+        let State::Gated(_, cause) = lane.state else { return false };
+        if lane.pin.is_none() || lane.waited {
+            return false;
+        }
+        lane.waited = true;
+        lane.state = State::Unpassed(cause);
+        self.drop_connection(id, CloseReason::PeerFin);
+        true
+    }
+
+    /// Whether the server answered a request with an alert, and Node's own TLS
+    /// may ask again: it can renegotiate, for one. A request that may be sent
+    /// twice only, and only by rule R4 but for the fresh connection: the next
+    /// one will not fail alike.
+    fn lost_by_alert(&mut self, id: ConnectionId, slot: u32, report: LossReport) -> bool {
+        let LossReport::Tls { alert: 1.., .. } = report else { return false };
+        let Some(connection) = self.connections.get(id) else { return false };
+        let is_first = connection.served == 0 && connection.received == 0 && connection.parked.is_none();
+        let Some(lane) = self.lane(slot) else { return false };
+        let is_bound = matches!(lane.state, State::Bound(_));
+        if !(is_first && is_bound && lane.sent && lane.replayable && !lane.retried) {
+            return false;
+        }
+        let Some(whole) = lane.replay.whole() else { return false };
+        lane.pending = OutQueue::default();
+        lane.pending.push(whole);
+        lane.retried = true;
+        lane.state = State::Refused;
+        lane.replay.forget();
+        self.drop_connection(id, CloseReason::TlsFailed);
+        self.report(event::TLS_REFUSED, self.lane_ref(slot), 1, &[]);
+        true
+    }
+
+    /// The write side is broken. The peer may have answered before it broke
+    /// (an early 413), so reading goes on and tells how it ended; but not while
+    /// JavaScript leaves the answer unread, which may be until the upload ends.
+    pub(super) fn write_failed(&mut self, id: ConnectionId, error: io::Error) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let slot = connection.lane;
+        let report = LossReport::of(&error, "write");
+        // What was lent is not there any more. The peer waits for the rest, so it will not say anything.
+        let is_ours = error.raw_os_error() == Some(libc::EFAULT);
+        connection.write_error = Some(error);
+        let Some(connection) = self.connections.get(id) else { return };
+        if connection.parked.is_none()
+            && self.verdict(slot, connection, Loss::WriteRefused) == Verdict::SendFresh
+        {
+            self.replace(id, slot, Verdict::SendFresh, report);
+        } else if connection.awaiting_reset {
+            // That is how a reset shows here; the verdict is about to be spoken.
+        } else if connection.reads_no_more() || is_ours {
+            self.report_loss(id, slot, report);
+        } else {
+            connection.wake();
+        }
+    }
+
+    /// Rule R5: an end came before a byte of the request was acknowledged. A
+    /// server that is gone refuses the bytes that reach it after that; one that
+    /// only half-closed takes them. The kernel shows which it was, but wakes
+    /// nobody: after the end there is nothing to read. So it is asked, for as
+    /// long as the bytes may need if they have to be sent again.
+    fn await_reset(&mut self, id: ConnectionId) {
+        const PATIENCE: Duration = Duration::from_secs(2);
+        const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.awaiting_reset = true;
+        }
+        let pool = Weak::clone(&self.me);
+        tokio::task::spawn_local(async move {
+            let (start, mut pause) = (Instant::now(), Duration::from_millis(1));
+            loop {
+                tokio::time::sleep(pause).await;
+                let Some(pool) = pool.upgrade() else { return };
+                if pool.borrow_mut().look_for_reset(id, start.elapsed() >= PATIENCE) {
+                    return;
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        });
+    }
+
+    /// Whether the question is settled; `enough`: if need be, without a reset.
+    fn look_for_reset(&mut self, id: ConnectionId, enough: bool) -> bool {
+        let Some(connection) = self.connections.get(id) else { return true };
+        let slot = connection.lane;
+        let reset = connection.stream.tcp_info().is_some_and(|info| info.closed);
+        match self.verdict(slot, connection, if reset { Loss::EndedThenReset } else { Loss::Ended }) {
+            Verdict::Await if !enough => return false,
+            verdict @ Verdict::Retry(_) => self.replace(id, slot, verdict, LossReport::End),
+            _ => self.report_loss(id, slot, LossReport::End),
+        }
+        true
+    }
+
+    /// The lane gets another connection, or none until it writes.
+    pub(super) fn replace(&mut self, id: ConnectionId, slot: u32, verdict: Verdict, report: LossReport) {
+        let loss = self.retry_facts(id, report.reason(), verdict);
+        let (rule, reason) = (verdict.rule(), report.reason().name());
+        info!(connection = %id, rule, reason, "the request goes to another connection");
+        let Some(mut connection) = self.connections.remove(id) else { return };
+        connection.log_close(report.reason());
+        connection.counts.closed(&connection, report.reason());
+        if verdict != Verdict::Select {
+            connection.counts.retried(verdict.rule());
+        }
+        connection.wake();
+        self.deadlines.remove(id, connection.entry.take());
+        let Some(lane) = self.lane(slot) else { return };
+        let epoch = lane.epoch;
+        lane.state = State::Lost;
+        lane.loss = matches!(verdict, Verdict::SendFresh | Verdict::Retry(_)).then_some(loss);
+        lane.lost = Some(report.reason());
+        lane.fin_wanted |= connection.fin != Fin::None;
+        match verdict {
+            // Nothing was sent, and perhaps nothing was written yet.
+            Verdict::Select if connection.out.is_empty() => {}
+            Verdict::Select => {
+                lane.pending = mem::take(&mut connection.out);
+                self.select(slot);
+            }
+            Verdict::SendFresh => {
+                lane.pending = mem::take(&mut connection.out);
+                self.start_connect(slot, Cause::Fresh, None);
+            }
+            Verdict::Retry(_) => {
+                lane.retried = true;
+                lane.sent = false;
+                lane.sent_at = None;
+                lane.pending = OutQueue::default();
+                // All of it is in the replay buffer, which is bounded by itself.
+                let outstanding = connection.out.outstanding(epoch);
+                if let Some(bytes) = lane.replay.whole() {
+                    lane.pending.push(bytes);
+                }
+                if outstanding > 0 {
+                    self.report(event::WRITTEN, self.lane_ref(slot), outstanding.cast_signed(), &[]);
+                }
+                self.start_connect(slot, Cause::Retry(report), None);
+            }
+            Verdict::Await | Verdict::Report => {}
+        }
+    }
+
+    /// JavaScript is told. After EOF the connection stays for what is still to
+    /// be written; after an error it is of no use.
+    pub(super) fn report_loss(&mut self, id: ConnectionId, slot: u32, report: LossReport) {
+        let facts = self.loss_facts(id, slot, report.reason());
+        if !matches!(report, LossReport::End) {
+            self.drop_connection(id, report.reason());
+            self.set_state(slot, State::Failed);
+        }
+        self.tell_loss(slot, report, &facts);
+    }
+
+    /// As above, of a connection that is gone already.
+    pub(super) fn report_to(&mut self, slot: u32, report: LossReport) {
+        let facts = self.lane(slot).and_then(|lane| lane.loss.take()).unwrap_or_default();
+        self.tell_loss(slot, report, &facts);
+    }
+
+    pub(super) fn tell_loss(&mut self, slot: u32, report: LossReport, facts: &str) {
+        let lane = self.lane_ref(slot);
+        match report {
+            LossReport::End => self.report(event::END, lane, 0, facts.as_bytes()),
+            LossReport::Error { errno, syscall, .. } => {
+                self.report(event::ERROR, lane, errno, format!("{syscall}\n{facts}").as_bytes());
+            }
+            LossReport::Tls { alert, text } => {
+                self.report(event::TLS_ERROR, lane, alert.into(), format!("{text}\n{facts}").as_bytes());
+            }
+        }
+    }
+
+    pub(super) fn lose_parked(&mut self, id: ConnectionId, reason: CloseReason) {
+        let Some(connection) = self.connections.get(id) else { return };
+        let slot = connection.lane;
+        if matches!(reason, CloseReason::PeerClosedIdle | CloseReason::PeerReset) {
+            connection.note_close(Instant::now());
+        }
+        self.drop_connection(id, reason);
+        self.set_state(slot, State::Lost);
+        self.report(event::CLOSED, self.lane_ref(slot), reason as i32, &[]);
+    }
+
+    pub(super) fn deadline_fired(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.entry = None;
+        let Some(parked) = connection.parked else { return };
+        let Some(deadline) = parked.deadline else { return };
+        if Instant::now() < deadline {
+            self.deadlines.arm(id, &mut connection.entry, deadline);
+            return;
+        }
+        self.lose_parked(id, if parked.by_age { CloseReason::Ttl } else { CloseReason::IdleTimeout });
+    }
+}

@@ -1,0 +1,130 @@
+//! What a connection has read, on its way to JavaScript: whose it is, what it is, and how it crosses.
+
+use std::mem;
+
+use tokio::time::Instant;
+
+use super::Pool;
+use super::connection::{ConnectionId, says_timeout};
+use super::lane::{LossReport, State};
+use super::status::add;
+use crate::binding::records::{event, event_flag};
+use crate::block::Block;
+use crate::error::CloseReason;
+use crate::exchange::{Piece, Plain};
+
+/// What one read brings is handed over as it is, without a copy, from so many bytes on. Below, to make JavaScript a
+/// buffer of memory that is not its own costs more than to copy.
+const LEND_MIN: usize = 32 * 1024;
+
+/// What some bytes of a response are.
+#[allow(clippy::large_enum_variant, reason = "it lasts for one read, on the stack")]
+enum Reading {
+    /// Node's parser has to say.
+    Bytes,
+    /// Its beginning.
+    Response(Plain),
+    /// More of its body.
+    Body(Piece),
+}
+
+impl Pool {
+    /// Hands over what was read. Whether the connection goes on.
+    pub(super) fn connection_read(&mut self, id: ConnectionId, block: &mut Block) -> bool {
+        let count = block.len();
+        let Some(connection) = self.connections.get_mut(id) else { return false };
+        let slot = connection.lane;
+        if connection.parked.is_some() {
+            // A forged response that waits for the next request, or a 408: it
+            // must never be an answer to anything.
+            if says_timeout(block) {
+                connection.note_close(Instant::now());
+            }
+            self.lose_parked(id, CloseReason::UnexpectedData);
+            return false;
+        }
+        connection.last_read = Instant::now();
+        connection.doubted = false;
+        let is_first = connection.received == 0;
+        connection.received = connection.received.wrapping_add(count as u32);
+        connection.window.read(count as u32);
+        let reused = connection.served > 0;
+        if let Some(idle) = connection.tally.idle_before().filter(|_| is_first && reused) {
+            connection.closes.outlive(idle);
+        }
+        let drained = connection.out.is_empty();
+        let Some(lane) = self.lane(slot) else { return false };
+        if lane.http && reused && !lane.sent && drained {
+            // An answer to a request of which nothing has been sent.
+            self.drop_connection(id, CloseReason::UnexpectedData);
+            self.set_state(slot, State::Lost);
+            return false;
+        }
+        if is_first && lane.retried {
+            add(&lane.counts.saved);
+        }
+        // What has been answered will not be sent again.
+        lane.replay.forget();
+        let is_head = lane.is_head.filter(|_| is_first && lane.limits.parse);
+        let reading = self.read_plainly(id, block, is_head);
+        let is_over = self.follow(id, block, is_first);
+        self.hand_over(slot, block, &reading);
+        if is_over {
+            self.exchange_over(id);
+        }
+        if let Some(connection) = self.connections.get(id)
+            && connection.reads_no_more()
+            && let Some(error) = &connection.write_error
+        {
+            let report = LossReport::of(error, "write");
+            self.report_loss(id, slot, report);
+        }
+        true
+    }
+
+    /// What the bytes are, if they can be read in one way only; `spans` then has where the data is. `is_head`: they are the first of an answer that may be
+    /// read here, to a HEAD or not.
+    fn read_plainly(&mut self, id: ConnectionId, bytes: &[u8], is_head: Option<bool>) -> Reading {
+        let Some(connection) = self.connections.get_mut(id) else { return Reading::Bytes };
+        if let Some(rest) = connection.rest {
+            let piece = rest.read(bytes, 0, &mut self.spans);
+            connection.rest = piece.rest();
+            return Reading::Body(piece);
+        }
+        let Some(plain) = is_head.and_then(|is_head| Plain::read(bytes, is_head, &mut self.spans)) else {
+            return Reading::Bytes;
+        };
+        connection.rest = plain.rest();
+        Reading::Response(plain)
+    }
+
+    /// Bytes for JavaScript: many in the block itself, which then is another one, few in the batch. There stands, too,
+    /// what they are.
+    fn hand_over(&mut self, slot: u32, block: &mut Block, reading: &Reading) {
+        let (lane, count) = (self.lane_ref(slot), block.len());
+        let is_lent = count >= LEND_MIN;
+        if !is_lent {
+            self.batch.bytes.extend_from_slice(block);
+        }
+        let before = self.batch.bytes.len();
+        let code = match reading {
+            Reading::Bytes => event::DATA,
+            Reading::Response(plain) => {
+                plain.write(&self.spans, &mut self.batch.bytes);
+                event::RESPONSE
+            }
+            Reading::Body(piece) => {
+                piece.write(&self.spans, &mut self.batch.bytes);
+                event::BODY
+            }
+        };
+        let parts = self.batch.bytes.len() - before;
+        if is_lent {
+            self.batch.blocks.push_back(mem::replace(block, Block::new()));
+            self.batch.push_row(code | event_flag::OWN_BUFFER << 8, lane, count as i32, parts);
+        } else {
+            self.batch.push_row(code, lane, count as i32, count + parts);
+        }
+        self.flush_soon();
+    }
+}

@@ -7,8 +7,8 @@
 
 const { byteLength } = require('./pieces');
 
-/** Bytes that may be on their way, unreported, before a write has to wait. */
-const WINDOW = 512 * 1024;
+/** Bytes that may be on their way, unreported, before a write has to wait. What the kernel holds comes on top. */
+const WINDOW = 256 * 1024;
 /** Large buffers are handed over in pieces of this size, so that Rust never holds all of one. */
 const PIECE = 128 * 1024;
 /** How many bytes pass before the next write asks for a report. */

@@ -10,7 +10,7 @@ const http = require('node:http');
 const { test } = require('node:test');
 const { Worker } = require('node:worker_threads');
 const { HttpAgent } = require('..');
-const { block, blockUntil, send, transport, warm } = require('./helpers/blocked');
+const { block, blockUntil, send, transport, until, warm } = require('./helpers/blocked');
 
 const { Agent, startServer } = transport();
 const isTcp = Agent === HttpAgent;
@@ -326,6 +326,41 @@ test('what comes behind an answer is not told to others', options, async (t) => 
     }
   }
 });
+
+test(
+  'what is kept for a lane that has moved on does not lead it to where another waits',
+  options,
+  async (t) => {
+    for (const end of ['half', 'close']) {
+      const { server, agent } = await start(t, { maxSentAhead: 1 });
+      const results = [
+        send(agent, server, { id: 'it-0' }),
+        // It moves, and something comes behind its answer, when its lane has moved to the next one.
+        send(agent, server, { id: 'it-1', act: 'ok', then: `${end}/10` }),
+        send(agent, server, { id: 'it-2', act: 'ok/cue' }),
+        // It waits where that one has waited, and moves while the program does not read the answer before it.
+        send(agent, server, { id: 'it-3' }),
+        send(agent, server, { id: 'it-4' }),
+      ];
+      for (const { request } of [results[0], results[2]]) {
+        request.prependListener('response', (response) => {
+          response.pause();
+          setTimeout(() => response.resume(), LONG);
+        });
+      }
+      assert.ok(blockUntil(() => server.events('closed').length === 1));
+      block(LONG);
+      await results[1];
+      // The lane has moved on, and all that was kept has been told.
+      await until(() => server.arrivals('it-2') === 1);
+      for (let turn = 0; turn < COUNT; turn++) await new Promise(setImmediate);
+      server.post({ cue: 'it-2' });
+      assert.ok(blockUntil(() => server.events('answered', 'it-3').length === 1));
+      check(server, await Promise.all(results));
+      assert.deepEqual([ahead(agent), server.events('accept').length], [2, 2], end);
+    }
+  },
+);
 
 test('a request that is still being written to is not passed by', options, async (t) => {
   const { server, agent } = await start(t, { sendEarly: 'all' });

@@ -60,7 +60,8 @@ const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (raw) =>
 
 function noteAccept({ number }, port) {
   const older = [...connections].filter((other) => other.number < number && !other.isOver);
-  note('accept', { connection: number, port, open: older.length + 1 });
+  const beside = older.map((other) => other.number);
+  note('accept', { connection: number, port, open: older.length + 1, beside });
 }
 
 function leave(connection, type) {

@@ -32,6 +32,10 @@ const RECORDS = {
 /** Those behind which the connection lives on. */
 const HARMLESS = ['warning', 'ticket', 'key-update'];
 const IDEMPOTENT = ['GET', 'HEAD', 'PUT', 'DELETE'];
+/** How many of the server's events a violation tells of each connection. */
+const TOLD = 20;
+/** How many violations are told. */
+const TOLD_VIOLATIONS = 10;
 /** ms until a request that has not settled is lost. */
 const LOST = 20_000;
 
@@ -100,7 +104,11 @@ async function round(random, server, Agent, report, number) {
   agent.destroy();
   await Promise.race([Promise.all(requests.map((one) => one.settled)), pause(LOST)]);
 
-  const complain = (text) => report.violations.push(`round ${number} ${JSON.stringify(options)}: ${text}`);
+  const complain = (text) => {
+    // The first ones say it, and others follow from them.
+    if (report.violations.length < TOLD_VIOLATIONS)
+      report.violations.push(`round ${number} ${JSON.stringify(options)}: ${text}`);
+  };
   const gone = () =>
     agent.totalSocketCount === 0 && Object.keys(agent.sockets).length === 0 && openSockets() === sockets;
   await until(gone, 5000).catch(() =>
@@ -195,12 +203,38 @@ function openConnections(server) {
   return server.events('accept').filter(({ connection }) => !ended.has(connection));
 }
 
-/** All that is known of a connection: what the server has seen, and its state in the kernel at either end. */
+/** The last that the server has seen of a connection, and the state of its end of it in the kernel. */
 function lifeOf({ connection, port }, server) {
-  const events = server.events().filter((event) => event.connection === connection);
-  const ids = events.map(({ id }) => id).filter((id) => id !== undefined);
-  const all = server.events().filter((event) => event.connection === connection || ids.includes(event.id));
-  return JSON.stringify({ now: now(), events: all, states: [socketStates(port), socketStates(server.port)] });
+  return `${eventsOf(({ connection: one }) => one === connection, server)} ${socketStates(port).slice(0, 3)}`;
+}
+
+/** The last that the server has seen of a request, and of the connections it had to do with, on a line each. */
+function historyOf({ id, request, errors: [error], port, socket }, server) {
+  const connections = new Set(server.events(undefined, id).map(({ connection }) => connection));
+  const local = port ?? socket?.localPort;
+  const accepted = server.events('accept').filter((event) => event.port === local);
+  // A port may come again.
+  if (local !== undefined && accepted.length > 0) connections.add(accepted.at(-1).connection);
+  connections.delete(undefined);
+  const seen = [...connections].map((connection) =>
+    eventsOf((event) => event.connection === connection || event.id === id, server),
+  );
+  if (connections.size === 0) seen.push(eventsOf((event) => event.id === id, server));
+  const facts = { code: error?.code, reason: error?.reason, connection: error?.connection };
+  return [
+    `at ${now().toFixed(1)}, port ${local}`,
+    `attempts ${request.attempts} ${JSON.stringify(facts)}`,
+    ...seen,
+  ].join('\n    ');
+}
+
+function eventsOf(isWanted, server) {
+  return server
+    .events()
+    .filter(isWanted)
+    .slice(-TOLD)
+    .map(({ at, ...event }) => `${at.toFixed(1)} ${JSON.stringify(event)}`)
+    .join(' ');
 }
 
 /** The rules. */
@@ -216,8 +250,16 @@ function judge(requests, server, options, complain) {
     if (!HARMLESS.includes(record)) endings.set(connection, endings.get(connection) ?? at);
   // A port may come again: the last connection from it that was there before the request ended.
   const byPort = new Map(server.events('accept').map(({ port, connection }) => [port, connection]));
-  for (const { connection, open } of server.events('accept').slice(server.judged ?? 0)) {
-    if (open > options.maxSockets) complain(`connection ${connection} was number ${open} at a time`);
+  const connectionOf = (one) => byPort.get(one.port ?? one.socket?.localPort);
+  // Where a forged answer has crossed a request on the wire it was the answer to that, and the connection goes on.
+  const crossed = new Set(requests.filter(({ answer }) => answer === 'forged').map(connectionOf));
+  for (const accepted of server.events('accept').slice(server.judged ?? 0)) {
+    if (accepted.open <= options.maxSockets) continue;
+    const lives = server
+      .events('accept')
+      .filter(({ connection }) => [...accepted.beside, accepted.connection].includes(connection))
+      .map((one) => `\n    ${lifeOf(one, server)}`);
+    complain(`connection ${accepted.connection} was number ${accepted.open} at a time${lives.join('')}`);
   }
   server.judged = server.events('accept').length;
 
@@ -228,7 +270,7 @@ function judge(requests, server, options, complain) {
     one.outcome = one.aborted ? 'aborted' : error ? error.code : one.ended ? `${one.status}` : 'cut short';
     const say = (text) =>
       complain(
-        `${id} ${method} ${act}: ${text} (came ${came}, attempts ${request.attempts}, reused ${one.reused ?? request.reusedSocket}, ${one.outcome} ${error?.message ?? ''})`,
+        `${id} ${method} ${act}: ${text} (came ${came}, attempts ${request.attempts}, reused ${one.reused ?? request.reusedSocket}, ${one.outcome} ${error?.message ?? ''})\n    ${historyOf(one, server)}`,
       );
 
     if (one.closes !== 1) say(`settled ${one.closes} times`);
@@ -241,7 +283,7 @@ function judge(requests, server, options, complain) {
       say('a repetition that the caller does not see');
     if (request.attempts > 2 || (request.attempts === 2 && !repeatable)) say('attempts');
 
-    const ending = endings.get(byPort.get(one.port ?? one.socket?.localPort));
+    const ending = endings.get(connectionOf(one));
     const known = ending !== undefined && ending < one.at;
     if (one.responses > 0 && one.answer !== id) {
       // What crosses the request on the wire cannot be told from its answer.
@@ -265,7 +307,8 @@ function judge(requests, server, options, complain) {
     // reusedSocket says nothing about the connection, as with http.Agent. The server knows.
     const reused = (came > 0 ? served.has(id) : one.reused) && request.attempts === 1;
     if (reused && repeatable && !isLarge(one)) say('a failure that could have been repaired');
-    if (reused && came === 0 && known) say('sent on a connection that was known to be dead');
+    if (reused && came === 0 && known && !crossed.has(connectionOf(one)))
+      say('sent on a connection that was known to be dead');
     if (!reused && request.attempts === 1 && came > 0 && !DEATHS.includes(act))
       say('failed on a good fresh connection');
   }

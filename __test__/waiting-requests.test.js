@@ -10,6 +10,7 @@ const http = require('node:http');
 const { test } = require('node:test');
 const { Worker } = require('node:worker_threads');
 const { HttpAgent } = require('..');
+const { native } = require('../lib/binding');
 const { block, blockUntil, send, transport, until, warm } = require('./helpers/blocked');
 
 const { Agent, startServer } = transport();
@@ -459,6 +460,29 @@ for (const [title, index, acts] of [
     assert.equal((await send(agent, server, { id: 'next' })).body, 'ok:next');
   });
 }
+
+test(
+  'nor if JavaScript does not get the processor behind the answer that it may be taken back',
+  options,
+  async (t) => {
+    const { server, agent } = await start(t);
+    const { Crossing } = native;
+    const { withdraw } = Crossing.prototype;
+    t.mock.method(Crossing.prototype, 'withdraw', function (...args) {
+      const facts = withdraw.apply(this, args);
+      block(LONG);
+      return facts;
+    });
+    for (let i = 0; i < COUNT; i++) {
+      const first = send(agent, server, { id: `first-${i}` });
+      const second = send(agent, server, { id: `second-${i}` });
+      second.request.destroy();
+      assert.equal((await first).body, `ok:first-${i}`);
+      assert.deepEqual([(await second).error.code, server.arrivals(`second-${i}`)], ['ECONNRESET', 0]);
+    }
+    assert.equal(server.events('accept').length, 1);
+  },
+);
 
 test('the others have their answers if the first is destroyed, or its socket', options, async (t) => {
   for (const end of ['request', 'socket', 'response']) {

@@ -93,7 +93,7 @@ impl Pool {
                     self.attach(slot, epoch, from, received);
                     return;
                 }
-                Op::Close { .. } if self.waiting.take(LaneRef { slot, epoch }).is_some() => return,
+                Op::Close { .. } if self.waiting.close(LaneRef { slot, epoch }) => return,
                 _ => {}
             }
             // Anything else speaks of the request that the lane has now.

@@ -45,6 +45,9 @@ pub struct Waiting {
     requests: HashMap<u32, Request>,
     /// In the order of JavaScript's.
     queues: HashMap<u32, VecDeque<LaneRef>>,
+    /// Taken back before they came, until JavaScript closes them: its question goes before what its tick has sent
+    /// early, and that may come while JavaScript does not get the processor to say more.
+    withdrawn: Vec<LaneRef>,
     /// Connections whose exchange is over, and whose lane serves a queue.
     finished: Vec<ConnectionId>,
     begins: Rc<Notify>,
@@ -70,6 +73,9 @@ struct Look {
 
 impl Waiting {
     pub fn add(&mut self, waiting: LaneRef, queue: u32, bytes: &[u8], leave: Leave, last: bool) {
+        if self.withdrawn.contains(&waiting) {
+            return;
+        }
         let LaneRef { slot, epoch } = waiting;
         self.requests.insert(slot, Request { epoch, bytes: bytes.to_vec(), leave, queue, last });
         self.queues.entry(queue).or_default().push_back(waiting);
@@ -100,6 +106,13 @@ impl Waiting {
             self.queues.remove(&request.queue);
         }
         Some(request)
+    }
+
+    /// JavaScript gives a request up. Whether it has not been sent.
+    pub fn close(&mut self, waiting: LaneRef) -> bool {
+        let before = self.withdrawn.len();
+        self.withdrawn.retain(|other| *other != waiting);
+        self.withdrawn.len() < before || self.take(waiting).is_some()
     }
 
     fn next(&mut self, queue: u32) -> Option<(LaneRef, Request)> {
@@ -300,10 +313,15 @@ impl Pool {
 
     /// Takes a request back: nothing. Or it has been sent, and these are its facts.
     pub(super) fn withdraw(&mut self, slot: u32, epoch: u32) -> Option<String> {
-        if self.waiting.take(LaneRef { slot, epoch }).is_some() {
+        let waiting = LaneRef { slot, epoch };
+        if self.waiting.take(waiting).is_some() {
             return None;
         }
-        let lane = self.lanes.get(slot as usize)?.as_ref().filter(|lane| lane.epoch == epoch)?;
+        let lane = self.lanes.get(slot as usize).and_then(Option::as_ref);
+        let Some(lane) = lane.filter(|lane| lane.epoch == epoch) else {
+            self.waiting.withdrawn.push(waiting);
+            return None;
+        };
         Some(self.facts_of(lane).unwrap_or_else(|| String::from("bytesRead\t0")))
     }
 
@@ -364,6 +382,17 @@ mod tests {
         waiting.add(LaneRef { slot: 1, epoch: 2 }, 7, b"", LEAVE, false);
         assert_eq!(slots(&mut waiting, 7), [3, 2, 1]);
         assert!(waiting.requests.is_empty() && waiting.queues.is_empty());
+    }
+
+    #[test]
+    fn what_is_taken_back_before_it_comes_does_not_wait() {
+        let mut waiting = waiting(&[3]);
+        let early = LaneRef { slot: 1, epoch: 4 };
+        waiting.withdrawn.push(early);
+        waiting.add(early, 7, b"x", LEAVE, false);
+        assert!(waiting.close(early));
+        assert_eq!(slots(&mut waiting, 7), [3]);
+        assert!(!waiting.close(early) && waiting.withdrawn.is_empty());
     }
 
     #[test]

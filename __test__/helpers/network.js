@@ -21,6 +21,14 @@ function ip(...args) {
   if (status !== 0) throw new Error(`ip ${args.join(' ')}: ${stderr.trim()}`);
 }
 
+/** The kernel's table of the TCP sockets in a namespace; without `-i` a line each: what is queued comes first. */
+function sockets(name, ...selection) {
+  const { stdout } = spawnSync('ip', ['netns', 'exec', name, 'ss', '-Htn', ...selection], {
+    encoding: 'utf8',
+  });
+  return stdout;
+}
+
 class Network {
   #client = `offloop-${process.pid}-c`;
   #server = `offloop-${process.pid}-s`;
@@ -135,9 +143,30 @@ class Network {
   async until(name, ...args) {
     const end = performance.now() + PATIENCE;
     while (!(await this.call(name, ...args))) {
-      if (performance.now() > end) throw new Error(`not ${name} ${args}`);
+      if (performance.now() > end) throw new Error(`not ${name} ${args}\n${this.#sockets()}`);
       await new Promise((resolve) => setTimeout(resolve, 2));
     }
+  }
+
+  /**
+   * Waits until the server's kernel knows that all it has sent has come. If what tells it that is lost, it sends this
+   * again, and what follows, an end too, waits for that.
+   */
+  async untilAcknowledged() {
+    const end = performance.now() + PATIENCE;
+    const isOpen = () =>
+      sockets(this.#server, 'state', 'established')
+        .split('\n')
+        .some((line) => Number(line.trim().split(/\s+/)[1]) > 0);
+    while (isOpen()) {
+      if (performance.now() > end) throw new Error(`not acknowledged\n${this.#sockets()}`);
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+  }
+
+  /** What the kernels have of the connections, their timers and queues among it. */
+  #sockets() {
+    return [this.#client, this.#server].map((name) => sockets(name, '-oia')).join('\n');
   }
 
   /** Calls a function of network-client.js there. */

@@ -21,6 +21,9 @@ const { secureEnds } = require('./secure-end');
 /** Bytes of a large body. */
 const LARGE = 100_000;
 
+/** ESTABLISHED, CLOSE_WAIT. */
+const HELD = ['01', '08'];
+
 const log = fs.openSync(process.argv[2], 'a');
 const arrivals = new Map();
 const connections = new Set();
@@ -28,6 +31,7 @@ const connections = new Set();
 const cues = new Map();
 let lastNumber = 0;
 let greeting = '';
+let limit = Infinity;
 const secure = process.argv[4] && secureEnds(JSON.parse(process.argv[4]), note);
 
 function note(type, details) {
@@ -38,8 +42,9 @@ function note(type, details) {
 
 const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (raw) => {
   const connection = { number: ++lastNumber, socket: raw, nth: 0, read: Buffer.alloc(0), request: null };
+  connection.port = raw.remotePort;
   // An end that the kernel had before this connection is read in the next turn at the latest. TLS tells of it later.
-  setImmediate(() => setImmediate(noteAccept, connection, raw.remotePort));
+  setImmediate(() => setImmediate(noteAccept, connection));
   for (const end of ['end', 'error']) raw.on(end, () => (connection.isOver = true));
   if (greeting !== '' && secure) {
     secure.refuse(raw, greeting, () => leave(connection, 'gone'));
@@ -58,10 +63,24 @@ const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (raw) =>
   else socket.on('data', (bytes) => onData(connection, bytes));
 });
 
-function noteAccept({ number }, port) {
-  const older = [...connections].filter((other) => other.number < number && !other.isOver);
+function noteAccept({ number, port }) {
+  let older = [...connections].filter((other) => other.number < number && !other.isOver);
+  // On a busy machine an end may be on its way when a later connection has come.
+  if (older.length >= limit) older = older.filter(isHeldByClient);
   const beside = older.map((other) => other.number);
   note('accept', { connection: number, port, open: older.length + 1, beside });
+}
+
+/** Whether the client, on this machine, has not closed its end (Linux). */
+function isHeldByClient({ port }) {
+  const [own, remote] = [port, server.address().port].map(
+    (number) => `:${number.toString(16).toUpperCase().padStart(4, '0')}`,
+  );
+  const rows = fs.readFileSync('/proc/self/net/tcp', 'utf8').split('\n');
+  return rows.some((row) => {
+    const [, from, to, state] = row.trim().split(/\s+/);
+    return from?.endsWith(own) && to.endsWith(remote) && HELD.includes(state);
+  });
 }
 
 function leave(connection, type) {
@@ -326,6 +345,7 @@ function closed(connection, record) {
 
 process.on('message', (message) => {
   if (message.greeting !== undefined) greeting = message.greeting;
+  if (message.limit !== undefined) limit = message.limit;
   if (message.identity !== undefined) secure.identity = message.identity;
   if (message.cue !== undefined) cue(message.cue);
   // All connections, or those that are named.

@@ -84,6 +84,7 @@ async function round(random, server, Agent, report, number) {
     ...(random.chance(0.4) && { sendEarly: 'all' }),
   };
   const agent = new Agent(options);
+  await server.command({ limit: options.maxSockets });
   const requests = [];
   const count = random.integer(20, 120);
   const calm = random.chance(0.3);

@@ -13,6 +13,9 @@ use super::route::{OpenOptions, RouteOptions, addresses};
 use super::secure::TlsContext;
 use crate::pool::{Ask, Cold, Export, Question};
 
+/// How long JavaScript waits for an answer that it cannot do without: the runtime may be slow to get the processor.
+const LONG_PATIENCE: Duration = Duration::from_secs(5);
+
 #[napi]
 impl Crossing {
     /// Gives a route its number, and takes another one's away; `context` comes
@@ -56,12 +59,11 @@ impl Crossing {
         label: String,
         context: Option<Buffer>,
     ) -> Option<Buffer> {
-        const PATIENCE: Duration = Duration::from_secs(5);
         let (reply, answer) = mpsc::sync_channel(1);
         let context = context.map(|context| context.to_vec());
         let export = Export { length: length as usize, label: label.into_bytes(), context, reply };
         self.link.submit_question(LaneRef { slot, epoch }, Cold::Export(export));
-        answer.recv_timeout(PATIENCE).ok().flatten().map(Buffer::from)
+        answer.recv_timeout(LONG_PATIENCE).ok().flatten().map(Buffer::from)
     }
 
     /// The facts of a lane's connection; empty if there is none for this request, nothing without an answer.
@@ -74,8 +76,7 @@ impl Crossing {
     /// must know which, so it has more patience than for what it only tells; nothing if that is at an end.
     #[napi]
     pub fn withdraw(&self, slot: u32, epoch: u32) -> Option<String> {
-        const PATIENCE: Duration = Duration::from_secs(5);
-        self.answer(LaneRef { slot, epoch }, Question::Withdraw, PATIENCE)
+        self.answer(LaneRef { slot, epoch }, Question::Withdraw, LONG_PATIENCE)
     }
 
     /// Takes back a request that has begun early on an idle lane, if none of its `count` bytes has left.
@@ -84,10 +85,10 @@ impl Crossing {
         self.link.take_back(LaneRef { slot, epoch }, count as usize)
     }
 
-    /// The status of an agent.
+    /// The status of an agent. Without an answer it would seem to have done nothing.
     #[napi]
     pub fn stats(&self, agent: u32) -> Option<String> {
-        self.ask(LaneRef { slot: 0, epoch: 0 }, Question::Stats { agent })
+        self.answer(LaneRef { slot: 0, epoch: 0 }, Question::Stats { agent }, LONG_PATIENCE)
     }
 
     /// For how many ms nothing has gone either way on a lane's connection.

@@ -17,10 +17,13 @@ const BYTES_OUT = 256 * 1024;
 const ROWS_IN = 2048;
 const BYTES_IN = 256 * 1024;
 
-/** Strings up to this length go through the shared buffer, longer ones as buffers of their own. */
-const INLINE_STRING = 16 * 1024;
-/** Buffers up to this length are copied into the shared buffer, longer ones by Rust; or they are lent to it. */
-const INLINE_BUFFER = 16 * 1024;
+/**
+ * Strings and buffers up to this length go through the shared buffer. Longer strings are made buffers of; longer buffers
+ * are copied by Rust, or lent to it. Nothing longer can be sent before the end of a tick: it could not be taken back.
+ */
+const INLINE_MAX = 16 * 1024;
+/** Bytes up to which a loop is quicker than the call, which makes a view of what it copies. */
+const SMALL = 32;
 /** In the place of the number of a loan. */
 const COPIED = -1;
 /** A UTF-16 code unit has at most three bytes in UTF-8; the other encodings need less. */
@@ -336,8 +339,7 @@ function inlineRow(slot, epoch, flags, notify, count) {
  */
 function write(slot, epoch, flags, chunk, encoding, notify) {
   if (typeof chunk === 'string') {
-    if (chunk.length > INLINE_STRING)
-      return write(slot, epoch, flags, Buffer.from(chunk, encoding), '', notify);
+    if (chunk.length > INLINE_MAX) return write(slot, epoch, flags, Buffer.from(chunk, encoding), '', notify);
     makeRoom(chunk.length * MAX_BYTES_PER_UNIT);
     const count =
       encoding === 'latin1' ? bytesOut.latin1Write(chunk, bytes) : bytesOut.write(chunk, bytes, encoding);
@@ -345,7 +347,7 @@ function write(slot, epoch, flags, chunk, encoding, notify) {
     return count;
   }
   const count = chunk.length;
-  if (count > INLINE_BUFFER) {
+  if (count > INLINE_MAX) {
     blobRow(slot, epoch, flags, notify, chunk, COPIED);
     return count;
   }
@@ -486,11 +488,13 @@ function endTick() {
 /** A chunk of its own: the shared buffer is overwritten by the next batch. */
 function copyOut(from, length) {
   const chunk = Buffer.allocUnsafe(length);
-  chunk.set(bytesIn.subarray(from, from + length));
+  if (length > SMALL) bytesIn.copy(chunk, 0, from, from + length);
+  else for (let i = 0; i < length; i++) chunk[i] = bytesIn[from + i];
   return chunk;
 }
 
 module.exports = {
+  INLINE_MAX,
   copyOut,
   row,
   write,

@@ -6,9 +6,6 @@
 const crossing = require('./crossing');
 const { byteLength } = require('./pieces');
 
-/** Bytes of one write that may leave early: what the crossing has room for. */
-const MAX_BYTES = 16 * 1024;
-
 class EarlyOutput {
   #request = null;
   /** What has left, and has not been written by the request since. */
@@ -44,7 +41,7 @@ class EarlyOutput {
     let pieces = this.#pieces;
     while (pieces.length < output.length) {
       const { data, encoding } = output[pieces.length];
-      if (data.length > MAX_BYTES || !window.takes(data)) break;
+      if (data.length > crossing.INLINE_MAX || !window.takes(data)) break;
       // Mostly there is one, and an array that something is pushed into has room for many.
       if (pieces.length === 0) this.#pieces = pieces = [{ chunk: data, encoding }];
       else pieces.push({ chunk: data, encoding });

@@ -7,6 +7,7 @@
 // else reads the socket, the parser has begun, an option of the request), the bytes take that way.
 
 const bodyPlace = require('./body-place');
+const { copyOut } = require('./crossing');
 const { functionsOf, listeners } = require('./node-client');
 const plainBody = require('./plain-body');
 
@@ -17,9 +18,6 @@ const PER_HEADER = 4;
 const KEEP_ALIVE = 1;
 const IS_HEAD = 2;
 const CHUNKED = 4;
-
-/** Bytes up to which a loop is quicker than the call, which makes a view of what it copies. */
-const SMALL = 32;
 
 /** What stands in for the bytes, and what `execute` finds. */
 const NOTHING = Buffer.alloc(0);
@@ -77,7 +75,7 @@ function isExecutedByNode(ofParser, known) {
 
 /**
  * The parts of the response in `bytes`: `length` bytes from `from` on. Where they are stands in `parts`, in `size` bytes
- * from `at` on. `own`: the bytes are not used again.
+ * from `at` on. `own`: the bytes are not used again; else they are the crossing's.
  */
 function parse(bytes, from, length, parts, at, size, own) {
   const heading = at + bodyPlace.SIZE;
@@ -96,7 +94,7 @@ function parse(bytes, from, length, parts, at, size, own) {
   let pieces;
   if (flags & CHUNKED) pieces = plainBody.cut(bytes, from, parts, spans, at + size - spans, own);
   else if (length > headLength)
-    body = own ? bytes.subarray(headLength, length) : copy(bytes, from + headLength, from + length);
+    body = own ? bytes.subarray(headLength, length) : copyOut(from + headLength, length - headLength);
   return {
     status: number(0),
     keepAlive: (flags & KEEP_ALIVE) !== 0,
@@ -106,14 +104,6 @@ function parse(bytes, from, length, parts, at, size, own) {
     body,
     pieces,
   };
-}
-
-function copy(bytes, start, end) {
-  const length = end - start;
-  const body = Buffer.allocUnsafe(length);
-  if (length > SMALL) bytes.copy(body, 0, start, end);
-  else for (let i = 0; i < length; i++) body[i] = bytes[start + i];
-  return body;
 }
 
 /** Hands over what parse() has found, in the place of the bytes. Runs in the request's async context. */

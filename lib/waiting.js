@@ -18,9 +18,6 @@ const kWaiting = Symbol('waiting');
 /** On an agent: what it has handed over, by the names of the books. */
 const kQueues = Symbol('queues');
 
-/** Bytes of a request that is handed over: what the crossing has room for. */
-const MAX_BYTES = 16 * 1024;
-
 let lastNumber = 0;
 
 /** A request that has a place and no lane yet. Has those members of a lane that the crossing calls. */
@@ -163,7 +160,7 @@ function isReady(request) {
     request[kWaiting] === null &&
     request.writableEnded &&
     !request.destroyed &&
-    request.outputSize <= MAX_BYTES &&
+    request.outputSize <= crossing.INLINE_MAX &&
     request.method !== 'CONNECT' &&
     // A listener may write to the socket before Node does.
     request.listenerCount('socket') === 0

@@ -9,6 +9,7 @@ const { ClientRequest } = require('http');
 
 const crossing = require('./crossing');
 const { isKnown, listeners } = require('./node-client');
+const process = require('./node-process');
 
 const { onSocket } = ClientRequest.prototype;
 

@@ -6,6 +6,7 @@ const dns = require('dns');
 const net = require('net');
 
 const errors = require('./errors');
+const process = require('./node-process');
 const { opFlag } = require('./records');
 const { asksPermission, isNetworkDenied } = require('./surroundings');
 

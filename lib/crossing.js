@@ -9,6 +9,7 @@ const { native } = require('./binding');
 const { immediately } = require('./immediate');
 const loans = require('./loans');
 const { startLog } = require('./log');
+const process = require('./node-process');
 const { ROW_WIDTH, op, opFlag, event, eventFlag, isBinary, closeReason } = require('./records');
 const youngBuffers = require('./young-buffers');
 

@@ -6,6 +6,8 @@
 // Programs put clocks of their own into the place of the global ones, for their tests.
 const { setImmediate, setTimeout } = require('timers');
 
+const process = require('./node-process');
+
 /** Calls back in this turn of the loop, behind what has come; with domains in the next one. */
 function immediately(callback, ...args) {
   if (process.domain) setTimeout(callback, 0, ...args);

@@ -17,6 +17,7 @@ const { immediately } = require('./immediate');
 const Inactivity = require('./inactivity');
 const LaneConnection = require('./lane-connection');
 const { isLearning } = require('./node-client');
+const process = require('./node-process');
 const Parking = require('./parking');
 const { byteLength } = require('./pieces');
 const Place = require('./place');

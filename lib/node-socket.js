@@ -3,6 +3,9 @@
 // What is said of the errors on Node's own sockets (fallback.js says when they are used). Less is known
 // of them: they are not watched here, so who ended one has to be read off the error.
 
+// Not Date: it may be set, or be the clock of a test.
+const { performance } = require('perf_hooks');
+
 const { closeReason } = require('./records');
 const { addressesOf, explain, explainLater } = require('./facts');
 
@@ -14,12 +17,12 @@ const kOpened = Symbol('opened');
 const kEnded = Symbol('ended');
 
 function opened(socket) {
-  socket[kOpened] = Date.now();
+  socket[kOpened] = performance.now();
 }
 
 /** The age of a socket in ms; 0 if it is not one of ours. */
 function ageOf(socket) {
-  return Date.now() - (socket[kOpened] ?? Date.now());
+  return performance.now() - (socket[kOpened] ?? performance.now());
 }
 
 /** The agent is about to destroy its sockets. */

@@ -6,6 +6,7 @@ const dns = require('dns');
 const net = require('net');
 const tls = require('tls');
 
+const process = require('./node-process');
 const { allowsUnauthorized, defaultAnchors, processReason } = require('./tls-process');
 
 /** Whether this Node's permission model knows the network. */

@@ -9,6 +9,7 @@ const errors = require('./errors');
 const { checkBytes, checkString, checkUint32 } = require('./arguments');
 const Lane = require('./lane');
 const { addressesOf } = require('./facts');
+const process = require('./node-process');
 const { FACTS, reasonOf } = require('./node-socket');
 const { closeReason, event, eventFlag, opFlag } = require('./records');
 const { disconnected, tlsError } = require('./tls-errors');

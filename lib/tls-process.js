@@ -8,6 +8,7 @@ const fs = require('fs');
 const tls = require('tls');
 
 const { native } = require('./binding');
+const process = require('./node-process');
 const { derOf } = require('./tls-pem');
 
 const { NODE_EXTRA_CA_CERTS, NODE_OPTIONS = '', OPENSSL_CONF } = process.env;

@@ -9,6 +9,7 @@
 const crossing = require('./crossing');
 const { sendsEarly } = require('./early');
 const { immediately } = require('./immediate');
+const process = require('./node-process');
 const Place = require('./place');
 const { opFlag, closeReason } = require('./records');
 const { policyOf } = require('./retry-policy');

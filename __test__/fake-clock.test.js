@@ -1,0 +1,133 @@
+'use strict';
+
+// Test runners stop the clock: they put timers of their own into the place of the global ones, and load programs into
+// contexts with a copy of `process`. Node's own sockets go on, since Node's code sees neither, and so must these.
+
+const assert = require('node:assert');
+const { once } = require('node:events');
+const http = require('node:http');
+const https = require('node:https');
+const { createRequire, isBuiltin } = require('node:module');
+const fs = require('node:fs');
+const path = require('node:path');
+const { test } = require('node:test');
+const vm = require('node:vm');
+const { HttpAgent } = require('..');
+const { httpServer } = require('./helpers/lane-server');
+const certificate = require('./helpers/certificate');
+
+const options = { timeout: 10_000 };
+const local = { host: '127.0.0.1' };
+const never = () => {};
+const PARAMETERS = ['module', 'exports', 'require', '__dirname', '__filename'];
+
+/** The package as a test runner loads it: in a context of its own, whose globals are `globals`. */
+function loadInto(globals) {
+  const parsingContext = vm.createContext({ Buffer, performance, URL, AbortController, ...globals });
+  const modules = new Map();
+  const load = (file) => {
+    if (file.endsWith('.node')) return require(file);
+    if (file.endsWith('.json')) return JSON.parse(fs.readFileSync(file, 'utf8'));
+    if (!modules.has(file)) {
+      const module = { exports: {} };
+      modules.set(file, module);
+      const { resolve } = createRequire(file);
+      const requireFrom = (id) => (isBuiltin(id) ? require(id) : load(resolve(id)));
+      const source = fs.readFileSync(file, 'utf8');
+      const run = vm.compileFunction(source, PARAMETERS, { filename: file, parsingContext });
+      run(module, module.exports, requireFrom, path.dirname(file), file);
+    }
+    return modules.get(file).exports;
+  };
+  return load(require.resolve('..'));
+}
+
+/** A copy of `process`, as far as it has no say in the process itself. */
+function copyOfProcess(own) {
+  return Object.assign(Object.create(process), own);
+}
+
+const stopped = {
+  setTimeout: never,
+  clearTimeout: never,
+  setImmediate: never,
+  clearImmediate: never,
+  queueMicrotask: never,
+};
+
+function answer(request) {
+  return new Promise((resolve, reject) => {
+    request.on('error', reject);
+    request.on('response', async (response) => {
+      let text = '';
+      for await (const chunk of response) text += chunk;
+      resolve(text);
+    });
+  });
+}
+
+test('a program whose process never ticks gets its answers', options, async (t) => {
+  const stoppedProcess = copyOfProcess({ nextTick: never });
+  const stoppedClock = loadInto({ ...stopped, process: stoppedProcess });
+  const agent = new stoppedClock.HttpAgent({ maxSockets: 2, queueTimeout: 10_000 });
+  t.after(() => agent.destroy());
+  const { port } = await httpServer(t, (request, response) => {
+    request.resume().on('end', () => response.end(request.url));
+  });
+  const send = (url, more, body) =>
+    answer(http.request({ ...local, port, path: url, agent, ...more }).end(body));
+
+  assert.equal(await send('/new'), '/new');
+  assert.equal(await send('/reused'), '/reused');
+  assert.equal(await send('/large', { method: 'POST' }, Buffer.alloc(2_000_000)), '/large');
+  const urls = ['/1', '/2', '/3', '/4', '/5'];
+  assert.deepEqual(await Promise.all(urls.map((url) => send(url))), urls);
+  const lookup = (host, query, callback) =>
+    query.all ? callback(null, [{ address: '127.0.0.1', family: 4 }]) : callback(null, '127.0.0.1', 4);
+  assert.equal(await send('/found', { host: 'localhost', lookup }), '/found');
+});
+
+test('what its copy of the environment says of certificates is not what Node reads', options, async (t) => {
+  const env = { ...process.env, NODE_TLS_REJECT_UNAUTHORIZED: '0' };
+  const { HttpsAgent } = loadInto({ setTimeout, clearTimeout, process: copyOfProcess({ env }) });
+  const agent = new HttpsAgent();
+  t.after(() => agent.destroy());
+  const server = https.createServer(certificate, (request, response) => response.end('trusted'));
+  t.after(() => server.close());
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const request = https.get({ ...local, port: server.address().port, agent });
+  await assert.rejects(answer(request), { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' });
+});
+
+test('the timeout of a socket is not for a stopped clock to tell', options, async (t) => {
+  const agent = new HttpAgent();
+  t.after(() => agent.destroy());
+  const { port } = await httpServer(t, (request, response) => {
+    if (request.url === '/answered') response.end('ok');
+  });
+  const timers = [];
+  t.mock.method(globalThis, 'setTimeout', (callback, ms) => {
+    timers.push(ms);
+    const timer = { unref: () => timer, refresh: () => timer };
+    return timer;
+  });
+  await answer(http.get({ ...local, port, path: '/answered', agent, timeout: 10_000 }));
+  const request = http.get({ ...local, port, path: '/silent', agent, timeout: 50 });
+  await once(request, 'socket');
+  assert.deepEqual(timers, []);
+  await once(request, 'timeout');
+  request.destroy();
+  await once(request, 'error');
+});
+
+test('nor is the end of the wait for a socket', options, async (t) => {
+  const agent = new HttpAgent({ maxSockets: 1, queueTimeout: 50 });
+  t.after(() => agent.destroy());
+  const { port } = await httpServer(t, never);
+  t.mock.method(globalThis, 'setTimeout', never);
+  const first = http.get({ ...local, port, agent }).on('error', never);
+  const second = http.get({ ...local, port, agent });
+  const [error] = await once(second, 'error');
+  assert.equal(error.code, 'ERR_QUEUE_TIMEOUT');
+  first.destroy();
+});

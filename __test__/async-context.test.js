@@ -1,12 +1,13 @@
 'use strict';
 
 const assert = require('node:assert');
-const { AsyncLocalStorage, executionAsyncId } = require('node:async_hooks');
+const { AsyncLocalStorage, createHook, executionAsyncId } = require('node:async_hooks');
 const { once } = require('node:events');
 const http = require('node:http');
 const { test } = require('node:test');
+const { HttpAgent } = require('..');
 const { echoServer } = require('./helpers/echo-server');
-const { asNode, closed, exchangeAndIdle, nextTurn } = require('./helpers/request');
+const { asNode, closed, exchange, exchangeAndIdle, nextTurn } = require('./helpers/request');
 
 const storage = new AsyncLocalStorage();
 
@@ -176,3 +177,33 @@ test(
     assert.deepStrictEqual([zero, same], [false, false]);
   },
 );
+
+test('async hooks hear of the end of each request', { timeout: 20_000 }, async (t) => {
+  const server = await echoServer(t, {
+    listener: (request, response) => {
+      if (request.url === '/reset') request.socket.destroy();
+      else if (request.url !== '/silent') response.end();
+    },
+  });
+  const agent = new HttpAgent();
+  t.after(() => agent.destroy());
+  // What a test runner reports as open, and what others keep a context for until then.
+  const open = new Set();
+  let count = 0;
+  const init = (id, type) => type === 'OFFLOOP' && open.add(id) && count++;
+  const hook = createHook({ init, destroy: (id) => open.delete(id) }).enable();
+  t.after(() => hook.disable());
+
+  // One after another on a connection that stays idle at last.
+  for (let n = 0; n < 3; n++) await exchangeAndIdle({ ...server.at, agent });
+  await assert.rejects(exchange({ ...server.at, agent, path: '/reset', method: 'POST' }), {
+    code: 'ECONNRESET',
+  });
+  const silent = http.get({ ...server.at, agent, path: '/silent' }).on('error', () => {});
+  await once(silent, 'finish');
+  silent.destroy();
+  await closed(silent);
+  await exchangeAndIdle({ ...server.at, agent });
+  assert.ok(count >= 6);
+  while (open.size > 0) await nextTurn();
+});

@@ -33,6 +33,8 @@ class Exchange {
   /** The queue that may have the connection when the exchange is over, if Rust has been told (waiting.js). */
   #yieldsTo;
   #context;
+  /** Async hooks have been told of its end. */
+  #hasContextEnded = true;
 
   constructor(lane, plan, { place, connection, ending, parking, early, sender, input, output }) {
     this.#lane = lane;
@@ -63,7 +65,16 @@ class Exchange {
   }
 
   #capture() {
+    this.endContext();
     this.#context = new AsyncResource('OFFLOOP', { requireManualDestroy: true });
+    this.#hasContextEnded = false;
+  }
+
+  /** Has async hooks hear, in a later turn, that the request is over. What is left to tell runs in its context still. */
+  endContext() {
+    if (this.#hasContextEnded) return;
+    this.#hasContextEnded = true;
+    this.#context.emitDestroy();
   }
 
   // ---- Before a request has the lane.
@@ -122,7 +133,10 @@ class Exchange {
     if (previous?.res === null && previous.destroyed) this.#ending.explainUnsent(previous);
     if (request !== null) this.#begin(request);
     // An upgraded socket is let go of too, but the agent no longer listens to it then.
-    else if (!this.#lane.destroyed && this.#lane.listenerCount('free') > 0) this.#parking.begin();
+    else if (!this.#lane.destroyed && this.#lane.listenerCount('free') > 0) {
+      this.#parking.begin();
+      this.endContext();
+    }
   }
 
   #begin(request) {

@@ -175,6 +175,10 @@ class Lane extends SocketShape {
     this.#exchange.context.runInAsyncScope(method, this, ...args);
   }
 
+  _endContext() {
+    this.#exchange.endContext();
+  }
+
   // ---- The request on the lane. ClientRequest and the agent set _httpMessage at the two moments
   // that matter: when a request is put on the socket, and when the socket goes back into the pool.
 
@@ -568,6 +572,7 @@ function emitClose(lane, hadError, unwritten) {
     const message = 'Socket closed before the connection was established';
     lane._inContext(unwritten, errors.coded(Error, code, message));
   }
+  lane._endContext();
   lane._inContext(lane.emit, 'close', hadError);
 }
 

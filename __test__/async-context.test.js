@@ -4,11 +4,13 @@ const assert = require('node:assert');
 const { AsyncLocalStorage, createHook, executionAsyncId } = require('node:async_hooks');
 const { once } = require('node:events');
 const http = require('node:http');
+const path = require('node:path');
 const { test } = require('node:test');
 const { HttpAgent } = require('..');
 const { echoServer } = require('./helpers/echo-server');
 const { asNode, closed, exchange, exchangeAndIdle, nextTurn } = require('./helpers/request');
 
+const OURS = path.join(__dirname, '..', 'lib', path.sep);
 const storage = new AsyncLocalStorage();
 
 /** Sends a request in the context `name`, and notes the context of everything that it hears of. */
@@ -206,4 +208,34 @@ test('async hooks hear of the end of each request', { timeout: 20_000 }, async (
   await exchangeAndIdle({ ...server.at, agent });
   assert.ok(count >= 6);
   while (open.size > 0) await nextTurn();
+});
+
+/** The package once more, as a test runner loads it for each of its files. */
+function loadAnew() {
+  const own = Object.keys(require.cache).filter((file) => file.startsWith(OURS));
+  const before = own.map((file) => [file, require.cache[file]]);
+  for (const file of own) delete require.cache[file];
+  try {
+    return require('../lib/agent');
+  } finally {
+    for (const [file, module] of before) require.cache[file] = module;
+  }
+}
+
+test('to async hooks the link to Rust is open while a request is', { timeout: 20_000 }, async (t) => {
+  const server = await echoServer(t, { listener: () => {} });
+  const links = [];
+  const hook = createHook({ init: (id, type, trigger, link) => type === 'offloop' && links.push(link) });
+  t.after(() => hook.disable());
+  hook.enable();
+  const agent = new (loadAnew().HttpAgent)();
+  t.after(() => agent.destroy());
+  const request = http.get({ ...server.at, agent }).on('error', () => {});
+  await once(request, 'finish');
+  assert.strictEqual(links.length, 1);
+  const [link] = links;
+  assert.strictEqual(link.hasRef(), true);
+  request.destroy();
+  await closed(request);
+  while (link.hasRef()) await nextTurn();
 });

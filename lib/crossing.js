@@ -59,12 +59,15 @@ let active = 0;
 let holding = false;
 let holdScheduled = false;
 
+/** What async hooks know the crossing by: as a handle of Node's, it says whether the process waits for it. */
+const resource = { hasRef: () => holding };
+
 let crossing;
 let submit;
 
 function start() {
   startLog(native);
-  crossing = new native.Crossing(rowsOut, bytesOut, rowsIn, bytesIn, deliver);
+  crossing = new native.Crossing(rowsOut, bytesOut, rowsIn, bytesIn, deliver, resource);
   submit = crossing.submitFunction();
 }
 

@@ -49,7 +49,8 @@ impl Crossing {
     /// `rowsOut`, `bytesOut`: what `submit` reads. `rowsIn`, `bytesIn`: what
     /// `deliver(count, buffers, begins)` finds filled. `deliver(-1)` goes on after
     /// a handler threw, and with what it has left for a later turn of its loop,
-    /// which it says by returning true. `begins`: this is the first call of a turn.
+    /// which it says by returning true. `begins`: this is the first call of a turn. `resource`: what async_hooks
+    /// know all this by.
     #[napi(constructor)]
     pub fn new(
         env: Env,
@@ -58,6 +59,7 @@ impl Crossing {
         rows_in: Object<'_>,
         bytes_in: Object<'_>,
         deliver: Function<'_>,
+        resource: Object<'_>,
     ) -> Result<Self> {
         let raw = env.raw();
         let link = Arc::new(Link::new());
@@ -77,7 +79,8 @@ impl Crossing {
             delivering: Cell::new(false),
         }));
         // SAFETY: the state lives until `end`.
-        let waker = unsafe { waker_of(raw, Sleeper { context: state.cast(), run: on_wake, end }) }?;
+        let waker =
+            unsafe { waker_of(raw, Sleeper { context: state.cast(), run: on_wake, end }, resource.raw()) }?;
         link.set_waker(waker.share());
         runtime::attach(&link)
             .map_err(|error| napi::Error::from_reason(format!("the thread of offloop: {error}")))?;

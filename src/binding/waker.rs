@@ -99,16 +99,17 @@ impl Waker {
     }
 }
 
-/// Makes the waker of an environment, on its thread. The process does not wait for it at first.
+/// Makes the waker of an environment, on its thread. The process does not wait for it at first. `resource`: the object
+/// that async_hooks know it by.
 ///
 /// # Safety
-/// The sleeper's context is valid until its `end`.
-pub unsafe fn waker_of(env: sys::napi_env, sleeper: Sleeper) -> Result<Waker> {
+/// The sleeper's context is valid until its `end`, and `resource` is an object.
+pub unsafe fn waker_of(env: sys::napi_env, sleeper: Sleeper, resource: sys::napi_value) -> Result<Waker> {
     // SAFETY: as here.
     unsafe {
         match Uv::find() {
-            Some(uv) => on_loop(env, uv, sleeper),
-            None => by_function(env, sleeper),
+            Some(uv) => on_loop(env, uv, sleeper, resource),
+            None => by_function(env, sleeper, resource),
         }
     }
 }
@@ -197,14 +198,18 @@ struct OnLoop {
 
 /// # Safety
 /// As [`waker_of`].
-unsafe fn on_loop(env: sys::napi_env, uv: &'static Uv, sleeper: Sleeper) -> Result<Waker> {
+unsafe fn on_loop(
+    env: sys::napi_env,
+    uv: &'static Uv,
+    sleeper: Sleeper,
+    object: sys::napi_value,
+) -> Result<Waker> {
     let name = name(env)?;
-    let (mut uv_loop, mut object) = (ptr::null_mut(), ptr::null_mut());
+    let mut uv_loop = ptr::null_mut();
     let (mut async_context, mut resource) = (ptr::null_mut(), ptr::null_mut());
     // SAFETY: all places are valid.
     unsafe {
         check_status!(sys::napi_get_uv_event_loop(env, &raw mut uv_loop))?;
-        check_status!(sys::napi_create_object(env, &raw mut object))?;
         check_status!(sys::napi_create_reference(env, object, 1, &raw mut resource))?;
         check_status!(sys::napi_async_init(env, object, name, &raw mut async_context))?;
     }
@@ -285,7 +290,7 @@ unsafe extern "C" fn on_closed(handle: *mut c_void) {
 
 /// # Safety
 /// As [`waker_of`].
-unsafe fn by_function(env: sys::napi_env, sleeper: Sleeper) -> Result<Waker> {
+unsafe fn by_function(env: sys::napi_env, sleeper: Sleeper, resource: sys::napi_value) -> Result<Waker> {
     let name = name(env)?;
     let mut function = ptr::null_mut();
     let sleeper = Box::into_raw(Box::new(sleeper));
@@ -295,7 +300,7 @@ unsafe fn by_function(env: sys::napi_env, sleeper: Sleeper) -> Result<Waker> {
         check_status!(sys::napi_create_threadsafe_function(
             env,
             ptr::null_mut(),
-            ptr::null_mut(),
+            resource,
             name,
             0,
             1,

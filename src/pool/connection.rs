@@ -135,8 +135,14 @@ impl Connection {
     }
 
     /// Why no other request may be written to it, by all that is known and a last look at the socket; none if one may.
-    /// What that shows of the idle limit of its server is learned.
+    /// A request that is written next to that look can meet the server's end only if the two cross on the wire, or
+    /// within the microseconds between two system calls.
     pub fn last_look(&mut self, now: Instant) -> Option<CloseReason> {
+        self.objection(now).or_else(|| self.look_at_socket(now))
+    }
+
+    /// The same by what is known, without a look.
+    pub fn objection(&self, now: Instant) -> Option<CloseReason> {
         if self.is_doubtful() {
             return Some(CloseReason::DeadPeer);
         }
@@ -147,9 +153,12 @@ impl Connection {
             return Some(CloseReason::IdleTimeout);
         }
         // What was written before would be before the request.
-        if self.fin != Fin::None || !self.out.is_empty() || self.stream.is_blocked() {
-            return Some(CloseReason::NotKept);
-        }
+        (self.fin != Fin::None || !self.out.is_empty() || self.stream.is_blocked())
+            .then_some(CloseReason::NotKept)
+    }
+
+    /// The look alone. What it shows of the idle limit of the server is learned.
+    pub fn look_at_socket(&mut self, now: Instant) -> Option<CloseReason> {
         let mut bytes = [const { MaybeUninit::uninit() }; TIMEOUT_STATUS];
         let (reason, is_close) = if self.ended || self.write_error.is_some() {
             (CloseReason::PeerClosedIdle, true)
@@ -292,7 +301,7 @@ impl Connections {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use std::io::Write;
     use std::net::{Shutdown, TcpListener};
 
@@ -300,7 +309,7 @@ mod tests {
     use super::*;
 
     /// A connection that serves its second request and was idle for `idle` before, and its peer.
-    async fn reused(idle: Duration) -> (Connection, std::net::TcpStream) {
+    pub async fn reused(idle: Duration) -> (Connection, std::net::TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let socket = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let peer = listener.accept().unwrap().0;

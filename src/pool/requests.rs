@@ -139,7 +139,7 @@ impl Pool {
         })?;
         let mut early = std::mem::take(&mut self.early);
         for id in early.drain(..) {
-            self.write_out(id);
+            self.send_early(id);
         }
         self.early = early;
         Ok(())
@@ -225,22 +225,33 @@ impl Pool {
         early: bool,
         notify: u32,
     ) {
-        self.before_first_write(slot, leave);
-        self.write_on(slot, payload, early, notify);
+        let is_first = self.begin_output(slot, leave);
+        self.keep_output(slot, &payload);
+        // Last of all: what the server does between the look and the write is not seen.
+        if is_first {
+            self.last_look(slot, early);
+        }
+        self.put_out(slot, payload, early, notify);
     }
 
-    /// As above, of a request whose connection has had its last look, if it needs one.
-    pub(super) fn write_on(&mut self, slot: u32, payload: Payload<'_, Blob>, early: bool, notify: u32) {
+    /// What may have to be sent again is kept.
+    pub(super) fn keep_output(&mut self, slot: u32, payload: &Payload<'_, Blob>) {
         let Some(lane) = self.lane(slot) else { return };
         lane.is_head.get_or_insert_with(
             || matches!(payload.piece(), Piece::Bytes(bytes) if bytes.starts_with(b"HEAD ")),
         );
-        let (epoch, limit) = (lane.epoch, lane.max_replay);
+        let limit = lane.max_replay;
         match payload.piece() {
             Piece::Bytes(bytes) => lane.replay.push(bytes, limit),
             // JavaScript lends what is longer than the limit.
             Piece::Lent(..) => lane.replay.skip(),
         }
+    }
+
+    /// To the connection, or to wait for one. Of a request whose connection has had its last look, if it needs one.
+    pub(super) fn put_out(&mut self, slot: u32, payload: Payload<'_, Blob>, early: bool, notify: u32) {
+        let Some(lane) = self.lane(slot) else { return };
+        let epoch = lane.epoch;
         match lane.state {
             State::Bound(id) => self.write_to(slot, id, payload, early, notify),
             State::Failed => {}
@@ -256,37 +267,48 @@ impl Pool {
         }
     }
 
-    /// Rule R2: before the first byte of a request, a connection that was used
-    /// before gets a last look, and another one takes its place if need be.
-    fn before_first_write(&mut self, slot: u32, leave: Leave) {
-        let Some(lane) = self.lane(slot) else { return };
+    /// The first write of a request says which repetitions are allowed. Whether the connection for it has to be looked
+    /// at, or chosen.
+    fn begin_output(&mut self, slot: u32, leave: Leave) -> bool {
+        let Some(lane) = self.lane(slot) else { return false };
         if lane.sent || !lane.pending.is_empty() {
-            return;
+            return false;
         }
         let http = lane.http;
         lane.allow(leave);
-        match lane.state {
+        let is_reused = match lane.state {
             State::Bound(id) => {
-                let Some(connection) = self.connections.get_mut(id) else { return };
+                let Some(connection) = self.connections.get_mut(id) else { return false };
                 let is_reused = connection.served > 0;
                 let may_ask_node = leave.replayable && connection.secured.is_some();
                 if !connection.out.is_empty() || !(if is_reused { http } else { may_ask_node }) {
-                    return;
+                    return false;
                 }
-                let now = Instant::now();
-                if is_reused && let Some(reason) = connection.last_look(now) {
-                    self.drop_connection(id, reason);
-                    self.select(slot);
-                }
+                is_reused
             }
-            State::Lost => self.select(slot),
+            State::Lost => true,
             // Node's own TLS may have to ask again what a server has answered with an alert.
-            _ if leave.replayable && lane.destination.secure.is_some() => {}
-            _ => return,
-        }
+            _ if leave.replayable && lane.destination.secure.is_some() => false,
+            _ => return false,
+        };
         if let Some(lane) = self.lane(slot) {
             lane.keep(leave);
         }
+        is_reused
+    }
+
+    /// Rule R2: before the first byte of a request, a connection that was used before gets a last look, and another
+    /// one takes its place if need be. `early`: the socket is looked at when the rows of the tick are applied.
+    fn last_look(&mut self, slot: u32, early: bool) {
+        let Some(lane) = self.lane(slot) else { return };
+        if let State::Bound(id) = lane.state {
+            let Some(connection) = self.connections.get_mut(id) else { return };
+            let now = Instant::now();
+            let unusable = if early { connection.objection(now) } else { connection.last_look(now) };
+            let Some(reason) = unusable else { return };
+            self.drop_connection(id, reason);
+        }
+        self.select(slot);
     }
 
     fn write_to(
@@ -348,6 +370,24 @@ impl Pool {
         }
     }
 
+    /// The tick has not taken back what it has written early.
+    fn send_early(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let slot = connection.lane;
+        let lane = self.lanes.get_mut(slot as usize).and_then(Option::as_mut);
+        if connection.served > 0
+            && let Some(lane) = lane.filter(|lane| lane.http && !lane.sent)
+            && let Some(reason) = connection.look_at_socket(Instant::now())
+        {
+            lane.pending = std::mem::take(&mut connection.out);
+            lane.fin_wanted |= connection.fin != Fin::None;
+            self.drop_connection(id, reason);
+            self.select(slot);
+        } else {
+            self.write_out(id);
+        }
+    }
+
     /// Writes what the kernel takes now; the connection's task does the rest.
     fn write_out(&mut self, id: ConnectionId) {
         while let Some(connection) = self.connections.get_mut(id) {
@@ -396,6 +436,7 @@ impl Pool {
             };
             let Some(id) = self.idle.take(&destination, is_fit) else { break };
             let Some(connection) = self.connections.get_mut(id) else { continue };
+            let addresses = connection.address_text();
             let unusable = if connection.is_overdue(now) {
                 Some(CloseReason::IdleTimeout)
             } else {
@@ -416,11 +457,11 @@ impl Pool {
             connection.begin_exchange(now);
             connection.window.resize(read_ahead);
             connection.wake();
-            let addresses = connection.address_text();
             self.set_state(slot, State::Bound(id));
             self.report_secured(slot, id, 0);
             self.report_rebound(slot, 0, rebound::IDLE, &addresses);
             self.bind_pending(slot, id);
+            self.write_out(id);
             return;
         }
         self.start_connect(slot, Cause::Fresh, None);
@@ -629,5 +670,90 @@ impl Pool {
             facts.evidence = connection.evidence();
         }
         Some(facts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::io::Read;
+    use std::net::{Shutdown, TcpStream};
+    use std::rc::Rc;
+    use std::sync::Arc;
+
+    use tokio::task::LocalSet;
+
+    use super::super::connection::tests::reused;
+    use super::*;
+    use crate::binding::link::Link;
+
+    const LEAVE: Leave = Leave { replayable: false, unacknowledged: false };
+
+    /// A pool whose lane `slot` has a reused connection, and the peer of that.
+    async fn with_lane(pool: &Rc<RefCell<Pool>>, slot: u32) -> (ConnectionId, TcpStream) {
+        let (mut connection, peer) = reused(Duration::from_secs(5)).await;
+        let mut pool = pool.borrow_mut();
+        connection.lane = slot;
+        let limits = super::super::Limits {
+            read_ahead: 1,
+            max_buffered: 1,
+            max_replay: 100,
+            answers: None,
+            parse: false,
+            queues: false,
+        };
+        let guards = Guards { attempt: false, connect: false, secure: false };
+        let (destination, counts) = (connection.destination.clone(), Rc::clone(&connection.counts));
+        let mut lane = Lane::new(1, destination, limits, guards, counts, Rc::default());
+        lane.http = true;
+        let id = pool.connections.insert(|id| Connection { id, ..connection });
+        lane.state = State::Bound(id);
+        pool.put_lane(slot, lane);
+        (id, peer)
+    }
+
+    fn all_of(peer: &mut TcpStream) -> Vec<u8> {
+        let mut bytes = vec![0; 100];
+        peer.set_nonblocking(true).unwrap();
+        let count = peer.read(&mut bytes).unwrap();
+        bytes.truncate(count);
+        bytes
+    }
+
+    #[tokio::test]
+    async fn what_leaves_with_the_tick_is_preceded_by_a_look_then() {
+        let test = async {
+            let pool = Pool::start(Arc::new(Link::new()));
+            let (id, mut peer) = with_lane(&pool, 0).await;
+            let mut pool = pool.borrow_mut();
+            pool.write(0, Payload::Inline(b"request"), LEAVE, true, 0);
+            // Over the loopback interface the FIN has arrived when this returns.
+            peer.shutdown(Shutdown::Write).unwrap();
+            pool.apply(&mut Submission::new()).unwrap();
+            assert_eq!(all_of(&mut peer), b"", "the server has closed, and gets nothing");
+            assert!(pool.connections.get(id).is_none());
+            let lane = pool.lane(0).unwrap();
+            assert!(matches!(lane.state, State::Connecting { .. }));
+            assert_eq!(lane.pending.len(), 7);
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
+    async fn what_has_waited_is_written_next_to_the_look_at_its_new_connection() {
+        let test = async {
+            let pool = Pool::start(Arc::new(Link::new()));
+            let (lost, _) = with_lane(&pool, 0).await;
+            let (_, mut peer) = with_lane(&pool, 1).await;
+            let mut pool = pool.borrow_mut();
+            pool.park(1, None, 0);
+            pool.drop_connection(lost, CloseReason::PeerClosedIdle);
+            let lane = pool.lane(0).unwrap();
+            lane.state = State::Lost;
+            lane.pending.push(b"request");
+            pool.select(0);
+            assert_eq!(all_of(&mut peer), b"request");
+        };
+        LocalSet::new().run_until(test).await;
     }
 }

@@ -244,9 +244,13 @@ impl Pool {
             && connection.out.is_empty()
             && lane.pending.is_empty()
             && lane.buffered.room() > 0
-            && !connection.is_overdue(now)
-            && connection.last_look(now).is_none();
+            && !connection.is_overdue(now);
         if !may_serve {
+            return;
+        }
+        // System calls, which would be between the last look and the write.
+        let (facts, addresses) = (connection.facts(now), connection.address_text());
+        if connection.last_look(now).is_some() {
             return;
         }
         let Some((to, request)) = self.waiting.next(queue) else {
@@ -262,14 +266,12 @@ impl Pool {
         lane.state = State::Lost;
         lane.queue = None;
         lane.replay.forget();
-        lane.passed_on =
-            Some(PassedOn { facts: connection.facts(now), _unread: connection.window.set_aside() });
+        lane.passed_on = Some(PassedOn { facts, _unread: connection.window.set_aside() });
         let origin = LaneRef { slot: from, epoch: lane.epoch };
         connection.lane = to.slot;
         connection.requests_left = left;
         connection.begin_exchange(now);
         connection.wake();
-        let addresses = connection.address_text();
         add(&successor.counts.requests);
         add(&successor.counts.ahead);
         debug!(connection = %id, lane = to.slot, "passed on to a request that waits");
@@ -277,7 +279,9 @@ impl Pool {
         let text = format!("{}\n{addresses}", origin.epoch);
         self.report(event::AHEAD, to, origin.slot.cast_signed(), text.as_bytes());
         self.report_secured(to.slot, id, 0);
-        self.write_on(to.slot, Payload::Inline(&request.bytes), false, 0);
+        let payload = Payload::Inline(&request.bytes);
+        self.keep_output(to.slot, &payload);
+        self.put_out(to.slot, payload, false, 0);
     }
 
     /// Node has given a lane to a request that waits here, or has been sent from here. The lane, whose slot was

@@ -41,8 +41,14 @@ test('a hint is asked for once', () => {
   assert.deepStrictEqual(parseHint('timeout=17'), { timeout: 17_000, max: undefined });
 });
 
-for (const hint of ['timeout=0', 'max=0', 'timeout=5, max=0']) {
-  test(`with ${hint} the connection is not kept`, { timeout: 20_000 }, async (t) => {
+for (const hint of [
+  'timeout=0',
+  'max=0',
+  'timeout=5, max=0',
+  ['timeout=3600', 'max=0'],
+  ['timeout=0', 'timeout=9'],
+]) {
+  test(`with ${[hint].flat().join(' and ')} the connection is not kept`, { timeout: 20_000 }, async (t) => {
     const server = await echoServer(t, { listener: hinting(hint) });
     const agent = ourAgent(t);
     const { socket } = await exchangeAndIdle({ ...server.at, agent });

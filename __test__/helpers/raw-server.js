@@ -258,6 +258,11 @@ function perform(connection, request) {
     case 'processing-close':
       socket.end('HTTP/1.1 102 Processing\r\n\r\n', () => closed(connection));
       break;
+    case 'processing-reset':
+      socket.write('HTTP/1.1 102 Processing\r\n\r\n', () => {
+        setTimeout(() => end(connection, 'reset'), 5);
+      });
+      break;
     case 'hang':
       break;
     case 'gone-close':

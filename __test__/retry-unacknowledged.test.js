@@ -4,9 +4,12 @@
 // the kernel can show on Linux. Closes that cross the request on the wire are made by losing packets.
 
 const assert = require('node:assert');
+const { once } = require('node:events');
+const http = require('node:http');
 const { test } = require('node:test');
 const { HttpAgent } = require('..');
 const { send, startServer, warm } = require('./helpers/blocked');
+const { rawServer, socketPath } = require('./helpers/lane-server');
 const { Network } = require('./helpers/network');
 
 const timeout = 60_000;
@@ -146,3 +149,26 @@ for (const death of [
     }
   });
 }
+
+const skip = process.platform === 'win32' && 'no Unix sockets';
+
+test('of a Unix socket the system has no evidence', { timeout, skip }, async (t) => {
+  const where = socketPath(t);
+  let came = 0;
+  const onConnection = (socket) => {
+    socket.on('data', () => {
+      if (++came === 1) socket.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n');
+      else socket.destroy();
+    });
+  };
+  await rawServer(t, onConnection, {}, where);
+  const agent = new HttpAgent({ maxSockets: 1, retry: UNACKNOWLEDGED });
+  t.after(() => agent.destroy());
+  const request = () => http.request({ socketPath: where, agent, method: 'POST' }).end();
+  const [response] = await once(request(), 'response');
+  await once(response.resume(), 'end');
+  const lost = request();
+  const [error] = await once(lost, 'error');
+  assert.deepStrictEqual([error.code, lost.attempts, lost.reusedSocket, came], ['ECONNRESET', 1, true, 2]);
+  assert.match(error.connection.retry, /no evidence on this system/);
+});

@@ -444,6 +444,8 @@ for (const [title, index, acts] of [
     const { results } = sendAll(agent, server, acts);
     const settled = acts.includes('ok', index + 1) && acts[index] === 'ok' ? 6 : index + 1;
     assert.ok(blockUntil(() => server.events('request').length === settled + 1));
+    if (acts[index] !== 'hang')
+      assert.ok(blockUntil(() => server.events('answered', `it-${index}`).length > 0));
     block(LONG);
     results[index].request.destroy();
     const all = await Promise.all(results);

@@ -225,10 +225,10 @@ impl Pool {
         early: bool,
         notify: u32,
     ) {
-        let is_first = self.begin_output(slot, leave);
+        let must_look = self.begin_output(slot, leave);
         self.keep_output(slot, &payload);
         // Last of all: what the server does between the look and the write is not seen.
-        if is_first {
+        if must_look {
             self.last_look(slot, early);
         }
         self.put_out(slot, payload, early, notify);
@@ -267,8 +267,8 @@ impl Pool {
         }
     }
 
-    /// The first write of a request says which repetitions are allowed. Whether the connection for it has to be looked
-    /// at, or chosen.
+    /// The first write of a request says which repetitions are allowed. Whether its connection has to be looked at,
+    /// or chosen.
     fn begin_output(&mut self, slot: u32, leave: Leave) -> bool {
         let Some(lane) = self.lane(slot) else { return false };
         if lane.sent || !lane.pending.is_empty() {
@@ -276,7 +276,7 @@ impl Pool {
         }
         let http = lane.http;
         lane.allow(leave);
-        let is_reused = match lane.state {
+        let must_look = match lane.state {
             State::Bound(id) => {
                 let Some(connection) = self.connections.get_mut(id) else { return false };
                 let is_reused = connection.served > 0;
@@ -294,7 +294,7 @@ impl Pool {
         if let Some(lane) = self.lane(slot) {
             lane.keep(leave);
         }
-        is_reused
+        must_look
     }
 
     /// Rule R2: before the first byte of a request, a connection that was used before gets a last look, and another

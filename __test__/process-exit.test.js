@@ -10,13 +10,16 @@ const { echoServer, holding } = require('./helpers/echo-server');
 const ROOT = path.join(__dirname, '..');
 
 /** Runs a script in a process of its own, with `HttpAgent`, `http` and `at` (host and port) in scope. */
-function start(t, at, script) {
+function start(t, at, script, env) {
   const prelude = `
     const http = require('http');
     const { HttpAgent } = require(${JSON.stringify(ROOT)});
     const at = ${JSON.stringify(at)};
     process.on('exit', (code) => console.log('exit', code));`;
-  const child = spawn(process.execPath, ['-e', prelude + script], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, ['-e', prelude + script], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   t.after(() => child.kill('SIGKILL'));
   let out = '';
   child.stdout.on('data', (data) => (out += data));
@@ -82,6 +85,41 @@ test('also on a reused connection', { timeout: 30_000 }, async (t) => {
   assert.strictEqual(child.exitCode, null);
   hold.release();
   assert.deepStrictEqual(await done, { code: 0, signal: null, out: 'answered true\nexit 0' });
+});
+
+test('a process does not wait for a response that it does not read', { timeout: 60_000 }, async (t) => {
+  const body = Buffer.alloc(5_000_000);
+  const server = await echoServer(t, { listener: (request, response) => response.end(body) });
+  for (const path of ['plain', 'raw']) {
+    for (const agent of ['new http.Agent({ keepAlive: true })', 'new HttpAgent()']) {
+      const { done } = start(
+        t,
+        server.at,
+        `http.get({ ...at, agent: ${agent} }, ({ statusCode }) => console.log(statusCode));`,
+        { OFFLOOP_PATH: path },
+      );
+      assert.deepStrictEqual(await done, { code: 0, signal: null, out: '200\nexit 0' }, `${agent}, ${path}`);
+    }
+  }
+});
+
+test('but for one that is paused and read on', { timeout: 60_000 }, async (t) => {
+  const body = Buffer.alloc(5_000_000);
+  const server = await echoServer(t, { listener: (request, response) => response.end(body) });
+  const { done } = start(
+    t,
+    server.at,
+    `let count = 0;
+     http.get({ ...at, agent: new HttpAgent() }, (response) => {
+       response.on('data', (chunk) => {
+         count += chunk.length;
+         response.pause();
+         setTimeout(() => response.resume(), 5);
+       });
+       response.on('end', () => console.log(count));
+     });`,
+  );
+  assert.deepStrictEqual(await done, { code: 0, signal: null, out: `${body.length}\nexit 0` });
 });
 
 test('unref() of the socket lets the process end', { timeout: 30_000 }, async (t) => {

@@ -234,6 +234,11 @@ class Exchange {
     this.#place.yieldTo(queue);
   }
 
+  /** Whether the request has been handed over to Rust, to the end. */
+  hasSentAll() {
+    return this.#request?.writableFinished === true && this.#output.waiting === 0;
+  }
+
   #hasAllOf(request) {
     // What it keeps may have left already.
     return this.#early.isAllOf(request) && this.#lane.writableLength === 0 && this.#output.waiting === 0;

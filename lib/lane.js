@@ -290,7 +290,10 @@ class Lane extends SocketShape {
   }
 
   _acknowledge(more) {
-    if (more && !this.destroyed) this.#input.acknowledge();
+    if (this.destroyed) return;
+    if (more) this.#input.acknowledge();
+    // As with net.Socket, a process does not go on for a response that it does not read.
+    this.#place.setUnread(!more && this.#exchange.hasSentAll());
   }
 
   _reported(code, flags, argument, text) {

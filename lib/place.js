@@ -23,8 +23,9 @@ class Place {
   #movedTo;
   /** Whether Rust knows of it. */
   #isOpened = false;
-  /** Whether the process waits for it while it is opened. */
+  /** Whether the process waits for it while it is opened; but not for what nobody reads. */
   #isRefed;
+  #isUnread = false;
 
   /** `occupant`: whom the crossing reports to. */
   constructor(occupant, isRefed) {
@@ -47,18 +48,35 @@ class Place {
   }
 
   setRef(on) {
-    if (on === this.#isRefed) return;
+    const wasHeld = this.#isHeld;
     this.#isRefed = on;
-    if (this.#isOpened && !this.isLeft) crossing.hold(on ? 1 : -1);
+    this.#tellHold(wasHeld);
+  }
+
+  /** Whether nothing is to go, and what has come waits for a reader. */
+  setUnread(on) {
+    if (on === this.#isUnread) return;
+    const wasHeld = this.#isHeld;
+    this.#isUnread = on;
+    this.#tellHold(wasHeld);
+  }
+
+  get #isHeld() {
+    return this.#isOpened && !this.isLeft && this.#isRefed && !this.#isUnread;
+  }
+
+  #tellHold(wasHeld) {
+    if (this.#isHeld !== wasHeld) crossing.hold(wasHeld ? -1 : 1);
   }
 
   // ---- How it is opened: by a lane that is to have a connection, or by a request that waits for a lane.
 
   /** The arguments are those of Lane's _open(); `route`: its number. */
   open(route, resolver, flags, addresses, dnsCacheTtl) {
-    this.#isOpened = true;
     // A lookup in JavaScript that never answers holds nothing; a connect does.
-    if (this.#isRefed) crossing.hold(1);
+    const wasHeld = this.#isHeld;
+    this.#isOpened = true;
+    this.#tellHold(wasHeld);
     if (addresses === undefined) crossing.open(this.#slot, this.#epoch, flags, route, resolver);
     else crossing.openTo(addresses, dnsCacheTtl, this.#slot, this.#epoch, flags, route, resolver);
   }
@@ -73,15 +91,16 @@ class Place {
 
   /** The lane goes on where a request has waited. If it has a connection, that goes with it. */
   moveTo(other, isConnected, received) {
+    const wasHeld = this.#isHeld;
     if (isConnected) other.row(op.ATTACH, this.#slot, received);
     else if (this.#isOpened) this.row(op.CLOSE, closeReason.NOT_KEPT, 0);
-    else if (this.#isRefed) crossing.hold(1);
     crossing.leave(this.#slot);
     this.#before = { slot: this.#slot, epoch: this.#epoch };
     this.#movedTo = other;
     this.#slot = other.#slot;
     this.#epoch = other.#epoch;
     this.#isOpened = true;
+    this.#tellHold(wasHeld);
   }
 
   /** Whether the lane was there before it moved. */
@@ -133,9 +152,10 @@ class Place {
   /** It is given up, for `reason`. */
   leave(reason, flags = 0) {
     if (this.isLeft) return;
+    const wasHeld = this.#isHeld;
     if (this.#isOpened) this.row(op.CLOSE | (flags << 8), reason, 0);
     this.#vacate();
-    if (this.#isRefed && this.#isOpened) crossing.hold(-1);
+    this.#tellHold(wasHeld);
   }
 
   #vacate() {

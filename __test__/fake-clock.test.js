@@ -131,3 +131,23 @@ test('nor is the end of the wait for a socket', options, async (t) => {
   assert.equal(error.code, 'ERR_QUEUE_TIMEOUT');
   first.destroy();
 });
+
+test('what a clock has dropped does not hold up the requests after it', options, async (t) => {
+  const agent = new HttpAgent();
+  t.after(() => agent.destroy());
+  const { port } = await httpServer(t, (request, response) => {
+    if (request.url === '/answered') response.end('ok');
+  });
+  const silent = http.get({ ...local, port, path: '/silent', agent }).on('error', never);
+  await once(silent, 'finish');
+  const nextTick = t.mock.method(process, 'nextTick', never);
+  silent.destroy();
+  nextTick.mock.restore();
+  // On a new connection, and on that one: there nothing comes that would take along what waits to be sent.
+  for (let n = 0; n < 2; n++) {
+    const free = once(agent, 'free');
+    const request = http.request({ ...local, port, path: '/answered', method: 'POST', agent });
+    assert.equal(await answer(request.end('body')), 'ok');
+    await free;
+  }
+});

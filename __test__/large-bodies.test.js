@@ -3,13 +3,14 @@
 // Large bodies arrive as they were sent, whatever the pieces, over every kind of connection.
 
 const assert = require('node:assert');
-const { createHash, randomBytes, randomInt } = require('node:crypto');
+const { createHash, randomBytes } = require('node:crypto');
 const { once } = require('node:events');
 const http = require('node:http');
 const https = require('node:https');
 const { test } = require('node:test');
 const { HttpAgent, HttpsAgent } = require('..');
 const { cert, key } = require('./helpers/certificate');
+const { generator, newSeed } = require('./helpers/generator');
 const { atEnd, httpServer, seeingAgent, socketPath } = require('./helpers/lane-server');
 
 const KiB = 1024;
@@ -53,26 +54,26 @@ const KINDS = {
   },
 };
 
-const pause = () => new Promise((resolve) => setTimeout(resolve, randomInt(3)));
+const pause = (random) => new Promise((resolve) => setTimeout(resolve, random.integer(0, 2)));
 
 /** Writes `bytes` in pieces of any size up to `most`, and waits now and then. */
-async function writeInPieces(writable, bytes, most) {
+async function writeInPieces(random, writable, bytes, most) {
   for (let at = 0; at < bytes.length;) {
-    const piece = bytes.subarray(at, (at += randomInt(1, most)));
+    const piece = bytes.subarray(at, (at += random.integer(1, most - 1)));
     if (!writable.write(piece)) await once(writable, 'drain');
-    if (randomInt(20) === 0) await pause();
+    if (random.chance(0.05)) await pause(random);
   }
   writable.end();
 }
 
 /** Reads it all, and waits now and then. Half of the pieces are kept until the end. */
-async function readSlowly(readable) {
+async function readSlowly(random, readable) {
   const hash = createHash('sha1');
   const kept = [];
   for await (const chunk of readable) {
     hash.update(chunk);
-    if (randomInt(2) === 0) kept.push([chunk, digest(chunk)]);
-    if (randomInt(20) === 0) await pause();
+    if (random.chance(0.5)) kept.push([chunk, digest(chunk)]);
+    if (random.chance(0.05)) await pause(random);
   }
   for (const [chunk, sum] of kept) assert.strictEqual(digest(chunk), sum, 'a piece has changed later');
   return hash.digest('hex');
@@ -86,31 +87,36 @@ for (const [kind, start] of Object.entries(KINDS)) {
       const onRequest = async (request, response) => {
         const hash = createHash('sha1');
         for await (const chunk of request) hash.update(chunk);
-        const [from, size, most] = request.url.split('/').slice(1).map(Number);
+        const [from, size, most, seed] = request.url.split('/').slice(1).map(Number);
+        const random = generator(~seed);
         const body = source.subarray(from, from + size);
-        const framing = randomInt(3) > 0 ? { 'Content-Length': size } : {};
+        const framing = random.chance(2 / 3) ? { 'Content-Length': size } : {};
         response.writeHead(200, { ...framing, 'X-Received': hash.digest('hex') });
-        await writeInPieces(response, body, most);
+        await writeInPieces(random, response, body, most);
       };
       const { module, agent, at } = await start(t, onRequest);
+      const seeds = generator(newSeed(t));
       const exchange = async () => {
-        const size = length + randomInt(-40, 40);
-        const from = randomInt(source.length - size);
+        // Of its own: the exchanges of a round go on in any order.
+        const seed = seeds.integer(0, 2 ** 31);
+        const random = generator(seed);
+        const size = length + random.integer(-40, 39);
+        const from = random.integer(0, source.length - size - 1);
         const body = source.subarray(from, from + size);
-        const most = randomInt(2, 4) * Math.ceil(size / randomInt(2, 30));
+        const most = random.integer(2, 3) * Math.ceil(size / random.integer(2, 29));
         const request = module.request({
           ...at,
           agent,
           method: 'POST',
-          path: `/${from}/${size}/${most}`,
+          path: `/${from}/${size}/${most}/${seed}`,
           headers: { 'Content-Length': size },
         });
         const responded = once(request, 'response');
-        if (randomInt(3) === 0) request.end(body);
-        else await writeInPieces(request, body, most);
+        if (random.chance(1 / 3)) request.end(body);
+        else await writeInPieces(random, request, body, most);
         const [response] = await responded;
-        assert.strictEqual(response.headers['x-received'], digest(body));
-        assert.strictEqual(await readSlowly(response), digest(body));
+        assert.strictEqual(response.headers['x-received'], digest(body), request.path);
+        assert.strictEqual(await readSlowly(random, response), digest(body), request.path);
       };
       for (let round = 0; round < 4; round++) await Promise.all(Array.from({ length: 6 }, exchange));
     });
@@ -118,7 +124,8 @@ for (const [kind, start] of Object.entries(KINDS)) {
 }
 
 test('a body that is kept stays as it was while others come', options, async (t) => {
-  const bodies = Array.from({ length: 20 }, () => randomBytes(randomInt(40, 200) * KiB));
+  const random = generator(newSeed(t));
+  const bodies = Array.from({ length: 20 }, () => randomBytes(random.integer(40, 199) * KiB));
   const server = await httpServer(t, (req, res) => res.end(bodies[Number(req.url.slice(1))]));
   const agent = seeingAgent(t, HttpAgent);
   const collect = async (index) => {

@@ -12,6 +12,7 @@ const { Worker } = require('node:worker_threads');
 const { HttpAgent } = require('..');
 const { native } = require('../lib/binding');
 const { block, blockUntil, send, transport, until, warm } = require('./helpers/blocked');
+const { generator, newSeed } = require('./helpers/generator');
 
 const { Agent, startServer } = transport();
 const isTcp = Agent === HttpAgent;
@@ -729,9 +730,8 @@ test('in a worker thread too', { ...options, skip: !isTcp }, async (t) => {
 });
 
 test('whatever is answered, in whatever order it is read, each has its own answer', options, async (t) => {
-  const seed = Math.floor(Math.random() * 2 ** 31);
-  t.diagnostic(`seed ${seed}`);
-  const random = generator(seed);
+  const seed = newSeed(t);
+  const { random } = generator(seed);
   // What is learned of a server whose connections die may stand in the way elsewhere.
   const [server, calm] = [await startServer(t), await startServer(t)];
   let moved = 0;
@@ -742,17 +742,6 @@ test('whatever is answered, in whatever order it is read, each has its own answe
   }
   assert.ok(moved > 0);
 });
-
-/** mulberry32. */
-function generator(seed) {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 async function randomRound(random, server, { round, isCalm }, seed) {
   const pick = (list) => list[Math.floor(random() * list.length)];

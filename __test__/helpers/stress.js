@@ -6,6 +6,7 @@
 // Part of the suite by ../stress.test.js, for a few seconds.
 
 const { block, now, openSockets, send, socketStates, transportOf, until } = require('./blocked');
+const { generator } = require('./generator');
 
 const METHODS = ['GET', 'GET', 'GET', 'POST', 'POST', 'PUT', 'HEAD', 'DELETE'];
 const ANSWERS = [
@@ -39,23 +40,7 @@ const TOLD_VIOLATIONS = 10;
 /** ms until a request that has not settled is lost. */
 const LOST = 20_000;
 
-/** mulberry32: the same seed, the same run, as far as the network allows. */
-function generator(seed) {
-  let state = seed >>> 0;
-  const random = () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-  return {
-    chance: (share) => random() < share,
-    integer: (from, to) => from + Math.floor(random() * (to - from + 1)),
-    pick: (list) => list[Math.floor(random() * list.length)],
-  };
-}
-
-/** Runs for so long, and returns `{ requests, ahead, outcomes, violations }`; `ahead`: those that were sent while they waited. */
+/** The same seed, the same run, as far as the network allows. Runs for so long, and returns `{ requests, ahead, outcomes, violations }`; `ahead`: those that were sent while they waited. */
 async function stress(seconds, seed, version) {
   const random = generator(seed);
   const { Agent, start: startServer } = transportOf(version);

@@ -14,8 +14,8 @@ const { httpServer } = require('./helpers/lane-server');
 const MIB = 1024 * 1024;
 const SIZE = 512 * MIB;
 
-// There V8 marks the heap before it looks at what is young, with http.Agent too.
-const skip = Number(process.versions.node.split('.')[0]) >= 24 && 'not with this V8';
+// Later ones have reasons of their own to look at the whole heap, so that it is not the same each time.
+const skip = !process.version.startsWith('v20.') && 'sure with the V8 of Node 20 only';
 
 test(
   'what a download leaves is collected with the young generation',

@@ -5,8 +5,8 @@
 // allocates the memory of a buffer itself it looks how much of that is young, and from 32 MiB on it collects the young
 // generation alone, which costs what is alive there. So now and then it allocates one.
 //
-// So it is in Node 20. In Node 22 it spares half of the marking or more. V8 as of Node 24 marks before it comes to
-// that; there this changes nothing.
+// So it is in Node 20. In Node 22 it spares a part of the marking, and not each time. V8 as of Node 24 marks before it
+// comes to that; there this changes nothing.
 
 /** Bytes of which one is the occasion to look. */
 const EVERY = 1024 * 1024;

@@ -1,4 +1,5 @@
-//! The task of each connection: it writes what waits and reads what comes, for as long as there is a connection.
+//! The task of each connection: it writes what waits and reads what comes, for as long as there is a connection; and
+//! how that comes to its end.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -9,6 +10,7 @@ use super::Pool;
 use super::connection::{ConnectionId, Fin};
 use crate::binding::records::{LaneRef, event};
 use crate::block::{BLOCK_SIZE, Block};
+use crate::error::CloseReason;
 
 /// Writes of one connection in a row before the others get their turn.
 const WRITES_PER_TURN: u32 = 8;
@@ -120,5 +122,24 @@ impl Pool {
     /// A strong reference for a task that must outlive this call.
     pub(super) fn handle(&self) -> Option<Rc<RefCell<Self>>> {
         self.me.upgrade()
+    }
+
+    /// Closes a connection and takes it out of everything that knows of it.
+    pub(super) fn drop_connection(&mut self, id: ConnectionId, reason: CloseReason) {
+        let Some(mut connection) = self.connections.remove(id) else { return };
+        if let Some(lane) = self.lane(connection.lane) {
+            lane.lost = Some(reason);
+        }
+        if connection.is_doubtful() {
+            // A FIN would wait in the kernel for an acknowledgement that does not come.
+            connection.stream.reset_on_close();
+        }
+        connection.log_close(reason);
+        connection.counts.closed(&connection, reason);
+        if connection.parked.is_some() {
+            self.idle.remove(&connection.destination, id);
+        }
+        connection.wake();
+        self.deadlines.remove(id, connection.entry);
     }
 }

@@ -15,7 +15,7 @@ use super::lane::{Cause, LossReport, State};
 use super::out_queue::OutQueue;
 use crate::binding::records::event;
 use crate::error::CloseReason;
-use crate::exchange::{Loss, Verdict};
+use crate::exchange::{Evidence, Facts, Loss, Verdict, judge};
 
 impl Pool {
     pub(super) fn connection_ended(&mut self, id: ConnectionId) {
@@ -291,5 +291,30 @@ impl Pool {
             return;
         }
         self.lose_parked(id, if parked.by_age { CloseReason::Ttl } else { CloseReason::IdleTimeout });
+    }
+
+    /// The verdict on a lost connection that a request is on.
+    pub(super) fn verdict(&self, slot: u32, connection: &Connection, loss: Loss) -> Verdict {
+        self.verdict_facts(slot, connection, loss).map_or(Verdict::Report, judge)
+    }
+
+    /// None if the lane has no `ClientRequest`, of which a part could be repeated.
+    pub(super) fn verdict_facts(&self, slot: u32, connection: &Connection, loss: Loss) -> Option<Facts> {
+        let lane = self.lanes.get(slot as usize)?.as_ref().filter(|lane| lane.http)?;
+        let mut facts = Facts {
+            reused: connection.served > 0,
+            sent: lane.sent,
+            answered: connection.received > 0,
+            replayable: lane.replayable,
+            unacknowledged: lane.unacknowledged,
+            kept: lane.replay.whole().is_some(),
+            retried: lane.retried,
+            loss,
+            evidence: Evidence::Unknown,
+        };
+        if lane.unacknowledged || loss == Loss::DeadPeer {
+            facts.evidence = connection.evidence();
+        }
+        Some(facts)
     }
 }

@@ -2,7 +2,8 @@
 //! which lane has which connection.
 //!
 //! All of it is one value that only the runtime's thread touches. `requests`
-//! applies what JavaScript asks for, the tasks of `connections` what the network
+//! applies what JavaScript asks for (how a lane has a connection is in `leasing`,
+//! what goes out on it in `writing`), the tasks of `connections` what the network
 //! does: what has come goes by `responses`, what has ended by `losses`. All of
 //! them leave reports in a batch that goes to JavaScript at the end of the turn.
 
@@ -19,6 +20,7 @@ mod idle;
 mod idle_limit;
 mod lane;
 mod learned;
+mod leasing;
 mod liveness;
 mod losses;
 mod out_queue;
@@ -30,6 +32,7 @@ mod status;
 #[cfg(test)]
 mod steady_state;
 mod waiting;
+mod writing;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -58,7 +61,7 @@ use answers::Answers;
 use connection::{Connection, ConnectionId, Connections};
 use deadlines::Deadlines;
 use idle::IdleSet;
-use lane::Lane;
+use lane::{Lane, State};
 use learned::Learned;
 use read_window::Buffered;
 use routes::Routes;
@@ -224,5 +227,11 @@ impl Pool {
     fn lane_ref(&self, slot: u32) -> LaneRef {
         let lane = self.lanes.get(slot as usize).and_then(Option::as_ref);
         LaneRef { slot, epoch: lane.map_or(0, |lane| lane.epoch) }
+    }
+
+    pub(super) fn set_state(&mut self, slot: u32, state: State) {
+        if let Some(lane) = self.lane(slot) {
+            lane.state = state;
+        }
     }
 }

@@ -1,0 +1,328 @@
+//! The bytes of requests on their way to the kernel: which connection takes them, what of them is kept for a
+//! repetition, and what has to be true when the first of them goes. What the kernel does not take at once the task of
+//! the connection writes (`connections`).
+
+use std::io;
+
+use tokio::time::Instant;
+
+use super::Pool;
+use super::connection::{ConnectionId, Fin};
+use super::lane::State;
+use crate::binding::blob::Blob;
+use crate::binding::records::event;
+use crate::binding::submission::{Leave, Payload};
+use crate::connect::Piece;
+
+impl Pool {
+    pub(super) fn write(
+        &mut self,
+        slot: u32,
+        payload: Payload<'_, Blob>,
+        leave: Leave,
+        early: bool,
+        notify: u32,
+    ) {
+        let must_look = self.begin_output(slot, leave);
+        self.keep_output(slot, &payload);
+        // Last of all: what the server does between the look and the write is not seen.
+        if must_look {
+            self.last_look(slot, early);
+        }
+        self.put_out(slot, payload, early, notify);
+    }
+
+    /// What may have to be sent again is kept.
+    pub(super) fn keep_output(&mut self, slot: u32, payload: &Payload<'_, Blob>) {
+        let Some(lane) = self.lane(slot) else { return };
+        lane.is_head.get_or_insert_with(
+            || matches!(payload.piece(), Piece::Bytes(bytes) if bytes.starts_with(b"HEAD ")),
+        );
+        let limit = lane.max_replay;
+        match payload.piece() {
+            Piece::Bytes(bytes) => lane.replay.push(bytes, limit),
+            // JavaScript lends what is longer than the limit.
+            Piece::Lent(..) => lane.replay.skip(),
+        }
+    }
+
+    /// To the connection, or to wait for one. Of a request whose connection has had its last look, if it needs one.
+    pub(super) fn put_out(&mut self, slot: u32, payload: Payload<'_, Blob>, early: bool, notify: u32) {
+        let Some(lane) = self.lane(slot) else { return };
+        let epoch = lane.epoch;
+        match lane.state {
+            State::Bound(id) => self.write_to(slot, id, payload, early, notify),
+            State::Failed => {}
+            _ => {
+                match payload {
+                    Payload::Inline(bytes) => lane.pending.push(bytes),
+                    Payload::Blob(blob) => lane.pending.push_blob(blob, 0),
+                }
+                if notify > 0 {
+                    lane.pending.mark(epoch, notify);
+                }
+            }
+        }
+    }
+
+    /// The first write of a request says which repetitions are allowed. Whether its connection has to be looked at,
+    /// or chosen.
+    fn begin_output(&mut self, slot: u32, leave: Leave) -> bool {
+        let Some(lane) = self.lane(slot) else { return false };
+        if lane.sent || !lane.pending.is_empty() {
+            return false;
+        }
+        let http = lane.http;
+        lane.allow(leave);
+        let must_look = match lane.state {
+            State::Bound(id) => {
+                let Some(connection) = self.connections.get_mut(id) else { return false };
+                let is_reused = connection.served > 0;
+                let may_ask_node = leave.replayable && connection.secured.is_some();
+                if !connection.out.is_empty() || !(if is_reused { http } else { may_ask_node }) {
+                    return false;
+                }
+                is_reused
+            }
+            State::Lost => true,
+            // Node's own TLS may have to ask again what a server has answered with an alert.
+            _ if leave.replayable && lane.destination.secure.is_some() => false,
+            _ => return false,
+        };
+        if let Some(lane) = self.lane(slot) {
+            lane.keep(leave);
+        }
+        must_look
+    }
+
+    /// Rule R2: before the first byte of a request, a connection that was used before gets a last look, and another
+    /// one takes its place if need be. `early`: the socket is looked at when the rows of the tick are applied.
+    fn last_look(&mut self, slot: u32, early: bool) {
+        let Some(lane) = self.lane(slot) else { return };
+        if let State::Bound(id) = lane.state {
+            let Some(connection) = self.connections.get_mut(id) else { return };
+            let now = Instant::now();
+            let unusable = if early { connection.objection(now) } else { connection.last_look(now) };
+            let Some(reason) = unusable else { return };
+            self.drop_connection(id, reason);
+        }
+        self.select(slot);
+    }
+
+    fn write_to(
+        &mut self,
+        slot: u32,
+        id: ConnectionId,
+        payload: Payload<'_, Blob>,
+        early: bool,
+        notify: u32,
+    ) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let mut written = 0;
+        let mut failure = None;
+        // After a failure too, bytes and marks are queued: if the first write
+        // was refused whole (rule R3) they go to the next connection, and if
+        // the request is sent again (R4) the marks are reported.
+        if early {
+            // A CLOSE among the rows that follow takes it back.
+            self.early.push(id);
+        } else if connection.out.is_empty() && connection.write_error.is_none() {
+            match connection.stream.try_write(payload.piece()) {
+                Ok(count) => {
+                    connection.tally.wrote(count);
+                    written = count;
+                    if connection.stream.is_blocked() {
+                        connection.wake();
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => failure = Some(error),
+            }
+        }
+        if written > 0 {
+            self.wrote(id);
+        }
+        let whole = written == payload.len();
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if !whole {
+            match payload {
+                Payload::Inline(bytes) => connection.out.push(&bytes[written..]),
+                Payload::Blob(blob) => connection.out.push_blob(blob, written),
+            }
+            if !early {
+                connection.wake();
+            }
+        }
+        if notify > 0 {
+            if whole && connection.out.is_empty() {
+                self.report(event::WRITTEN, self.lane_ref(slot), notify.cast_signed(), &[]);
+            } else {
+                let epoch = self.lane_ref(slot).epoch;
+                if let Some(connection) = self.connections.get_mut(id) {
+                    connection.out.mark(epoch, notify);
+                }
+            }
+        }
+        if let Some(error) = failure {
+            self.write_failed(id, error);
+        }
+    }
+
+    /// The tick has not taken back what it has written early.
+    pub(super) fn send_early(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let slot = connection.lane;
+        let lane = self.lanes.get_mut(slot as usize).and_then(Option::as_mut);
+        if connection.served > 0
+            && let Some(lane) = lane.filter(|lane| lane.http && !lane.sent)
+            && let Some(reason) = connection.look_at_socket(Instant::now())
+        {
+            lane.pending = std::mem::take(&mut connection.out);
+            lane.fin_wanted |= connection.fin != Fin::None;
+            self.drop_connection(id, reason);
+            self.select(slot);
+        } else {
+            self.write_out(id);
+        }
+    }
+
+    /// Writes what the kernel takes now; the connection's task does the rest.
+    pub(super) fn write_out(&mut self, id: ConnectionId) {
+        while let Some(connection) = self.connections.get_mut(id) {
+            let Some(piece) = connection.out.front().filter(|_| connection.write_error.is_none()) else {
+                return;
+            };
+            let slot = connection.lane;
+            match connection.stream.try_write(piece) {
+                Ok(count) => {
+                    connection.out.advance(count);
+                    connection.tally.wrote(count);
+                    self.wrote(id);
+                    self.report_written(id, slot);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    connection.wake();
+                    return;
+                }
+                Err(error) => {
+                    self.write_failed(id, error);
+                    return;
+                }
+            }
+        }
+    }
+
+    pub(super) fn shutdown(&mut self, slot: u32) {
+        let Some(lane) = self.lane(slot) else { return };
+        // What waits for a guard has not been bound to the connection yet, and its FIN waits with it.
+        if let State::Bound(id) = lane.state {
+            if let Some(connection) = self.connections.get_mut(id)
+                && connection.fin == Fin::None
+            {
+                connection.fin = Fin::Wanted;
+                connection.wake();
+            }
+        } else if matches!(lane.state, State::Lost | State::Failed) {
+            self.report(event::FINISHED, self.lane_ref(slot), 0, &[]);
+        } else {
+            lane.fin_wanted = true;
+        }
+    }
+
+    pub(super) fn mark_sent(&mut self, slot: u32) {
+        if let Some(lane) = self.lane(slot) {
+            lane.sent = true;
+            lane.sent_at.get_or_insert_with(Instant::now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::io::Read;
+    use std::net::{Shutdown, TcpStream};
+    use std::rc::Rc;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::task::LocalSet;
+
+    use super::super::connection::Connection;
+    use super::super::connection::tests::reused;
+    use super::super::lane::{Guards, Lane};
+    use super::*;
+    use crate::binding::link::Link;
+    use crate::binding::submission::Submission;
+    use crate::error::CloseReason;
+
+    const LEAVE: Leave = Leave { replayable: false, unacknowledged: false };
+
+    /// A pool whose lane `slot` has a reused connection, and the peer of that.
+    async fn with_lane(pool: &Rc<RefCell<Pool>>, slot: u32) -> (ConnectionId, TcpStream) {
+        let (mut connection, peer) = reused(Duration::from_secs(5)).await;
+        let mut pool = pool.borrow_mut();
+        connection.lane = slot;
+        let limits = super::super::Limits {
+            read_ahead: 1,
+            max_buffered: 1,
+            max_replay: 100,
+            answers: None,
+            parse: false,
+            queues: false,
+        };
+        let guards = Guards { attempt: false, connect: false, secure: false };
+        let (destination, counts) = (connection.destination.clone(), Rc::clone(&connection.counts));
+        let mut lane = Lane::new(1, destination, limits, guards, counts, Rc::default());
+        lane.http = true;
+        let id = pool.connections.insert(|id| Connection { id, ..connection });
+        lane.state = State::Bound(id);
+        pool.put_lane(slot, lane);
+        (id, peer)
+    }
+
+    fn all_of(peer: &mut TcpStream) -> Vec<u8> {
+        let mut bytes = vec![0; 100];
+        peer.set_nonblocking(true).unwrap();
+        let count = peer.read(&mut bytes).unwrap();
+        bytes.truncate(count);
+        bytes
+    }
+
+    #[tokio::test]
+    async fn what_leaves_with_the_tick_is_preceded_by_a_look_then() {
+        let test = async {
+            let pool = Pool::start(Arc::new(Link::new()));
+            let (id, mut peer) = with_lane(&pool, 0).await;
+            let mut pool = pool.borrow_mut();
+            pool.write(0, Payload::Inline(b"request"), LEAVE, true, 0);
+            // Over the loopback interface the FIN has arrived when this returns.
+            peer.shutdown(Shutdown::Write).unwrap();
+            pool.apply(&mut Submission::new()).unwrap();
+            assert_eq!(all_of(&mut peer), b"", "the server has closed, and gets nothing");
+            assert!(pool.connections.get(id).is_none());
+            let lane = pool.lane(0).unwrap();
+            assert!(matches!(lane.state, State::Connecting { .. }));
+            assert_eq!(lane.pending.len(), 7);
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
+    async fn what_has_waited_is_written_next_to_the_look_at_its_new_connection() {
+        let test = async {
+            let pool = Pool::start(Arc::new(Link::new()));
+            let (lost, _) = with_lane(&pool, 0).await;
+            let (_, mut peer) = with_lane(&pool, 1).await;
+            let mut pool = pool.borrow_mut();
+            pool.park(1, None, 0);
+            pool.drop_connection(lost, CloseReason::PeerClosedIdle);
+            let lane = pool.lane(0).unwrap();
+            lane.state = State::Lost;
+            lane.pending.push(b"request");
+            pool.select(0);
+            assert_eq!(all_of(&mut peer), b"request");
+        };
+        LocalSet::new().run_until(test).await;
+    }
+}

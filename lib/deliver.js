@@ -1,0 +1,138 @@
+'use strict';
+
+// What comes in. What Rust has of the network, for all lanes, is handed over in one call back: event by event, as if
+// each had come alone.
+
+const { performance } = require('perf_hooks');
+
+const { immediately } = require('./immediate');
+const loans = require('./loans');
+const process = require('./node-process');
+const { ROW_WIDTH, event, eventFlag, isBinary } = require('./records');
+const slots = require('./slots');
+const { beginBatch, endBatch, endTick } = require('./submit');
+const youngBuffers = require('./young-buffers');
+
+const ROWS_IN = 2048;
+const BYTES_IN = 256 * 1024;
+/** Bytes up to which a loop is quicker than the call, which makes a view of what it copies. */
+const SMALL = 32;
+
+const rowsIn = new Int32Array(ROWS_IN * ROW_WIDTH);
+const bytesIn = Buffer.allocUnsafeSlow(BYTES_IN);
+
+let crossing;
+
+// Where `deliver` is in the batch. Out here, since a handler that throws ends the call: Rust then
+// reports the exception and calls again with -1 for the rest.
+let nextRow = 0;
+let lastRow = 0;
+let nextByte = 0;
+let buffers;
+let nextBuffer = 0;
+
+/**
+ * After so many ms of handlers the event loop gets a turn: its timers and other sockets are not to wait for all
+ * that came in one batch. The rest is handed over in the loop's next turn.
+ */
+const TURN = 0.5;
+let turnEnds = 0;
+/** All of it is wanted now. */
+let isDraining = false;
+
+/** Node drains both queues between the events of two sockets, so every row gets its own drain. */
+const runTicks = process._tickCallback;
+
+/** The native side is there. */
+function begin(native) {
+  crossing = native;
+}
+
+function deliver(count, list, begins) {
+  beginBatch();
+  if (begins) turnEnds = isDraining ? Infinity : performance.now() + TURN;
+  if (count >= 0) {
+    nextRow = 0;
+    lastRow = count;
+    nextByte = 0;
+    buffers = list;
+    nextBuffer = 0;
+  } else {
+    drainTicks();
+  }
+  while (nextRow < lastRow) {
+    const at = nextRow++ * ROW_WIDTH;
+    const head = rowsIn[at];
+    const slot = rowsIn[at + 1];
+    const length = rowsIn[at + 4];
+    const code = head & 0xff;
+    const flags = head >> 8;
+    const binary = isBinary(code);
+    const isPlain = code === event.RESPONSE || code === event.BODY;
+    const own = (binary || isPlain) && (flags & eventFlag.OWN_BUFFER) !== 0;
+    const from = nextByte;
+    const buffer = own ? buffers[nextBuffer++] : undefined;
+    if (own) youngBuffers.note(buffer.length);
+    nextByte += length;
+
+    const lane = slots.occupantOf(slot, rowsIn[at + 2]);
+    if (lane === undefined) {
+      if (code === event.RETURNED) loans.takeBack(rowsIn[at + 3]);
+      continue;
+    }
+    if (code === event.DATA) {
+      lane._received(own ? buffer : copyOut(from, length));
+    } else if (isPlain) {
+      const size = rowsIn[at + 3];
+      const receive = code === event.RESPONSE ? lane._receivedResponse : lane._receivedBody;
+      if (own) receive.call(lane, buffer, 0, size, bytesIn, from, length, true);
+      else receive.call(lane, bytesIn, from, size, bytesIn, from + size, length - size, false);
+    } else if (binary) {
+      lane._reported(code, flags, rowsIn[at + 3], own ? buffer : copyOut(from, length));
+    } else {
+      const text = length > 0 ? bytesIn.toString('utf8', from, nextByte) : '';
+      lane._reported(code, flags, rowsIn[at + 3], text);
+    }
+    drainTicks();
+    if (nextRow < lastRow && performance.now() >= turnEnds) return pause();
+  }
+  buffers = undefined;
+  endBatch();
+  return false;
+}
+
+/** What is left is handed over behind the loop's timers: they run between two phases of immediates. */
+function pause() {
+  endBatch();
+  immediately(immediately, resume);
+  return true;
+}
+
+function resume() {
+  crossing.drain();
+}
+
+function drainTicks() {
+  runTicks();
+  endTick();
+}
+
+/** Has all that waits handed over now, unless it is called from within a batch. */
+function handOver() {
+  isDraining = true;
+  try {
+    crossing.drain();
+  } finally {
+    isDraining = false;
+  }
+}
+
+/** A chunk of its own: the shared buffer is overwritten by the next batch. */
+function copyOut(from, length) {
+  const chunk = Buffer.allocUnsafe(length);
+  if (length > SMALL) bytesIn.copy(chunk, 0, from, from + length);
+  else for (let i = 0; i < length; i++) chunk[i] = bytesIn[from + i];
+  return chunk;
+}
+
+module.exports = { rowsIn, bytesIn, begin, deliver, handOver, copyOut };

@@ -123,7 +123,7 @@ class Lane extends SocketShape {
     return this.#place.isAt(place);
   }
 
-  /** Whether it has a place there: not if it is destroyed, or on a socket of Node's (tls-lane.js). */
+  /** Whether it has a place there: not if it is destroyed, or on a socket of Node's (lane-over-node.js). */
   get _isInRust() {
     return !this.#place.isLeft && !this.#held;
   }
@@ -358,7 +358,7 @@ class Lane extends SocketShape {
     this.read(0);
   }
 
-  // ---- What tls-lane.js does with it.
+  // ---- What lanes over TLS do with it.
 
   get _connection() {
     return this.#connection;

@@ -11,6 +11,10 @@ const { addressesOf, explain, explainLater } = require('./facts');
 
 /** What is said of each of them. */
 const FACTS = { path: 'node', retry: "not sent again: Node's own socket" };
+/** The same as the rows of a loss (facts.js). */
+const FACT_ROWS = Object.entries(FACTS)
+  .map((fact) => fact.join('\t'))
+  .join('\n');
 
 /** When a socket of Node's was opened (ms). */
 const kOpened = Symbol('opened');
@@ -70,4 +74,4 @@ function reasonOf(error, socket) {
   return closeReason.ABORTED;
 }
 
-module.exports = { FACTS, ageOf, ending, opened, reasonOf, watchRequest };
+module.exports = { FACT_ROWS, ageOf, ending, opened, reasonOf, watchRequest };

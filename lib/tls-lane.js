@@ -1,43 +1,29 @@
 'use strict';
 
 // A lane over TLS, with the members and events of tls.TLSSocket. What is behind it is a connection of
-// rustls's in Rust; or a socket of Node's, if rustls has refused what Node then accepted.
+// rustls's in Rust; or a socket of Node's, if rustls has refused what Node then accepted (lane-over-node.js).
 
 const { X509Certificate } = require('crypto');
 
 const errors = require('./errors');
 const { checkBytes, checkString, checkUint32 } = require('./arguments');
-const Lane = require('./lane');
-const { addressesOf } = require('./facts');
+const LaneOverNode = require('./lane-over-node');
 const process = require('./node-process');
-const { FACTS, reasonOf } = require('./node-socket');
+const { FACT_ROWS } = require('./node-socket');
 const { closeReason, event, eventFlag, opFlag } = require('./records');
 const { disconnected, tlsError } = require('./tls-errors');
 const Security = require('./tls-security');
 
-/** What errors on a socket of Node's say of the connection, as the rows of a loss (facts.js). */
-const NODES = Object.entries(FACTS)
-  .map((fact) => fact.join('\t'))
-  .join('\n');
-
-class TlsLane extends Lane {
+class TlsLane extends LaneOverNode {
   #secure;
   /** What is known of the connection; undefined before the handshake. */
   #security;
-  /** Bytes that Rust has handed back. */
-  #unsent = [];
-  /** What has been asked of the socket before it was opened, and only Node's can do. */
-  #asked = [];
-  /** Node's socket, if the lane is on one. */
-  #nodes;
-  #connectByNode;
   #options;
 
   constructor(agent, plan, options, connectByNode) {
-    super(agent, plan, options);
+    super(agent, plan, options, connectByNode);
     this.#options = options;
     this.#secure = plan.route.secure;
-    this.#connectByNode = connectByNode;
     this.encrypted = true;
     this.authorized = false;
     this.authorizationError = null;
@@ -63,9 +49,9 @@ class TlsLane extends Lane {
 
   _open(resolver, flags, addresses, dnsCacheTtl) {
     if (this._isOpened) return;
-    const reason = this.#asked[0]?.name ?? (this.listenerCount('session') > 0 && "a listener for 'session'");
+    const reason = this._asked ?? (this.listenerCount('session') > 0 && "a listener for 'session'");
     if (!reason) super._open(resolver, flags | this.#openFlags(), addresses, dnsCacheTtl);
-    else if (!this.destroyed) this.#goToNode(reason);
+    else if (!this.destroyed) this._goToNode(reason);
   }
 
   #openFlags() {
@@ -87,14 +73,14 @@ class TlsLane extends Lane {
         this.#fail(argument === 0 ? disconnected(this.#options) : errors.errnoException(argument, 'read'));
         break;
       case event.UNSENT:
-        this.#unsent.push(payload);
+        this._takeUnsent(payload);
         break;
       case event.TLS_REFUSED:
         if (argument === 1) this._resent();
         this._hold();
         break;
       case event.HANDED_BACK:
-        this.#goToNode();
+        this._goToNode();
         break;
       case event.TLS_ERROR:
         this.#onError(argument, payload);
@@ -161,31 +147,7 @@ class TlsLane extends Lane {
 
   // ---- Node's TLS in the place of rustls's.
 
-  /** Node's socket, if there is one. */
-  get _nodeSocket() {
-    return this.#nodes;
-  }
-
-  #goToNode(reason) {
-    const { pieces, written, final } = this._detach();
-    const socket = this.#connectByNode(this, reason);
-    this.#nodes = socket;
-    for (const { name, args } of this.#asked) socket[name](...args);
-    for (const name of ['keylog', 'session', 'OCSPResponse']) {
-      socket.on(name, (...args) => this._inContext(this.emit, name, ...args));
-    }
-    socket.once('connect', () => this._inContext(this.#onNodesConnect));
-    socket.on('data', (chunk) => this._inContext(this.#onNodesData, chunk));
-    socket.on('end', () => this._inContext(this.#onNodesEnd));
-    socket.on('error', (error) => this.destroy(this._isIdle ? undefined : error));
-    socket.on('close', () => this.destroy());
-    const send = () => {
-      for (const bytes of this.#unsent) socket.write(bytes);
-      this.#unsent = [];
-      for (const { chunk, encoding } of pieces) socket.write(chunk, encoding || undefined);
-      if (written !== undefined) socket.write('', written);
-      if (final !== undefined) socket.end(final);
-    };
+  _meetNodes(socket, send) {
     if (this.#security === undefined) {
       socket.once('secureConnect', () => this._inContext(this.#onNodesSecure));
       send();
@@ -194,29 +156,21 @@ class TlsLane extends Lane {
     }
   }
 
-  #onNodesConnect() {
-    this.#takeAddresses();
-    if (!this.connecting) return;
-    this.connecting = false;
-    this.emit('connect');
-    this.emit('ready');
-  }
-
   /** The lane had a connection of Rust's before. Its users have seen a certificate, and trust it. */
   #onNodesReturn(send) {
-    const { raw } = this.#nodes.getPeerX509Certificate() ?? {};
+    const { raw } = this._nodeSocket.getPeerX509Certificate() ?? {};
     if (raw?.equals(this.#security.leaf)) send();
-    else this.#fail(tlsError(0, 'certificate has changed'), NODES);
-  }
-
-  #takeAddresses() {
-    const addresses = Object.values(addressesOf(this.#nodes));
-    if (addresses.length > 0) this._setAddresses(addresses.join('\t'));
+    else this.#fail(tlsError(0, 'certificate has changed'), FACT_ROWS);
   }
 
   #takeVerdict() {
-    const { authorized, authorizationError, alpnProtocol, servername } = this.#nodes;
+    const { authorized, authorizationError, alpnProtocol, servername } = this._nodeSocket;
     Object.assign(this, { authorized, authorizationError, alpnProtocol, servername });
+  }
+
+  /** Its verdict may be why. */
+  _nodesFailed() {
+    if (this.#security === undefined) this.#takeVerdict();
   }
 
   #onNodesSecure() {
@@ -226,117 +180,17 @@ class TlsLane extends Lane {
     this.emit('secureConnect');
   }
 
-  #onNodesData(chunk) {
-    if (this._isIdle) {
-      // Nobody asked for this, as on a connection of Rust's.
-      this.destroy();
-      return;
-    }
-    this._unrefTimer();
-    if (!this.push(chunk)) this.#nodes.pause();
-  }
-
-  #onNodesEnd() {
-    if (this._isIdle) {
-      this.destroy();
-      return;
-    }
-    this._noteLoss(closeReason.PEER_FIN, NODES);
-    this._endReading();
-  }
-
-  _write(chunk, encoding, callback) {
-    if (this.#nodes === undefined) super._write(chunk, encoding, callback);
-    else {
-      this._unrefTimer();
-      this.#nodes.write(chunk, encoding, callback);
-    }
-  }
-
-  _writev(chunks, callback) {
-    if (this.#nodes === undefined) {
-      super._writev(chunks, callback);
-      return;
-    }
-    this._unrefTimer();
-    this.#nodes.cork();
-    chunks.forEach(({ chunk, encoding }, at) => {
-      this.#nodes.write(chunk, encoding, at === chunks.length - 1 ? callback : undefined);
-    });
-    this.#nodes.uncork();
-  }
-
-  _final(callback) {
-    if (this.#nodes === undefined) super._final(callback);
-    else this.#nodes.end(callback);
-  }
-
-  _read() {
-    if (this.#nodes === undefined) super._read();
-    else this.#nodes.resume();
-  }
-
-  _destroy(error, callback) {
-    // A signal that was aborted before destroys the lane while it is being made.
-    const nodes = #nodes in this ? this.#nodes : undefined;
-    if (nodes !== undefined) {
-      if (error && nodes.errored === error) {
-        // It may have come by a write's callback as well.
-        if (this.#security === undefined) this.#takeVerdict();
-        this._noteLoss(reasonOf(error, nodes), NODES);
-      }
-      nodes.destroy();
-    }
-    super._destroy(error, callback);
-  }
-
-  _onTimeout() {
-    // Of an idle socket of Node's nobody else knows the time.
-    if (this.#nodes === undefined) super._onTimeout();
-    else this._tellTimeout();
-  }
-
-  setNoDelay(enable) {
-    if (this.#nodes === undefined) return super.setNoDelay(enable);
-    this.#nodes.setNoDelay(enable);
-    return this;
-  }
-
-  setKeepAlive(enable, initialDelay) {
-    if (this.#nodes === undefined) return super.setKeepAlive(enable, initialDelay);
-    this.#nodes.setKeepAlive(enable, initialDelay);
-    return this;
-  }
-
-  ref() {
-    this.#nodes?.ref();
-    return super.ref();
-  }
-
-  unref() {
-    this.#nodes?.unref();
-    return super.unref();
-  }
-
-  get bytesRead() {
-    return this.#nodes?.bytesRead ?? super.bytesRead;
-  }
-
-  get bytesWritten() {
-    return this.#nodes?.bytesWritten ?? super.bytesWritten;
-  }
-
   // ---- The members of tls.TLSSocket. As there, nothing is known of a socket that is destroyed.
 
   getPeerCertificate(detailed) {
     if (this.destroyed) return null;
-    if (this.#nodes !== undefined) return this.#nodes.getPeerCertificate(detailed);
+    if (this._nodeSocket !== undefined) return this._nodeSocket.getPeerCertificate(detailed);
     return this.#security?.legacyCertificate(detailed) ?? {};
   }
 
   getPeerX509Certificate() {
     if (this.destroyed) return undefined;
-    if (this.#nodes !== undefined) return this.#nodes.getPeerX509Certificate();
+    if (this._nodeSocket !== undefined) return this._nodeSocket.getPeerX509Certificate();
     return this.#security?.x509Certificate();
   }
 
@@ -367,14 +221,14 @@ class TlsLane extends Lane {
 
   #ask(name, tell) {
     if (this.destroyed) return null;
-    return this.#nodes === undefined ? tell() : this.#nodes[name]();
+    return this._nodeSocket === undefined ? tell() : this._nodeSocket[name]();
   }
 
   exportKeyingMaterial(length, label, context) {
     checkUint32(length, 'length');
     checkString(label, 'label');
     if (context !== undefined) checkBytes(context, 'context');
-    if (this.#nodes !== undefined) return this.#nodes.exportKeyingMaterial(length, label, context);
+    if (this._nodeSocket !== undefined) return this._nodeSocket.exportKeyingMaterial(length, label, context);
     const material =
       this.#security === undefined || this.destroyed
         ? null
@@ -388,62 +242,55 @@ class TlsLane extends Lane {
   // rustls does not tell these, and keeps sessions to itself.
 
   getSession() {
-    return this.#nodes?.getSession();
+    return this._nodeSocket?.getSession();
   }
 
   getTLSTicket() {
-    return this.#nodes?.getTLSTicket();
+    return this._nodeSocket?.getTLSTicket();
   }
 
   getFinished() {
-    return this.#nodes?.getFinished();
+    return this._nodeSocket?.getFinished();
   }
 
   getPeerFinished() {
-    return this.#nodes?.getPeerFinished();
+    return this._nodeSocket?.getPeerFinished();
   }
 
   getSharedSigalgs() {
-    return this.#nodes?.getSharedSigalgs();
+    return this._nodeSocket?.getSharedSigalgs();
   }
 
   // rustls cannot do these. Node's are asked for by options, which go to Node's own TLS.
 
   enableTrace() {
-    this.#askNode('enableTrace');
+    this._askNode('enableTrace');
   }
 
   setServername(name) {
     checkString(name, 'name');
-    this.#askNode('setServername', name);
+    this._askNode('setServername', name);
   }
 
   setSession(session) {
-    this.#askNode('setSession', session);
+    this._askNode('setSession', session);
   }
 
   setKeyCert(context) {
-    this.#askNode('setKeyCert', context);
-  }
-
-  /** Before the socket is opened it can still be Node's. */
-  #askNode(name, ...args) {
-    if (this.#nodes !== undefined) this.#nodes[name](...args);
-    else if (this._isOpened) throw invalidState(`${name}() comes too late for this socket`);
-    else this.#asked.push({ name, args });
+    this._askNode('setKeyCert', context);
   }
 
   setMaxSendFragment(size) {
-    return this.#nodes?.setMaxSendFragment(size) ?? false;
+    return this._nodeSocket?.setMaxSendFragment(size) ?? false;
   }
 
   /** rustls never renegotiates at the server's wish. */
   disableRenegotiation() {
-    this.#nodes?.disableRenegotiation();
+    this._nodeSocket?.disableRenegotiation();
   }
 
   renegotiate(options, callback) {
-    if (this.#nodes !== undefined) return this.#nodes.renegotiate(options, callback);
+    if (this._nodeSocket !== undefined) return this._nodeSocket.renegotiate(options, callback);
     if (options === null || typeof options !== 'object') {
       throw errors.invalidArgType('options', 'of type object', options);
     }

@@ -5,14 +5,14 @@
 
 const assert = require('node:assert');
 const { spawnSync } = require('node:child_process');
-const { once } = require('node:events');
+const { EventEmitter, once } = require('node:events');
 const fs = require('node:fs');
 const http = require('node:http');
 const https = require('node:https');
 const path = require('node:path');
 const { inspect } = require('node:util');
 const { describe, test } = require('node:test');
-const { HttpsAgent } = require('..');
+const { HttpAgent, HttpsAgent } = require('..');
 const { NAMES } = require('../lib/facts');
 const { send, startServer, warm } = require('./helpers/blocked');
 const { atEnd, blackHole, closedPort, describeError, rawServer } = require('./helpers/lane-server');
@@ -350,4 +350,62 @@ test('the reasons are the same in the documentation, in the types and in the cod
   const inCode = [...NAMES.values()];
   assert.deepStrictEqual(inTypes.toSorted(), inCode.toSorted());
   assert.deepStrictEqual(inDocs.toSorted(), inCode.toSorted());
+});
+
+describe('who listens', () => {
+  /** What is seen of a failing request: by a patch of all emitters, by one of its own, and in the lists of events. */
+  async function watchFailure(t, Agent, port, act) {
+    const agent = new Agent({ keepAlive: true });
+    t.after(() => agent.destroy());
+    const seen = [];
+    const note = (emitter, event) => {
+      if (emitter instanceof http.ClientRequest) seen.push(['request', event]);
+      if (emitter instanceof http.IncomingMessage) seen.push(['response', event]);
+    };
+    const { emit } = EventEmitter.prototype;
+    t.after(() => (EventEmitter.prototype.emit = emit));
+    EventEmitter.prototype.emit = function (event, ...args) {
+      note(this, event);
+      return emit.call(this, event, ...args);
+    };
+    const request = http.request({ host: '127.0.0.1', port, agent, method: 'POST' });
+    act(request, (event) => seen.push(['own', event]));
+    const errors = [];
+    request.on('response', (response) => {
+      act(response, (event) => seen.push(['own', event]));
+      response.on('error', (error) => errors.push(error));
+    });
+    request.on('error', (error) => errors.push(error));
+    request.end();
+    await closed(request);
+    EventEmitter.prototype.emit = emit;
+    seen.push(request.eventNames(), request.res?.eventNames(), Object.keys(request.res ?? {}));
+    assert.deepStrictEqual(
+      errors.map(({ connection }) => connection?.reason),
+      Agent === http.Agent ? [undefined] : ['peer-fin'],
+    );
+    return seen;
+  }
+
+  const patch = (emitter, note) => {
+    const { emit } = emitter;
+    emitter.emit = function (event, ...args) {
+      note(event);
+      return emit.call(this, event, ...args);
+    };
+  };
+  for (const [name, act] of Object.entries({
+    'to all emitters': () => {},
+    'by an emit of its own': patch,
+    'by one that comes later': (emitter, note) =>
+      emitter.once(emitter instanceof http.ClientRequest ? 'finish' : 'data', () => patch(emitter, note)),
+  })) {
+    test(`${name} sees the events of http.Agent`, { ...patience, concurrency: false }, async (t) => {
+      for (const answer of ['', 'HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbody']) {
+        const { port } = await rawServer(t, (socket) => socket.once('data', () => socket.end(answer)));
+        const theirs = await watchFailure(t, http.Agent, port, act);
+        assert.deepStrictEqual(await watchFailure(t, HttpAgent, port, act), theirs);
+      }
+    });
+  }
 });

@@ -243,3 +243,40 @@ test('listeners and callbacks see the socket at the same times', options, async 
     return log;
   });
 });
+
+/** The events of a request beside those of its new connection. `act` is given the request when it is on its socket. */
+async function traceRequest(t, Agent, { path = '/', method = 'GET', port }, act = () => {}) {
+  const log = [];
+  const agent = seeingAgent(t, Agent, {}, (socket) => {
+    for (const event of ['connect', 'ready', 'close']) socket.on(event, () => log.push(`socket ${event}`));
+  });
+  const request = http.request({ host: '127.0.0.1', port, path, method, agent });
+  for (const event of ['finish', 'error', 'close']) {
+    request.on(event, () => log.push([event, request.writableFinished, request.writableLength > 0]));
+  }
+  request.on('response', (response) => response.resume());
+  if (method === 'POST') request.write('body', (error) => log.push(['written', error?.code]));
+  request.end((error) => log.push(['ended', error?.code]));
+  request.on('socket', () => process.nextTick(act, request));
+  await new Promise((resolve) => request.on('close', resolve));
+  for (let i = 0; i < 3; i++) await new Promise(setImmediate);
+  return log;
+}
+
+test('what is written on a new connection is done between its events', options, async (t) => {
+  const { port } = await httpServer(t, (req, res) => res.end());
+  for (const method of ['GET', 'POST']) {
+    const log = await sameAsNode((Agent) => traceRequest(t, Agent, { method, port }));
+    assert.deepStrictEqual([log[0], log.includes('socket ready')], ['socket connect', true]);
+  }
+});
+
+test('a request that is destroyed while it connects does not finish before its error', options, async (t) => {
+  const { port } = await httpServer(t, (req, res) => res.end());
+  for (const method of ['GET', 'POST']) {
+    const destroy = (request) => request.destroy();
+    const log = await sameAsNode((Agent) => traceRequest(t, Agent, { method, port }, destroy));
+    assert.deepStrictEqual(log[0], 'socket close');
+    assert.deepStrictEqual(log[1].slice(0, 2), ['error', false]);
+  }
+});

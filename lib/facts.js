@@ -3,8 +3,6 @@
 // What an error says beyond Node's own members: `reason`, one of a closed list, and `connection`, what is
 // known of the connection then (docs/errors.md).
 
-const { errorMonitor } = require('events');
-
 const { closeReason } = require('./records');
 
 /** The spelling of each reason, by its number. */
@@ -62,12 +60,34 @@ const PEER_CLOSED = new Set([closeReason.PEER_CLOSED_IDLE, closeReason.PEER_FIN]
 
 /**
  * Has the errors explained that Node makes of a loss by itself: 'socket hang up' on the request, 'aborted'
- * on its response. Listeners to errorMonitor hear an error first, and are no listeners to 'error'.
+ * on its response. A listener would be seen by who lists them, and by who has put a function of his own into the
+ * place of `emit`: so each has an `emit` of its own until its error comes.
  */
 function explainLater(request, tell) {
-  const listener = (error) => tell(error);
-  request.once(errorMonitor, listener);
-  request.res?.once(errorMonitor, listener);
+  explainNext(request, tell);
+  if (request.res) explainNext(request.res, tell);
+}
+
+function explainNext(emitter, tell) {
+  const own = Object.getOwnPropertyDescriptor(emitter, 'emit');
+  if (own?.configurable === false) return;
+  const { emit: inner } = emitter;
+  const value = function emit(...args) {
+    if (args[0] === 'error' && tell !== undefined) {
+      // Who has put his own function before this one keeps it.
+      if (emitter.emit === value) restore(emitter, own);
+      const explainNow = tell;
+      tell = undefined;
+      explainNow(args[1]);
+    }
+    return inner.apply(this, args);
+  };
+  Object.defineProperty(emitter, 'emit', { value, writable: true, configurable: true, enumerable: false });
+}
+
+function restore(emitter, own) {
+  if (own === undefined) delete emitter.emit;
+  else Object.defineProperty(emitter, 'emit', own);
 }
 
 /** Where a socket leads from and to; nothing for one that is not connected, or over a Unix socket. */

@@ -122,6 +122,8 @@ class LaneConnection {
     if (!this.#isSecure) this.#isEstablished = true;
     lane._unrefTimer();
     lane.emit('connect');
+    // As with net.Socket, what has been written is done before 'ready'.
+    lane._pump();
     lane.emit('ready');
     if (!this.#isSecure && channels.opened.hasSubscribers) lane._tell(channels.opened);
     this.#pass(flags, attempt);

@@ -570,13 +570,17 @@ function takeBody(...args) {
 }
 
 function emitClose(lane, hadError, unwritten) {
-  if (unwritten !== undefined) {
-    const code = 'ERR_SOCKET_CLOSED_BEFORE_CONNECTION';
-    const message = 'Socket closed before the connection was established';
-    lane._inContext(unwritten, errors.coded(Error, code, message));
-  }
   lane._endContext();
-  lane._inContext(lane.emit, 'close', hadError);
+  try {
+    lane._inContext(lane.emit, 'close', hadError);
+  } finally {
+    // net.Socket's listener for this is behind those of the request: that has failed by then, and does not finish.
+    if (unwritten !== undefined) {
+      const code = 'ERR_SOCKET_CLOSED_BEFORE_CONNECTION';
+      const message = 'Socket closed before the connection was established';
+      lane._inContext(unwritten, errors.coded(Error, code, message));
+    }
+  }
 }
 
 module.exports = Lane;

@@ -91,13 +91,14 @@ const PATIENCE: Patience = Patience {
     most: Duration::from_millis(15),
 };
 /// In the first ticks of an environment much of what runs is compiled on the way,
-/// and takes some ms, though its program does not compute.
+/// and takes some ms, though its program does not compute. They are few: a program that sends
+/// a handful of requests and computes is as much in a hurry as one that sends thousands.
 const AT_FIRST: Patience = Patience {
     busy: Duration::from_millis(10),
     least: Duration::from_millis(10),
     most: Duration::from_millis(60),
 };
-const FIRST_TICKS: u32 = 50;
+const FIRST_TICKS: u32 = 5;
 
 impl Early {
     /// How long JavaScript may still be in this tick, at least, before it has been for too long.

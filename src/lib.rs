@@ -5,8 +5,8 @@
 //! what is between its socket and the request, and `exchange` the rules for
 //! one request on one connection. `block` is the memory of
 //! large pieces, `error` has the closed list of reasons,
-//! `log` writes down what happens, `time_slice` is the thread's word to the
-//! scheduler.
+//! `log` writes down what happens, `reply` is how a question of JavaScript's is
+//! answered, `time_slice` is the thread's word to the scheduler.
 
 #[cfg(test)]
 mod allocations;
@@ -21,6 +21,7 @@ mod exchange;
 mod log;
 mod pin;
 mod pool;
+mod reply;
 mod runtime;
 mod time_slice;
 mod tls;

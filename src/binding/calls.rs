@@ -1,6 +1,5 @@
 //! What JavaScript asks for too rarely for a row, or must have the answer to: by calls of its own.
 
-use std::sync::mpsc;
 use std::time::Duration;
 
 use napi::Result;
@@ -12,6 +11,7 @@ use super::records::LaneRef;
 use super::route::{OpenOptions, RouteOptions, addresses};
 use super::secure::TlsContext;
 use crate::pool::{Ask, Cold, Export, Question};
+use crate::reply;
 
 /// How long JavaScript waits for an answer that it cannot do without: the runtime may be slow to get the processor.
 const LONG_PATIENCE: Duration = Duration::from_secs(5);
@@ -59,11 +59,11 @@ impl Crossing {
         label: String,
         context: Option<Buffer>,
     ) -> Option<Buffer> {
-        let (reply, answer) = mpsc::sync_channel(1);
+        let (reply, answer) = reply::pair();
         let context = context.map(|context| context.to_vec());
         let export = Export { length: length as usize, label: label.into_bytes(), context, reply };
         self.link.submit_question(LaneRef { slot, epoch }, Cold::Export(export));
-        answer.recv_timeout(LONG_PATIENCE).ok().flatten().map(Buffer::from)
+        answer.wait(LONG_PATIENCE).flatten().map(Buffer::from)
     }
 
     /// The facts of a lane's connection; empty if there is none for this request, nothing without an answer.
@@ -73,7 +73,8 @@ impl Crossing {
     }
 
     /// Takes a request that waits back: an empty text. Or it has been sent, and the text has its facts. JavaScript
-    /// must know which, so it has more patience than for what it only tells; nothing if that is at an end.
+    /// must know which, so it has more patience than for what it only tells; nothing if that is at an end: then
+    /// nothing has been done, and nothing will be.
     #[napi]
     pub fn withdraw(&self, slot: u32, epoch: u32) -> Option<String> {
         self.answer(LaneRef { slot, epoch }, Question::Withdraw, LONG_PATIENCE)
@@ -107,8 +108,8 @@ impl Crossing {
     }
 
     fn answer(&self, lane: LaneRef, question: Question, patience: Duration) -> Option<String> {
-        let (reply, answer) = mpsc::sync_channel(1);
+        let (reply, answer) = reply::pair();
         self.link.submit_question(lane, Cold::Ask(Ask { question, reply }));
-        answer.recv_timeout(patience).ok()
+        answer.wait(patience)
     }
 }

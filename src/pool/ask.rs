@@ -4,16 +4,15 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::mpsc::SyncSender;
 
 use tokio::time::Instant;
 
 use super::Pool;
+use crate::reply::Reply;
 
 pub struct Ask {
     pub question: Question,
-    /// The channel has room for the one answer.
-    pub reply: SyncSender<String>,
+    pub reply: Reply<String>,
 }
 
 pub enum Question {
@@ -38,10 +37,11 @@ impl Pool {
             Question::Facts => {
                 let lane = self.lanes.get(slot as usize).and_then(Option::as_ref);
                 let lane = lane.filter(|lane| lane.epoch == epoch);
-                reply(&ask.reply, lane.and_then(|lane| self.facts_of(lane)));
+                ask.reply.give(|| lane.and_then(|lane| self.facts_of(lane)).unwrap_or_default());
             }
-            Question::Withdraw => reply(&ask.reply, self.withdraw(slot, epoch)),
-            Question::Stats { agent } => reply(&ask.reply, Some(self.stats(agent))),
+            // If it is not heard that the request was taken back, it stays.
+            Question::Withdraw => ask.reply.give(|| self.withdraw(slot, epoch).unwrap_or_default()),
+            Question::Stats { agent } => ask.reply.give(|| self.stats(agent)),
             Question::Quiet => {
                 let Some(pool) = self.handle() else { return };
                 tokio::task::spawn_local(Self::answer_quiet(pool, id, ask.reply));
@@ -52,7 +52,7 @@ impl Pool {
     async fn answer_quiet(
         pool: Rc<RefCell<Self>>,
         id: Option<super::connection::ConnectionId>,
-        sender: SyncSender<String>,
+        reply: Reply<String>,
     ) {
         // Connections whose bytes the kernel has already have their turn first.
         for _ in 0..2 {
@@ -62,11 +62,6 @@ impl Pool {
         pool.flush();
         let now = Instant::now();
         let quiet = id.and_then(|id| pool.connections.get(id)).map(|connection| connection.quiet(now));
-        reply(&sender, quiet.map(|quiet| quiet.as_millis().to_string()));
+        reply.give(|| quiet.map_or_else(String::new, |quiet| quiet.as_millis().to_string()));
     }
-}
-
-fn reply(sender: &SyncSender<String>, text: Option<String>) {
-    // Whoever asked may have lost patience.
-    let _ = sender.try_send(text.unwrap_or_default());
 }

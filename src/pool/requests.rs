@@ -2,7 +2,6 @@
 //! what writes in `writing`.
 
 use std::net::IpAddr;
-use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use tracing::error;
@@ -19,6 +18,7 @@ use crate::binding::submission::{Malformed, Op, Opening, Submission};
 use crate::connect::Stream;
 use crate::error::CloseReason;
 use crate::exchange::Hint;
+use crate::reply::Reply;
 
 /// Requests that are too rare for a row.
 pub enum Cold {
@@ -44,7 +44,7 @@ pub struct Export {
     pub length: usize,
     pub label: Vec<u8>,
     pub context: Option<Vec<u8>>,
-    pub reply: SyncSender<Option<Vec<u8>>>,
+    pub reply: Reply<Option<Vec<u8>>>,
 }
 
 /// A new lane.
@@ -230,7 +230,6 @@ impl Pool {
             Stream::Tls(stream) => stream.export(export.length, &export.label, export.context.as_deref()),
             _ => None,
         });
-        // Who asked has stopped waiting, at worst.
-        let _ = export.reply.try_send(exported);
+        export.reply.give(|| exported);
     }
 }

@@ -115,6 +115,10 @@ impl Waiting {
         self.withdrawn.len() < before || self.take(waiting).is_some()
     }
 
+    fn has_next(&self, queue: u32) -> bool {
+        self.queues.contains_key(&queue)
+    }
+
     fn next(&mut self, queue: u32) -> Option<(LaneRef, Request)> {
         let first = *self.queues.get(&queue)?.front()?;
         Some((first, self.take(first)?))
@@ -248,15 +252,16 @@ impl Pool {
         if !may_serve {
             return;
         }
+        if !self.waiting.has_next(queue) {
+            self.waiting.finish(id);
+            return;
+        }
         // System calls, which would be between the last look and the write.
         let (facts, addresses) = (connection.facts(now), connection.address_text());
         if connection.last_look(now).is_some() {
             return;
         }
-        let Some((to, request)) = self.waiting.next(queue) else {
-            self.waiting.finish(id);
-            return;
-        };
+        let Some((to, request)) = self.waiting.next(queue) else { return };
 
         let mut successor = lane.successor(to.epoch, request.bytes.len());
         successor.queue = request.next();
@@ -347,7 +352,16 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tokio::task::LocalSet;
+
+    use super::super::writing::tests::with_lane;
+    use super::super::{Ask, Question};
     use super::*;
+    use crate::allocations;
+    use crate::binding::link::Link;
+    use crate::reply;
 
     const LEAVE: Leave = Leave { replayable: true, unacknowledged: false };
 
@@ -397,6 +411,56 @@ mod tests {
         assert!(waiting.close(early));
         assert_eq!(slots(&mut waiting, 7), [3]);
         assert!(!waiting.close(early) && waiting.withdrawn.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_back_when_nobody_waits_to_hear_so_stays() {
+        let test = async {
+            let pool = Pool::start(Arc::new(Link::new()));
+            let mut pool = pool.borrow_mut();
+            pool.waiting = waiting(&[3, 1]);
+            // One that waits, and one that has yet to come.
+            for slot in [3, 8] {
+                let (reply, answer) = reply::pair();
+                assert_eq!(answer.wait(Duration::ZERO), None);
+                pool.answer(slot, 1, Ask { question: Question::Withdraw, reply });
+            }
+            pool.waiting.add(LaneRef { slot: 8, epoch: 1 }, 7, b"", LEAVE, false);
+            assert_eq!(slots(&mut pool.waiting, 7), [3, 1, 8]);
+
+            pool.waiting = waiting(&[3, 1]);
+            let (reply, answer) = reply::pair();
+            pool.answer(3, 1, Ask { question: Question::Withdraw, reply });
+            assert_eq!(answer.wait(Duration::ZERO).as_deref(), Some(""));
+            assert_eq!(slots(&mut pool.waiting, 7), [1]);
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
+    async fn the_system_is_not_asked_about_a_connection_that_nobody_waits_for() {
+        let test = async {
+            let pool = Pool::start(Arc::new(Link::new()));
+            let (id, _peer) = with_lane(&pool, 0).await;
+            let mut pool = pool.borrow_mut();
+            let mut framing = Framing::new(false);
+            framing.push(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            pool.connections.get_mut(id).unwrap().framing = Some(framing);
+            let lane = pool.lane(0).unwrap();
+            lane.queue = Some(7);
+            lane.buffered.set_limit(1);
+            pool.pass_on(id);
+            assert_eq!(pool.waiting.finished, [id]);
+            // What it would be told of the connection is text.
+            let before = allocations::count();
+            pool.pass_on(id);
+            assert_eq!(allocations::count(), before);
+
+            pool.waiting.add(LaneRef { slot: 1, epoch: 1 }, 7, b"next", LEAVE, false);
+            pool.pass_on(id);
+            assert_eq!(pool.connections.get(id).unwrap().lane, 1);
+        };
+        LocalSet::new().run_until(test).await;
     }
 
     #[test]

@@ -238,7 +238,7 @@ impl Pool {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use std::cell::RefCell;
     use std::io::Read;
     use std::net::{Shutdown, TcpStream};
@@ -259,7 +259,7 @@ mod tests {
     const LEAVE: Leave = Leave { replayable: false, unacknowledged: false };
 
     /// A pool whose lane `slot` has a reused connection, and the peer of that.
-    async fn with_lane(pool: &Rc<RefCell<Pool>>, slot: u32) -> (ConnectionId, TcpStream) {
+    pub async fn with_lane(pool: &Rc<RefCell<Pool>>, slot: u32) -> (ConnectionId, TcpStream) {
         let (mut connection, peer) = reused(Duration::from_secs(5)).await;
         let mut pool = pool.borrow_mut();
         connection.lane = slot;

@@ -487,6 +487,27 @@ test(
   },
 );
 
+test('one of which nobody can say whether it was sent fails, and no other does', options, async (t) => {
+  for (const end of ['request', 'socket']) {
+    const { server, agent } = await start(t);
+    // As when the thread that knows gets no processor for too long.
+    const { mock } = t.mock.method(native.Crossing.prototype, 'withdraw');
+    mock.mockImplementationOnce(() => null);
+    const { results } = sendAll(agent, server, ['ok/cue', 'ok', 'ok']);
+    await until(() => server.arrivals('it-0') === 1);
+    // The next gets a new lane, which would connect, or go on with what has been sent.
+    if (end === 'request') results[0].request.destroy();
+    else results[0].request.socket.destroy();
+    const [, { error }, { body }] = await Promise.all(results);
+    assert.equal(error.code, 'ECONNRESET');
+    assert.equal(error.connection.bytesWritten, undefined, 'nobody knows');
+    assert.equal(body, 'ok:it-2');
+    assert.deepEqual([server.arrivals('it-1'), server.arrivals('it-2')], [0, 1]);
+    assert.equal((await send(agent, server, { id: 'next' })).body, 'ok:next');
+    mock.restore();
+  }
+});
+
 test('the others have their answers if the first is destroyed, or its socket', options, async (t) => {
   for (const end of ['request', 'socket', 'response']) {
     const { server, agent } = await start(t);

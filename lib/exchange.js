@@ -186,7 +186,7 @@ class Exchange {
     const isFit = lane._isInRust && !this.#connection.isDenied;
     if (!isFit || !this.#connection.isEstablished) {
       if (!this.#isUnopened && waiting.withdraw() === undefined) return;
-      if (!isFit) {
+      if (!isFit || waiting.isInDoubt) {
         waiting.drop();
         lane.destroy();
         return;

@@ -90,7 +90,9 @@ function onSocket(socket, error) {
     clearTimeout(wait.timer);
     if (socket) {
       wait.agent._waited(this, socket, performance.now() - wait.since);
-      waiting.meet(this, socket);
+      const sent = waiting.meet(this, socket);
+      if (sent !== undefined)
+        explainLater(this, (error) => explain(error, closeReason.ABORTED, factsOf(this, sent), true));
     }
   }
   const result = Object.getPrototypeOf(this).onSocket.call(this, socket, error);

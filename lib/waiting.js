@@ -28,6 +28,8 @@ class Waiting {
   #lane;
   /** What has come for the lane, and the epoch of which that speaks. */
   #reports = [];
+  /** It could not be taken back, and nobody can say whether it has been sent. */
+  isInDoubt = false;
 
   constructor(request, queue) {
     this.#queue = queue;
@@ -44,9 +46,10 @@ class Waiting {
     return this.#queue.number;
   }
 
-  /** Takes it back; undefined then. Or it has been sent, and this is what is known of that (facts.js). */
+  /** Takes it back; undefined then. Or it has been sent, or may have been: this is what is known of it (facts.js). */
   withdraw() {
     const facts = this.place.withdraw();
+    this.isInDoubt = facts === undefined;
     if (facts !== '') return facts ?? 'bytesRead\t0';
     this.depart();
     return undefined;
@@ -205,19 +208,25 @@ function forget(request) {
   request[kWaiting] = undefined;
 }
 
-/** Node has given the request a socket, which is its own a tick later. */
+/**
+ * Node has given the request a socket, which is its own a tick later. What is known of the request, as text (facts.js), if
+ * it cannot go on with that.
+ */
 function meet(request, socket) {
   const waiting = waitingOf(request);
   if (waiting === undefined) return forget(request);
   waiting.depart();
   const isFit = socket._isInRust === true;
   if (isFit && socket._isOpened) return undefined;
-  if (waiting.withdraw() === undefined) return forget(request);
-  if (isFit) return socket._skipOpening();
-  // A socket of Node's cannot go on with what was sent elsewhere.
+  const sent = waiting.withdraw();
+  if (sent === undefined) return forget(request);
+  if (isFit && !waiting.isInDoubt) return socket._skipOpening();
+  // A socket of Node's cannot go on with what was sent elsewhere. And what may wait yet must not be sent twice, nor wait
+  // for ever for a connection that the socket would not make.
   waiting.drop();
   socket.destroy();
-  return forget(request);
+  forget(request);
+  return sent;
 }
 
 /** The request will not get a lane. What is known if it has been sent, as text (facts.js); else nothing. */

@@ -1,7 +1,7 @@
 //! How much a thread has computed, asked from another thread. It tells a thread
 //! that computes on from one that waits for a processor.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The CPU time of one thread, where the system can tell it (Linux).
 #[derive(Clone, Copy)]
@@ -40,9 +40,55 @@ impl CpuClock {
     }
 }
 
+/// What a [`CpuClock`] has shown. To read that of another thread is a system call, which is dear where it is done for
+/// each request.
+#[derive(Default)]
+pub struct Readings {
+    last: Option<(Instant, Duration)>,
+}
+
+/// How old a reading may be that is as good as one of now.
+const MAX_AGE: Duration = Duration::from_micros(500);
+
+impl Readings {
+    /// What has been computed by now.
+    pub fn exact(&mut self, now: Instant, read: impl FnOnce() -> Option<Duration>) -> Option<Duration> {
+        let computed = read()?;
+        self.last = Some((now, computed));
+        Some(computed)
+    }
+
+    /// What has been computed by now, if the thread has done nothing else since it was last read.
+    pub fn at_most(&self, now: Instant) -> Option<Duration> {
+        self.last.map(|(at, computed)| computed + (now - at))
+    }
+
+    /// The same, or up to [`MAX_AGE`] less.
+    pub fn recent(&mut self, now: Instant, read: impl FnOnce() -> Option<Duration>) -> Option<Duration> {
+        match self.last {
+            Some((at, _)) if now - at <= MAX_AGE => self.at_most(now),
+            _ => self.exact(now, read),
+        }
+    }
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reading_serves_until_it_is_old() {
+        let (start, us) = (Instant::now(), Duration::from_micros);
+        let mut readings = Readings::default();
+        let mut recent = |at, read| readings.recent(start + us(at), || read);
+        assert_eq!(recent(0, None), None);
+        assert_eq!(recent(10, Some(us(70))), Some(us(70)));
+        assert_eq!(recent(510, None), Some(us(570)));
+        assert_eq!(recent(511, Some(us(80))), Some(us(80)));
+        assert_eq!(readings.exact(start + us(520), || Some(us(89))), Some(us(89)));
+        assert_eq!(readings.recent(start + us(1020), || None), Some(us(589)));
+        assert_eq!(readings.at_most(start + us(2020)), Some(us(1589)));
+    }
 
     #[test]
     fn it_goes_on_while_the_thread_computes() {

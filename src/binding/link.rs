@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::batch::Batch;
 use super::blob::Blob;
-use super::cpu_clock::CpuClock;
+use super::cpu_clock::{CpuClock, Readings};
 use super::loans::Loans;
 use super::records::{LaneRef, OP_WIDTH};
 use super::submission::Submission;
@@ -43,6 +43,7 @@ struct Outbox {
     early: Option<Early>,
     /// How many ticks with such rows have ended.
     ended: u32,
+    readings: Readings,
 }
 
 impl Outbox {
@@ -69,7 +70,7 @@ struct Early {
     bytes: usize,
     /// When the last of them was submitted.
     last: Option<Instant>,
-    /// When the runtime saw the first of them, and what JavaScript had computed by then.
+    /// When the runtime saw the first of them, and what JavaScript had computed by then, at most.
     seen: Option<(Instant, Option<Duration>)>,
 }
 
@@ -102,17 +103,27 @@ const FIRST_TICKS: u32 = 5;
 
 impl Early {
     /// How long JavaScript may still be in this tick, at least, before it has been for too long.
-    fn grace(&mut self, patience: &Patience, now: Instant, computed: Option<Duration>) -> Duration {
-        let (seen, before) = *self.seen.get_or_insert((now, computed));
+    fn grace(
+        &mut self,
+        patience: &Patience,
+        now: Instant,
+        readings: &mut Readings,
+        read: impl Fn() -> Option<Duration>,
+    ) -> Duration {
+        let (seen, before) = *self.seen.get_or_insert_with(|| (now, readings.recent(now, &read)));
         let last = self.last.unwrap_or(seen).max(seen);
-        // At least so much of it since the last of them.
-        let computed = match (before, computed) {
-            (Some(before), Some(after)) => after.saturating_sub(before).saturating_sub(last - seen),
-            _ => patience.busy,
+        let left = |computed: Option<Duration>| {
+            // At least so much of it since the last of them.
+            let computed = match (before, computed) {
+                (Some(before), Some(after)) => after.saturating_sub(before).saturating_sub(last - seen),
+                _ => patience.busy,
+            };
+            let to_be_busy =
+                patience.busy.saturating_sub(computed).max(patience.least.saturating_sub(now - last));
+            to_be_busy.min(patience.most.saturating_sub(now - seen))
         };
-        let to_be_busy =
-            patience.busy.saturating_sub(computed).max(patience.least.saturating_sub(now - last));
-        to_be_busy.min(patience.most.saturating_sub(now - seen))
+        let at_least = left(readings.at_most(now));
+        if at_least.is_zero() { left(readings.exact(now, &read)) } else { at_least }
     }
 }
 
@@ -128,7 +139,12 @@ impl Link {
     /// On the thread of the environment.
     pub fn new() -> Self {
         Self {
-            to_runtime: Mutex::new(Outbox { submission: Submission::new(), early: None, ended: 0 }),
+            to_runtime: Mutex::new(Outbox {
+                submission: Submission::new(),
+                early: None,
+                ended: 0,
+                readings: Readings::default(),
+            }),
             to_javascript: Mutex::new(Inbox { batch: Batch::new(), delivery: 0 }),
             taken: AtomicU64::new(0),
             loans: Arc::new(Loans::new()),
@@ -207,10 +223,10 @@ impl Link {
     /// To the runtime: moves what is there, and may be used, into an empty submission.
     pub fn take_submission(&self, empty: &mut Submission<Cold, Blob>) -> Taken {
         let mut outbox = lock(&self.to_runtime);
-        let Outbox { submission, early, ended } = &mut *outbox;
+        let Outbox { submission, early, ended, readings } = &mut *outbox;
         if let Some(early) = early {
             let patience = if *ended < FIRST_TICKS { &AT_FIRST } else { &PATIENCE };
-            let grace = early.grace(patience, Instant::now(), self.javascript.now());
+            let grace = early.grace(patience, Instant::now(), readings, || self.javascript.now());
             if !grace.is_zero() {
                 let any = early.rows > 0;
                 submission.move_front(mem::take(&mut early.rows), mem::take(&mut early.bytes), empty);
@@ -277,6 +293,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[test]
@@ -298,11 +316,38 @@ mod tests {
             (0.0, 2.0, None, 0.5),
             (0.0, 2.5, None, 0.0),
         ] {
-            let mut early = Early::default();
-            early.grace(&PATIENCE, start, computed.map(|_| ms(100.0)));
+            let (mut early, mut readings) = (Early::default(), Readings::default());
+            early.grace(&PATIENCE, start, &mut readings, || computed.map(|_| ms(100.0)));
             early.last = Some(start + ms(last));
-            let waits = early.grace(&PATIENCE, start + ms(at), computed.map(|computed| ms(100.0 + computed)));
+            let read = || computed.map(|computed| ms(100.0 + computed));
+            let waits = early.grace(&PATIENCE, start + ms(at), &mut readings, read);
             assert_eq!(waits, ms(grace), "last {last}, at {at}, computed {computed:?}");
+        }
+    }
+
+    #[test]
+    fn the_clock_is_read_once_for_many_ticks_that_end_soon() {
+        let (start, us) = (Instant::now(), Duration::from_micros);
+        let (mut readings, reads) = (Readings::default(), Cell::new(0));
+        let mut look = |early: &mut Early, at| {
+            let read = || {
+                reads.set(reads.get() + 1);
+                Some(us(at))
+            };
+            early.grace(&PATIENCE, start + us(at), &mut readings, read)
+        };
+        // Each is looked at three times.
+        for tick in 0..10 {
+            let mut early = Early::default();
+            for at in [0, 10, 30] {
+                assert!(look(&mut early, tick * 40 + at) > us(2400));
+            }
+        }
+        assert_eq!(reads.get(), 1);
+        // One that computes on, and what it does from then on.
+        let mut early = Early::default();
+        for (at, waits, reads_then) in [(400, 2500, 1), (2000, 900, 1), (2900, 0, 2)] {
+            assert_eq!((look(&mut early, at), reads.get()), (us(waits), reads_then), "{at}");
         }
     }
 

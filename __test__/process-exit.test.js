@@ -3,6 +3,9 @@
 const assert = require('node:assert');
 const { spawn } = require('node:child_process');
 const { once } = require('node:events');
+const fs = require('node:fs');
+const net = require('node:net');
+const os = require('node:os');
 const path = require('node:path');
 const { test } = require('node:test');
 const { echoServer, holding } = require('./helpers/echo-server');
@@ -100,6 +103,88 @@ test('a process does not wait for a response that it does not read', { timeout: 
       );
       assert.deepStrictEqual(await done, { code: 0, signal: null, out: '200\nexit 0' }, `${agent}, ${path}`);
     }
+  }
+});
+
+/** Answers at once, at length, and reads nothing: what comes stays in the sockets, which have little room. */
+async function earlyServer(t) {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'early-'));
+  const sockets = [];
+  const server = net.createServer({ pauseOnConnect: true }, (socket) => {
+    sockets.push(socket);
+    socket.on('error', () => {});
+    socket.write('HTTP/1.1 200 OK\r\nContent-Length: 5000000\r\n\r\n');
+    socket.write(Buffer.alloc(5_000_000));
+  });
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+    fs.rmSync(folder, { recursive: true, force: true });
+  });
+  const socketPath = path.join(folder, 'socket');
+  server.listen(socketPath);
+  await once(server, 'listening');
+  return { at: { socketPath }, sockets };
+}
+
+const earlyOptions = { timeout: 60_000, skip: process.platform === 'win32' && 'no Unix sockets' };
+const bothAgents = ['new http.Agent({ keepAlive: true })', 'new HttpAgent()'];
+
+test('but until the request to such a response has left', earlyOptions, async (t) => {
+  for (const plan of bothAgents) {
+    const { at, sockets } = await earlyServer(t);
+    const { child, done } = start(
+      t,
+      at,
+      `const request = http.request({ ...at, agent: ${plan}, method: 'POST' }, () => console.log('unread'));
+       request.setHeader('Content-Length', 340_000);
+       request.end(Buffer.alloc(340_000));`,
+    );
+    await once(child.stdout, 'data');
+    // If nothing held the process, it would be gone before somebody reads.
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    let text = '';
+    for await (const chunk of sockets[0].iterator({ destroyOnReturn: false })) {
+      text += chunk.toString('latin1');
+      if (text.length >= text.indexOf('\r\n\r\n') + 4 + 340_000) break;
+    }
+    assert.strictEqual(text.length, text.indexOf('\r\n\r\n') + 4 + 340_000, plan);
+    assert.deepStrictEqual(await done, { code: 0, signal: null, out: 'unread\nexit 0' }, plan);
+  }
+});
+
+test('nor for a server that does not take it and goes', earlyOptions, async (t) => {
+  for (const plan of bothAgents) {
+    const { at, sockets } = await earlyServer(t);
+    const { child, done } = start(
+      t,
+      at,
+      `const request = http.request({ ...at, agent: ${plan}, method: 'POST' }, () => console.log('unread'));
+       request.on('error', () => {});
+       request.end(Buffer.alloc(340_000));`,
+    );
+    await once(child.stdout, 'data');
+    sockets[0].destroy();
+    assert.deepStrictEqual(await done, { code: 0, signal: null, out: 'unread\nexit 0' }, plan);
+  }
+});
+
+test('nor when the request ends behind the response', earlyOptions, async (t) => {
+  for (const plan of bothAgents) {
+    const { at, sockets } = await earlyServer(t);
+    const { done } = start(
+      t,
+      at,
+      `const request = http.request({ ...at, agent: ${plan}, method: 'POST' }, () => {
+         console.log('unread');
+         setTimeout(() => request.write('more'), 50);
+         setTimeout(() => request.end(), 100);
+       });
+       request.write('some');`,
+    );
+    const seen = await done;
+    assert.deepStrictEqual(seen, { code: 0, signal: null, out: 'unread\nexit 0' }, plan);
+    sockets[0].destroy();
   }
 });
 

@@ -207,7 +207,7 @@ class Exchange {
     this.#parking.end();
     this.#input.reset();
     this.#output.reset();
-    this.#output.bytesWritten += bytes;
+    this.#output.takeUp(bytes);
     this.#lane._unrefTimer();
   }
 

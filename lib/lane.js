@@ -58,6 +58,8 @@ class Lane extends SocketShape {
   /** What is written stays here, until it is known where it goes. */
   #held = false;
   #finalCallback;
+  /** What has come waits for a reader. */
+  #isUnread = false;
 
   constructor(agent, plan, options) {
     super(options);
@@ -292,8 +294,13 @@ class Lane extends SocketShape {
   _acknowledge(more) {
     if (this.destroyed) return;
     if (more) this.#input.acknowledge();
-    // As with net.Socket, a process does not go on for a response that it does not read.
-    this.#place.setUnread(!more && this.#exchange.hasSentAll());
+    this.#isUnread = !more;
+    this.#tellUnread();
+  }
+
+  /** As with net.Socket, a process does not go on for a response that it does not read, once its request has left. */
+  #tellUnread() {
+    this.#place.setUnread(this.#isUnread && this.#exchange.hasSentAll() && this.#output.hasLeft());
   }
 
   _reported(code, flags, argument, text) {
@@ -317,6 +324,7 @@ class Lane extends SocketShape {
         this.#output.reported(argument);
         this._unrefTimer();
         this._pump();
+        if (this.#isUnread) this.#tellUnread();
         break;
       case event.FINISHED: {
         const callback = this.#finalCallback;
@@ -393,6 +401,8 @@ class Lane extends SocketShape {
   // ---- Writing.
 
   write(chunk, encoding, callback) {
+    // It may be the last of the request, which ends behind it.
+    if (this.#isUnread) immediately(() => this.#tellUnread());
     if (!this.#light || !this.#isAllEarly(chunk)) return super.write(chunk, encoding, callback);
     // The stream would find nothing to write, and call back in the next tick.
     if (callback) process.nextTick(callback, null);

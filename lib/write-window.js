@@ -109,6 +109,13 @@ class WriteWindow {
     this.#lentUntil = 0;
   }
 
+  /** So many bytes have been handed over already. */
+  takeUp(bytes) {
+    this.bytesWritten += bytes;
+    this.#outstanding += bytes;
+    this.#unreported += bytes;
+  }
+
   /** So many bytes, which were all since the reset, have not been handed over after all. */
   takeBack(bytes) {
     this.bytesWritten -= bytes;
@@ -120,6 +127,15 @@ class WriteWindow {
     const callback = this.#callback;
     this.#callback = undefined;
     return callback;
+  }
+
+  /** Whether the kernel has all that was handed over. If not, it will be reported when it has. */
+  hasLeft() {
+    if (this.#unreported > 0) {
+      this.#sender.send('', 'latin1', this.#unreported);
+      this.#unreported = 0;
+    }
+    return this.#outstanding === 0;
   }
 
   clear() {

@@ -7,7 +7,7 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 
 use super::Pool;
-use super::connection::{ConnectionId, Fin};
+use super::connection::{Connection, ConnectionId, Fin};
 use crate::binding::records::{LaneRef, event};
 use crate::block::{BLOCK_SIZE, Block};
 use crate::error::CloseReason;
@@ -52,8 +52,12 @@ impl Pool {
                         connection.fin = Fin::Sent;
                         self.report(event::FINISHED, self.lane_ref(slot), 0, &[]);
                     }
-                } else if let Poll::Ready(Err(error)) = connection.stream.poll_flush(cx) {
-                    self.write_failed(id, error);
+                } else {
+                    match connection.stream.poll_flush(cx) {
+                        Poll::Pending => {}
+                        Poll::Ready(Ok(())) => self.report_written(id, slot),
+                        Poll::Ready(Err(error)) => self.write_failed(id, error),
+                    }
                 }
                 return;
             };
@@ -74,11 +78,25 @@ impl Pool {
         cx.waker().wake_by_ref();
     }
 
+    /// What was asked about and is in the kernel. The last of it may be encrypted, and wait for that.
     pub(super) fn report_written(&mut self, id: ConnectionId, slot: u32) {
-        while let Some((epoch, bytes)) =
-            self.connections.get_mut(id).and_then(|connection| connection.out.reached())
-        {
+        let reached = |connection: &mut Connection| {
+            let is_there = !connection.out.is_empty() || !connection.stream.is_blocked();
+            is_there.then(|| connection.out.reached()).flatten()
+        };
+        while let Some((epoch, bytes)) = self.connections.get_mut(id).and_then(reached) {
             let lane = LaneRef { slot, epoch };
+            self.report(event::WRITTEN, lane, bytes.cast_signed(), &[]);
+        }
+    }
+
+    /// What was asked about will not be written. While nobody reads what would tell why, nobody is to wait for it.
+    fn report_unwritable(&mut self, id: ConnectionId) {
+        let Some(slot) = self.connections.get(id).map(|connection| connection.lane) else { return };
+        let lane = self.lane_ref(slot);
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let bytes = connection.out.give_up(lane.epoch);
+        if bytes > 0 {
             self.report(event::WRITTEN, lane, bytes.cast_signed(), &[]);
         }
     }
@@ -92,6 +110,9 @@ impl Pool {
             let Some(connection) = self.connections.get_mut(id) else { return };
             let room = BLOCK_SIZE.min(connection.window.room_or_stall() as usize);
             if connection.ended || room == 0 {
+                if connection.write_error.is_some() {
+                    self.report_unwritable(id);
+                }
                 return;
             }
             match block.fill(room, |buf| connection.stream.poll_read(cx, buf)) {
@@ -141,5 +162,44 @@ impl Pool {
         }
         connection.wake();
         self.deadlines.remove(id, connection.entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+
+    use tokio::task::LocalSet;
+
+    use super::super::writing::tests::with_lane;
+    use super::*;
+    use crate::binding::batch::Batch;
+    use crate::binding::link::Link;
+
+    #[tokio::test]
+    async fn nobody_waits_for_what_will_not_be_written_while_nobody_reads() {
+        let test = async {
+            let link = Arc::new(Link::new());
+            let pool = Pool::start(Arc::clone(&link));
+            let (id, _peer) = with_lane(&pool, 0).await;
+            let mut pool = pool.borrow_mut();
+            let connection = pool.connections.get_mut(id).unwrap();
+            connection.out.push(b"rest");
+            connection.out.mark(1, 4);
+            connection.write_error = Some(io::ErrorKind::BrokenPipe.into());
+            let mut look = |room: u32| {
+                pool.connections.get_mut(id).unwrap().window.resize(room);
+                pool.poll_read(id, &mut Context::from_waker(std::task::Waker::noop()));
+                pool.flush();
+                let mut batch = Batch::new();
+                link.take_batch(&mut batch);
+                batch.rows
+            };
+            assert_eq!(look(1), [], "what comes tells why");
+            assert_eq!(look(0), [event::WRITTEN, 0, 1, 4, 0]);
+            assert_eq!(look(0), []);
+        };
+        LocalSet::new().run_until(test).await;
     }
 }

@@ -119,6 +119,13 @@ impl OutQueue {
         self.marks.iter().filter(|mark| mark.epoch == epoch).map(|mark| mark.bytes).sum()
     }
 
+    /// The same, of which no report will be asked any more.
+    pub fn give_up(&mut self, epoch: u32) -> u32 {
+        let bytes = self.outstanding(epoch);
+        self.marks.retain(|mark| mark.epoch != epoch);
+        bytes
+    }
+
     /// Moves everything of `other` to the end of this queue.
     pub fn append(&mut self, other: &mut Self) {
         let mut other = std::mem::take(other);

@@ -154,12 +154,15 @@ impl Pool {
             }
         }
         if notify > 0 {
-            if whole && connection.out.is_empty() {
+            if whole && connection.out.is_empty() && !connection.stream.is_blocked() {
                 self.report(event::WRITTEN, self.lane_ref(slot), notify.cast_signed(), &[]);
             } else {
                 let epoch = self.lane_ref(slot).epoch;
                 if let Some(connection) = self.connections.get_mut(id) {
                     connection.out.mark(epoch, notify);
+                    if connection.write_error.is_some() {
+                        connection.wake();
+                    }
                 }
             }
         }

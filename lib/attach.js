@@ -10,6 +10,7 @@ const { ClientRequest } = require('http');
 const crossing = require('./crossing');
 const { isKnown, listeners } = require('./node-client');
 const process = require('./node-process');
+const runTicks = require('./run-ticks');
 
 const { onSocket } = ClientRequest.prototype;
 
@@ -81,7 +82,7 @@ function parserFor({
   const socket = { on() {}, parser: null };
   request.onSocket(socket);
   // What Node does in the next tick. Between the events of the crossing nothing else waits for one.
-  process._tickCallback();
+  runTicks();
   return socket.parser;
 }
 

@@ -7,8 +7,8 @@ const { performance } = require('perf_hooks');
 
 const { immediately } = require('./immediate');
 const loans = require('./loans');
-const process = require('./node-process');
 const { ROW_WIDTH, event, eventFlag, isBinary } = require('./records');
+const runTicks = require('./run-ticks');
 const slots = require('./slots');
 const { beginBatch, endBatch, endTick } = require('./submit');
 const youngBuffers = require('./young-buffers');
@@ -39,9 +39,6 @@ const TURN = 0.5;
 let turnEnds = 0;
 /** All of it is wanted now. */
 let isDraining = false;
-
-/** Node drains both queues between the events of two sockets, so every row gets its own drain. */
-const runTicks = process._tickCallback;
 
 /** The native side is there. */
 function begin(native) {
@@ -112,6 +109,7 @@ function resume() {
   crossing.drain();
 }
 
+/** Node drains both queues between the events of two sockets, so every row gets its own drain. */
 function drainTicks() {
   runTicks();
   endTick();

@@ -115,6 +115,15 @@ test('a corrupt binary is not taken for a missing one', () => {
   assert.match(message, /--include=optional/);
 });
 
+test('a Node that loads no addons says how it would', () => {
+  const root = install('disabled', { [`offloop.${HERE}.node`]: '' });
+  const { code, message, cause } = load(root, { NODE_OPTIONS: '--no-addons' });
+  assert.strictEqual(code, 'ERR_OFFLOOP_BINARY');
+  assert.strictEqual(cause, 'ERR_DLOPEN_DISABLED');
+  assert.match(message, /without --no-addons/);
+  assert.match(message, /--allow-addons/);
+});
+
 test('a binary that fails while it loads keeps its own error as the cause', () => {
   const root = install('throwing', {
     [`node_modules/offloop-${HERE}/index.js`]: `throw new Error('no thread left');`,

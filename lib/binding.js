@@ -53,6 +53,9 @@ const REINSTALL =
   'Install again with optional dependencies (npm install --include=optional) on the machine that runs it, ' +
   'or run `npm run build` in a checkout of the sources.';
 
+const ALLOW =
+  'Allow native addons: start Node without --no-addons, and with --allow-addons beside --permission.';
+
 function load() {
   const override = process.env.OFFLOOP_BINARY;
   const list = override ? [override] : candidates(PLATFORM, ARCH, libc()?.name);
@@ -76,8 +79,7 @@ function load() {
 }
 
 function broken(candidate, err, list) {
-  const advice =
-    err.code === 'ERR_DLOPEN_DISABLED' ? 'Allow native addons: start Node with --allow-addons.' : REINSTALL;
+  const advice = err.code === 'ERR_DLOPEN_DISABLED' ? ALLOW : REINSTALL;
   return failure(`the native binary ${candidate} does not load: ${err.message}`, list, advice, err);
 }
 

@@ -36,13 +36,24 @@ test('the package has its modules, types and pages, and nothing else', options, 
   const files = packed(ROOT);
   const modules = fs.readdirSync(path.join(ROOT, 'lib')).map((file) => `lib/${file}`);
   const pages = ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'];
-  const face = ['index.js', 'index.mjs', 'index.d.ts'];
+  const face = ['index.js', 'index.mjs', 'index.d.ts', 'index.d.mts'];
   const rest = files.filter((file) => ![...modules, ...pages, ...face].includes(file));
   assert.deepEqual([...modules, ...pages, ...face].sort(), files.filter((f) => !rest.includes(f)).sort());
   assert.deepEqual(
     rest.filter((file) => !file.startsWith('docs/')),
     [],
   );
+});
+
+test('an import has the types that a require has', () => {
+  const read = (file) => fs.readFileSync(path.join(ROOT, file), 'utf8');
+  const declared = read('index.d.ts').matchAll(/^  export (?:class|interface|type) (\w+)/gm);
+  const [, exported] = /^export type \{([^}]*)\}/m.exec(read('index.d.mts'));
+  const names = exported
+    .split(',')
+    .map((name) => name.trim())
+    .filter(Boolean);
+  assert.deepEqual([...names, 'HttpsAgent'].sort(), [...declared].map((match) => match[1]).sort());
 });
 
 test('the pages in the package lead to pages in the package', options, () => {

@@ -5,7 +5,9 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { spawnSync } = require('node:child_process');
+const { isBuiltin } = require('node:module');
 const { after, test } = require('node:test');
+const vm = require('node:vm');
 const { candidates, libc, triple } = require('../lib/binding.js');
 const { napi, version } = require('../package.json');
 
@@ -91,6 +93,24 @@ test('the platform package is used when there is no local build', () => {
   assert.deepStrictEqual(load(root), { version });
 });
 
+test("a bundler may have put a require of its own into the place of Node's", () => {
+  const root = install('bundle', {
+    [`node_modules/offloop-${HERE}/index.js`]: `exports.version = () => '${version}';`,
+  });
+  const file = path.join(root, 'bundle.js');
+  const source = fs.readFileSync(path.join(ROOT, 'lib/binding.js'), 'utf8');
+  // What bundlers make of a request that they cannot read in the source.
+  const bundled = (id) => {
+    if (isBuiltin(id)) return require(id);
+    if (id === '../package.json') return { version };
+    throw Object.assign(new Error(`Cannot find module '${id}'`), { code: 'MODULE_NOT_FOUND' });
+  };
+  const module = { exports: {} };
+  const parameters = ['module', 'exports', 'require', '__dirname', '__filename'];
+  vm.compileFunction(source, parameters)(module, module.exports, bundled, root, file);
+  assert.strictEqual(module.exports.native.version(), version);
+});
+
 test('a missing binary says what was looked for and what to do', () => {
   const { code, message, cause } = load(install('missing'));
   assert.strictEqual(code, 'ERR_OFFLOOP_BINARY');
@@ -101,6 +121,7 @@ test('a missing binary says what was looked for and what to do', () => {
   assert.ok(message.includes(`offloop-${HERE}`));
   assert.match(message, /--include=optional/);
   assert.match(message, /npm run build/);
+  assert.match(message, /bundler/);
 });
 
 test('a corrupt binary is not taken for a missing one', () => {

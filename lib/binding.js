@@ -4,6 +4,7 @@
 // platform package that npm installed beside this package. Whatever goes wrong comes out as one
 // error that says what was looked for and what to do.
 
+const { createRequire } = require('node:module');
 const path = require('node:path');
 const { version } = require('../package.json');
 
@@ -51,10 +52,13 @@ function failure(problem, looked, advice, cause) {
 
 const REINSTALL =
   'Install again with optional dependencies (npm install --include=optional) on the machine that runs it, ' +
-  'or run `npm run build` in a checkout of the sources.';
+  'or run `npm run build` in a checkout of the sources. A bundler has to leave offloop out (as an external module).';
 
 const ALLOW =
   'Allow native addons: start Node without --no-addons, and with --allow-addons beside --permission.';
+
+/** Node's own: a bundler that puts this file into another one does not know what its `require` asks for at run time. */
+const requireBinary = createRequire(__filename);
 
 function load() {
   const override = process.env.OFFLOOP_BINARY;
@@ -63,7 +67,7 @@ function load() {
   for (const candidate of list) {
     let binding;
     try {
-      binding = require(candidate);
+      binding = requireBinary(candidate);
     } catch (err) {
       if (err.code !== 'MODULE_NOT_FOUND') throw broken(candidate, err, list);
       missing ??= err;

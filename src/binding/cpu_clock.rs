@@ -48,7 +48,7 @@ pub struct Readings {
 }
 
 /// How old a reading may be that is as good as one of now.
-const MAX_AGE: Duration = Duration::from_micros(500);
+const MAX_AGE: Duration = Duration::from_micros(200);
 
 impl Readings {
     /// What has been computed by now.
@@ -83,11 +83,11 @@ mod tests {
         let mut recent = |at, read| readings.recent(start + us(at), || read);
         assert_eq!(recent(0, None), None);
         assert_eq!(recent(10, Some(us(70))), Some(us(70)));
-        assert_eq!(recent(510, None), Some(us(570)));
-        assert_eq!(recent(511, Some(us(80))), Some(us(80)));
-        assert_eq!(readings.exact(start + us(520), || Some(us(89))), Some(us(89)));
-        assert_eq!(readings.recent(start + us(1020), || None), Some(us(589)));
-        assert_eq!(readings.at_most(start + us(2020)), Some(us(1589)));
+        assert_eq!(recent(210, None), Some(us(270)));
+        assert_eq!(recent(211, Some(us(80))), Some(us(80)));
+        assert_eq!(readings.exact(start + us(220), || Some(us(89))), Some(us(89)));
+        assert_eq!(readings.recent(start + us(420), || None), Some(us(289)));
+        assert_eq!(readings.at_most(start + us(2020)), Some(us(1889)));
     }
 
     #[test]

@@ -339,14 +339,14 @@ mod tests {
         // Each is looked at three times.
         for tick in 0..10 {
             let mut early = Early::default();
-            for at in [0, 10, 30] {
-                assert!(look(&mut early, tick * 40 + at) > us(2400));
+            for at in [0, 5, 15] {
+                assert!(look(&mut early, tick * 20 + at) > us(2400));
             }
         }
         assert_eq!(reads.get(), 1);
         // One that computes on, and what it does from then on.
         let mut early = Early::default();
-        for (at, waits, reads_then) in [(400, 2500, 1), (2000, 900, 1), (2900, 0, 2)] {
+        for (at, waits, reads_then) in [(200, 2500, 1), (2000, 700, 1), (2700, 0, 2)] {
             assert_eq!((look(&mut early, at), reads.get()), (us(waits), reads_then), "{at}");
         }
     }

@@ -21,8 +21,6 @@ use crate::binding::submission::{Opening, Submission};
 use crate::block::{BLOCK_SIZE, Block};
 use crate::connect::{Destination, Target, TcpTarget};
 
-const SLOT: i32 = 0;
-
 /// What a request is made of besides its head.
 #[derive(Clone, Copy)]
 enum Upload<'a> {
@@ -31,6 +29,21 @@ enum Upload<'a> {
     Lent(&'a [u8]),
 }
 
+/// Which way the exchanges go.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    /// Others may wait for the lane.
+    queues: bool,
+    /// Plain responses are read here.
+    parse: bool,
+    /// Each request has waited for the lane, which moves to where it did.
+    waits: bool,
+}
+
+const PLAIN: Way = Way { queues: false, parse: true, waits: false };
+const QUEUES: Way = Way { queues: true, ..PLAIN };
+const WAYS: [Way; 4] = [PLAIN, QUEUES, Way { parse: false, ..PLAIN }, Way { waits: true, ..QUEUES }];
+
 /// One lane, its server, and the two ends of the crossing that are JavaScript's and the runtime's.
 struct Harness {
     link: Arc<Link>,
@@ -38,6 +51,8 @@ struct Harness {
     submission: Submission<Cold, Blob>,
     batch: Batch,
     server: TcpStream,
+    way: Way,
+    slot: i32,
     epoch: i32,
     /// Bytes that JavaScript was handed in this exchange, and bytes of records that it was told are written.
     received: i32,
@@ -46,7 +61,7 @@ struct Harness {
 }
 
 impl Harness {
-    async fn new(queues: bool) -> Self {
+    async fn new(way: Way) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let link = Arc::new(Link::new());
@@ -56,8 +71,8 @@ impl Harness {
             max_buffered: 1 << 30,
             max_replay: 64 << 10,
             answers: None,
-            parse: true,
-            queues,
+            parse: way.parse,
+            queues: way.queues,
         };
         let target = Target::Tcp(TcpTarget::for_test("127.0.0.1", address.port()));
         let dead_peer = Some(Duration::from_secs(20));
@@ -81,6 +96,8 @@ impl Harness {
             submission: Submission::new(),
             batch: Batch::new(),
             server,
+            way,
+            slot: 0,
             epoch,
             received: 0,
             written: 0,
@@ -122,7 +139,9 @@ impl Harness {
         const HEAD: &[u8] = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n";
         let before = self.received;
         self.epoch += 1;
-        let epoch = self.epoch;
+        let (epoch, way, from) = (self.epoch, self.way, self.slot);
+        self.slot ^= i32::from(way.waits);
+        let slot = self.slot;
         let body = match upload {
             Upload::Nothing => &[],
             Upload::Copied(bytes) | Upload::Lent(bytes) => bytes,
@@ -137,18 +156,18 @@ impl Harness {
         };
         (self.received, self.written) = (0, 0);
         self.submit(|submission| {
-            submission.rows.extend([op::LEASE | op_flag::HTTP << 8, SLOT, epoch, before, 64 << 10]);
-            submission.rows.extend([
-                op::WRITE | flags << 8,
-                SLOT,
-                epoch,
-                HEAD.len() as i32,
-                HEAD.len() as i32,
-            ]);
+            let len = HEAD.len() as i32;
+            if way.waits {
+                submission.rows.extend([op::WAIT | flags << 8, slot, epoch, 7, len]);
+                submission.rows.extend([op::ATTACH, slot, epoch, from, before]);
+            } else {
+                submission.rows.extend([op::LEASE | op_flag::HTTP << 8, slot, epoch, before, 64 << 10]);
+                submission.rows.extend([op::WRITE | flags << 8, slot, epoch, len, len]);
+            }
             submission.bytes.extend(HEAD);
             if let Some(blob) = blob {
                 let len = body.len() as i32;
-                submission.rows.extend([op::WRITE | (flags | op_flag::BLOB) << 8, SLOT, epoch, len, len]);
+                submission.rows.extend([op::WRITE | (flags | op_flag::BLOB) << 8, slot, epoch, len, len]);
                 submission.blobs.push(blob);
             }
         });
@@ -166,20 +185,21 @@ impl Harness {
             sent += piece.len() as i32;
             self.until(|harness| harness.received == sent).await;
             self.submit(|submission| {
-                submission.rows.extend([op::CONSUMED, SLOT, epoch, piece.len() as i32, 0]);
+                submission.rows.extend([op::CONSUMED, slot, epoch, piece.len() as i32, 0]);
             });
         }
-        let written = (HEAD.len() + body.len()) as i32;
+        // The head of one that has waited is asked about only where the process would wait for it.
+        let written = body.len() as i32 + if way.waits { 0 } else { HEAD.len() as i32 };
         self.until(|harness| harness.written == written).await;
-        self.submit(|submission| submission.rows.extend([op::PARK, SLOT, epoch, 60_000, sent]));
+        self.submit(|submission| submission.rows.extend([op::PARK, slot, epoch, 60_000, sent]));
     }
 }
 
 /// How often a warm connection's exchange allocates.
-fn counted(queues: bool, flags: i32, upload: Upload<'_>, response: &[&[u8]]) -> u64 {
+fn counted(way: Way, flags: i32, upload: Upload<'_>, response: &[&[u8]]) -> u64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(LocalSet::new().run_until(async {
-        let mut harness = Harness::new(queues).await;
+        let mut harness = Harness::new(way).await;
         // As many batches are under way at most, and how much comes in one is a matter of time.
         for _ in 0..3 {
             harness.batch.rows.reserve(1 << 10);
@@ -202,9 +222,9 @@ fn counted(queues: bool, flags: i32, upload: Upload<'_>, response: &[&[u8]]) -> 
 #[test]
 fn a_request_allocates_nothing() {
     const WHOLE: &[u8] = b"HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 2\r\n\r\nok";
-    for queues in [false, true] {
+    for way in WAYS {
         for flags in [0, op_flag::REPLAYABLE, op_flag::REPLAYABLE | op_flag::EARLY] {
-            assert_eq!(counted(queues, flags, Upload::Nothing, &[WHOLE]), 0, "{queues} {flags}");
+            assert_eq!(counted(way, flags, Upload::Nothing, &[WHOLE]), 0, "{way:?} {flags}");
         }
     }
 }
@@ -224,9 +244,9 @@ fn a_body_allocates_nothing() {
         b"\r\n",
         b"0\r\n\r\n",
     ];
-    for queues in [false, true] {
-        assert_eq!(counted(queues, 0, Upload::Nothing, &counted_body), 0, "{queues}");
-        assert_eq!(counted(queues, 0, Upload::Nothing, &chunks), 0, "{queues}");
+    for way in WAYS {
+        assert_eq!(counted(way, 0, Upload::Nothing, &counted_body), 0, "{way:?}");
+        assert_eq!(counted(way, 0, Upload::Nothing, &chunks), 0, "{way:?}");
     }
 }
 
@@ -234,7 +254,7 @@ fn a_body_allocates_nothing() {
 fn an_upload_allocates_nothing() {
     const DONE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
     let bytes = vec![b'x'; 4 << 20];
-    assert_eq!(counted(false, 0, Upload::Copied(&bytes[..BLOCK_SIZE]), &[DONE]), 0);
+    assert_eq!(counted(PLAIN, 0, Upload::Copied(&bytes[..BLOCK_SIZE]), &[DONE]), 0);
     #[cfg(unix)]
-    assert_eq!(counted(false, 0, Upload::Lent(&bytes), &[DONE]), 0);
+    assert_eq!(counted(PLAIN, 0, Upload::Lent(&bytes), &[DONE]), 0);
 }

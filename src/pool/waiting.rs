@@ -39,6 +39,10 @@ const PAUSE: Duration = Duration::from_millis(3);
 /// JavaScript may be blocked without computing, and a thread that waits for a processor may look like that.
 const MAX_PATIENCE: Duration = Duration::from_millis(100);
 
+/// The memory of so many requests is kept for the next ones, of no more bytes each.
+const MAX_SPARE: usize = 64;
+const MAX_SPARE_SIZE: usize = 4096;
+
 /// What has been handed over of JavaScript's queues.
 #[derive(Default)]
 pub struct Waiting {
@@ -51,6 +55,9 @@ pub struct Waiting {
     /// Connections whose exchange is over, and whose lane serves a queue.
     finished: Vec<ConnectionId>,
     begins: Rc<Notify>,
+    /// The memory of those that have gone, for the next ones.
+    spare: Vec<Vec<u8>>,
+    spare_queue: VecDeque<LaneRef>,
     /// JavaScript was found to be blocked when this was the last delivery that it had taken.
     blocked_at: Option<u64>,
 }
@@ -77,8 +84,11 @@ impl Waiting {
             return;
         }
         let LaneRef { slot, epoch } = waiting;
-        self.requests.insert(slot, Request { epoch, bytes: bytes.to_vec(), leave, queue, last });
-        self.queues.entry(queue).or_default().push_back(waiting);
+        let mut kept = self.spare.pop().unwrap_or_default();
+        kept.extend_from_slice(bytes);
+        self.requests.insert(slot, Request { epoch, bytes: kept, leave, queue, last });
+        let spare = &mut self.spare_queue;
+        self.queues.entry(queue).or_insert_with(|| std::mem::take(spare)).push_back(waiting);
         // A connection may have been ready for it before it came.
         if !self.finished.is_empty() {
             self.begins.notify_one();
@@ -103,16 +113,28 @@ impl Waiting {
             queue.retain(|other| *other != waiting);
         }
         if queue.is_empty() {
-            self.queues.remove(&request.queue);
+            self.spare_queue = self.queues.remove(&request.queue).unwrap_or_default();
         }
         Some(request)
+    }
+
+    /// It is not needed any more.
+    fn forget(&mut self, request: Request) {
+        let mut bytes = request.bytes;
+        if bytes.capacity() <= MAX_SPARE_SIZE && self.spare.len() < MAX_SPARE {
+            // It may be a secret.
+            bytes.fill(0);
+            bytes.clear();
+            self.spare.push(bytes);
+        }
     }
 
     /// JavaScript gives a request up. Whether it has not been sent.
     pub fn close(&mut self, waiting: LaneRef) -> bool {
         let before = self.withdrawn.len();
         self.withdrawn.retain(|other| *other != waiting);
-        self.withdrawn.len() < before || self.take(waiting).is_some()
+        let taken = self.take(waiting).map(|request| self.forget(request));
+        self.withdrawn.len() < before || taken.is_some()
     }
 
     fn has_next(&self, queue: u32) -> bool {
@@ -287,6 +309,7 @@ impl Pool {
         let payload = Payload::Inline(&request.bytes);
         self.keep_output(to.slot, &payload);
         self.put_out(to.slot, payload, false, 0);
+        self.waiting.forget(request);
     }
 
     /// Node has given a lane to a request that waits here, or has been sent from here. The lane, whose slot was
@@ -318,12 +341,14 @@ impl Pool {
         }
         // A listener for 'socket' may still destroy it in this tick.
         self.write(slot, Payload::Inline(&request.bytes), request.leave, true, 0);
+        self.waiting.forget(request);
     }
 
     /// Takes a request back: nothing. Or it has been sent, and these are its facts.
     pub(super) fn withdraw(&mut self, slot: u32, epoch: u32) -> Option<String> {
         let waiting = LaneRef { slot, epoch };
-        if self.waiting.take(waiting).is_some() {
+        if let Some(request) = self.waiting.take(waiting) {
+            self.waiting.forget(request);
             return None;
         }
         let lane = self.lanes.get(slot as usize).and_then(Option::as_ref);

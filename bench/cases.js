@@ -69,8 +69,8 @@ const bulk = {
 };
 
 /**
- * An upload is served by our own server: nginx, which has no use for the body, answers before it has read it, and that
- * would be another case.
+ * A large upload is served by our own server: nginx, which has no use for the body, answers before it has read it, and
+ * that would be another case.
  */
 const upload = { ...bulk, server: 'own', request: { method: 'POST', path: '/' } };
 
@@ -115,6 +115,15 @@ const CASES = [
     concurrency: 50,
     request: { method: 'GET', path: `/bytes/${64 * KIB}` },
     expect: { status: 200, bytes: 64 * KIB },
+  },
+  {
+    ...base,
+    server: 'own',
+    id: 'post-64k-50',
+    title: 'POST 64 KiB, 50 at a time',
+    concurrency: 50,
+    request: { method: 'POST', path: '/' },
+    requestBody: { bytes: 64 * KIB },
   },
   {
     ...base,

@@ -4,6 +4,7 @@
 // contexts with a copy of `process`. Node's own sockets go on, since Node's code sees neither, and so must these.
 
 const assert = require('node:assert');
+const { spawn } = require('node:child_process');
 const { once } = require('node:events');
 const http = require('node:http');
 const https = require('node:https');
@@ -130,6 +131,78 @@ test('nor is the end of the wait for a socket', options, async (t) => {
   const [error] = await once(second, 'error');
   assert.equal(error.code, 'ERR_QUEUE_TIMEOUT');
   first.destroy();
+});
+
+/**
+ * What a program prints that loads the package while a clock stands still in the place of Node's. Nothing else than its
+ * requests holds its process.
+ */
+async function loadedUnderClock(t, port, script) {
+  const program = `
+    const http = require('http');
+    const timers = require('timers');
+    const places = [
+      ...['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate'].map((name) => [timers, name]),
+      [process, 'nextTick'],
+    ];
+    /** Stops the clock until what is returned is called. */
+    function stop(isStopped = () => true) {
+      const stopped = places.filter(([, name]) => isStopped(name)).map(([at, name]) => [at, name, at[name]]);
+      for (const [at, name] of stopped) at[name] = (...args) => ({ unref: () => ({ refresh() {} }) });
+      return () => stopped.forEach(([at, name, own]) => (at[name] = own));
+    }
+    const load = () => require(${JSON.stringify(path.join(__dirname, '..'))}).HttpAgent;
+    const send = (agent, options, body) => new Promise((resolve) => {
+      const request = http.request({ host: '127.0.0.1', port: ${port}, agent, ...options }, (response) => {
+        response.setEncoding('utf8').once('data', (text) => response.on('end', () => resolve(text)));
+      });
+      request.on('timeout', () => request.destroy(new Error('late')));
+      request.on('error', (error) => request.on('close', () => resolve(error.code ?? error.message)));
+      request.end(body);
+    });
+    (async () => { ${script} })();`;
+  const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'pipe'] });
+  t.after(() => child.kill('SIGKILL'));
+  let out = '';
+  child.stdout.on('data', (data) => (out += data));
+  child.stderr.on('data', (data) => (out += data));
+  await once(child, 'close');
+  return out.trim();
+}
+
+const sends = `
+  console.log(await send(agent, { path: '/new' }));
+  console.log(await send(agent, { path: '/reused', method: 'POST' }, Buffer.alloc(1000000)));
+  console.log(await send(agent, { port: 1 }));`;
+
+test(
+  'first loaded under a clock that stands still, it goes on when Node has its own again',
+  options,
+  async (t) => {
+    const { port } = await httpServer(t, (request, response) => {
+      request.resume().on('end', () => request.url !== '/silent' && response.end(request.url));
+    });
+    const script = `
+    const restore = stop();
+    const HttpAgent = load();
+    restore();
+    const agent = new HttpAgent();
+    ${sends}
+    console.log(await send(agent, { path: '/silent', timeout: 50 }));`;
+    assert.equal(await loadedUnderClock(t, port, script), '/new\n/reused\nECONNREFUSED\nlate');
+  },
+);
+
+test('first loaded under stopped timers, it goes on', options, async (t) => {
+  const { port } = await httpServer(t, (request, response) => {
+    request.resume().on('end', () => response.end(request.url));
+  });
+  const script = `
+    stop((name) => name !== 'nextTick');
+    const HttpAgent = load();
+    const agent = new HttpAgent();
+    ${sends}`;
+  assert.equal(await loadedUnderClock(t, port, script), '/new\n/reused\nECONNREFUSED');
 });
 
 test('what a clock has dropped does not hold up the requests after it', options, async (t) => {

@@ -2,7 +2,7 @@
 
 // Whether the process has to wait for the crossing: as long as a lane is in use that nobody has unrefed.
 
-const { nextTick } = require('./node-process');
+const { nextTick } = require('./node-clock');
 
 /** Lanes that the process has to wait for, and whether Rust has been told so. */
 let active = 0;

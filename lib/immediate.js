@@ -3,9 +3,7 @@
 // setImmediate() for our own use. Node runs immediates in a way that it warns of itself (DEP0097, once per process)
 // while a domain is entered, so that programs with domains would see a warning of what they have not done.
 
-// Programs put clocks of their own into the place of the global ones, for their tests.
-const { setImmediate, setTimeout } = require('timers');
-
+const { setImmediate, setTimeout } = require('./node-clock');
 const process = require('./node-process');
 
 /** Calls back in this turn of the loop, behind what has come; with domains in the next one. */

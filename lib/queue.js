@@ -3,14 +3,12 @@
 // Requests that wait for a socket. Node keeps them in agent.requests and gives each a socket when its
 // turn comes; here their waiting gets an end: after a time, from a number on, or when they are destroyed.
 
-// Not the global ones, which may be the clock of a test.
-const { clearTimeout, setTimeout } = require('timers');
-
 const channels = require('./channels');
 const crossing = require('./crossing');
 const { toDuration } = require('./durations');
 const errors = require('./errors');
 const { explain, explainLater, parse } = require('./facts');
+const { clearTimeout, setTimeout } = require('./node-clock');
 const { closeReason } = require('./records');
 const waiting = require('./waiting');
 

@@ -5,12 +5,11 @@
 
 const { isIP } = require('net');
 const { Duplex } = require('stream');
-// Not the global ones: as in Node, the clock of a test has no say in what a socket waits for.
-const { clearTimeout, setTimeout } = require('timers');
 
 const errors = require('./errors');
 const { toTimerDuration } = require('./durations');
 const LightListeners = require('./light-listeners');
+const { clearTimeout, setTimeout } = require('./node-clock');
 const process = require('./node-process');
 
 class SocketShape extends LightListeners {

@@ -4,11 +4,8 @@
 // of the tick, or before that if it may not wait.
 
 const loans = require('./loans');
-const process = require('./node-process');
+const { nextTick } = require('./node-clock');
 const { ROW_WIDTH, op, opFlag } = require('./records');
-
-/** Kept: a clock that a test puts into its place for a while drops what it holds, and nothing would be sent any more. */
-const { nextTick } = process;
 
 const ROWS_OUT = 2048;
 const BYTES_OUT = 256 * 1024;

@@ -130,6 +130,7 @@ module.exports = {
   leave: slots.leave,
   nextEpoch: slots.nextEpoch,
   introduce,
+  sendBefore,
   open,
   openTo,
   resolved,

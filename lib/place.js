@@ -26,6 +26,8 @@ class Place {
   /** Whether the process waits for it while it is opened; but not for what nobody reads. */
   #isRefed;
   #isUnread = false;
+  /** Rust has said what has left. */
+  #isTold = false;
 
   /** `occupant`: whom the crossing reports to. */
   constructor(occupant, isRefed) {
@@ -154,6 +156,8 @@ class Place {
     if (this.isLeft) return;
     const wasHeld = this.#isHeld;
     if (this.#isOpened) this.row(op.CLOSE | (flags << 8), reason, 0);
+    // Nothing more is to leave while the tick goes on.
+    if (this.#isTold) crossing.sendBefore();
     this.#vacate();
     this.#tellHold(wasHeld);
   }
@@ -189,7 +193,9 @@ class Place {
 
   // ---- What is asked from it.
 
+  /** Of a request whose place is left next. */
   facts() {
+    this.#isTold = true;
     return crossing.facts(this.#slot, this.#epoch);
   }
 

@@ -81,11 +81,16 @@ class RawServer {
   async command(message) {
     const number = ++this.#commands;
     this.#child.channel.ref();
-    this.#child.send({ ...message, number });
-    for (;;) {
-      const [{ done }] = await once(this.#child, 'message');
-      if (done === number) break;
-    }
+    // One listener all the time: two messages may come in one turn.
+    await new Promise((resolve) => {
+      const onMessage = ({ done }) => {
+        if (done !== number) return;
+        this.#child.off('message', onMessage);
+        resolve();
+      };
+      this.#child.on('message', onMessage);
+      this.#child.send({ ...message, number });
+    });
     this.#child.channel.unref();
   }
 

@@ -8,6 +8,8 @@ use std::rc::Rc;
 use tokio::time::Instant;
 
 use super::Pool;
+use super::lane::State;
+use super::out_queue::OutQueue;
 use crate::reply::Reply;
 
 pub struct Ask {
@@ -35,6 +37,7 @@ impl Pool {
         let id = lane.and_then(|lane| lane.connection());
         match ask.question {
             Question::Facts => {
+                self.hold_back(slot, epoch);
                 let lane = self.lanes.get(slot as usize).and_then(Option::as_ref);
                 let lane = lane.filter(|lane| lane.epoch == epoch);
                 ask.reply.give(|| lane.and_then(|lane| self.facts_of(lane)).unwrap_or_default());
@@ -46,6 +49,23 @@ impl Pool {
                 let Some(pool) = self.handle() else { return };
                 tokio::task::spawn_local(Self::answer_quiet(pool, id, ask.reply));
             }
+        }
+    }
+
+    /// What has not left of a request that JavaScript is about to end never does: its CLOSE may come later
+    /// than the answer, which says what has left.
+    fn hold_back(&mut self, slot: u32, epoch: u32) {
+        let Some(lane) = self.lane(slot).filter(|lane| lane.epoch == epoch) else { return };
+        lane.pending = OutQueue::default();
+        if let State::Connecting { task, .. } = &lane.state {
+            task.abort();
+            lane.state = State::Lost;
+        } else if let State::Resolving { .. } = lane.state {
+            lane.state = State::Lost;
+        }
+        let id = lane.connection();
+        if let Some(connection) = id.and_then(|id| self.connections.get_mut(id)) {
+            connection.out = OutQueue::default();
         }
     }
 

@@ -296,7 +296,7 @@ impl Pool {
             self.report_secured(slot, id, flags);
         }
         let mut text = self.connections.get(id).map(Connection::address_text).unwrap_or_default();
-        if let Some(loss) = self.lane(slot).and_then(|lane| lane.loss.take()) {
+        if let Some(loss) = self.lane(slot).and_then(|lane| lane.loss.clone()) {
             text = format!("{text}\n{loss}");
         }
         let flags = if gated && !is_tls { event_flag::GATED } else { 0 };

@@ -50,7 +50,7 @@ pub struct Lane {
     pub fin_wanted: bool,
     /// PARK came while there was no connection: the limit in ms.
     pub park_wanted: Option<Option<u32>>,
-    /// What is told of the connection whose loss led to a new one (rules R3, R4).
+    /// What is told of the connection that the request was lost with, until there is another (rules R3, R4).
     pub loss: Option<String>,
     /// Why its last connection is gone, until there is another.
     pub lost: Option<CloseReason>,
@@ -252,6 +252,7 @@ impl Lane {
         self.queue = None;
         self.is_head = None;
         self.passed_on = None;
+        self.loss = None;
         self.replay.forget();
         self.park_wanted = None;
     }

@@ -246,14 +246,17 @@ impl Pool {
         let facts = self.loss_facts(id, slot, report.reason());
         if !matches!(report, LossReport::End) {
             self.drop_connection(id, report.reason());
-            self.set_state(slot, State::Failed);
+            if let Some(lane) = self.lane(slot) {
+                lane.state = State::Failed;
+                lane.loss = Some(facts.clone());
+            }
         }
         self.tell_loss(slot, report, &facts);
     }
 
     /// As above, of a connection that is gone already.
     pub(super) fn report_to(&mut self, slot: u32, report: LossReport) {
-        let facts = self.lane(slot).and_then(|lane| lane.loss.take()).unwrap_or_default();
+        let facts = self.lane(slot).and_then(|lane| lane.loss.clone()).unwrap_or_default();
         self.tell_loss(slot, report, &facts);
     }
 

@@ -359,11 +359,13 @@ impl Pool {
         Some(self.facts_of(lane).unwrap_or_else(|| String::from("bytesRead\t0")))
     }
 
-    /// The facts of a lane's connection, or of the one that it had.
+    /// The facts of a lane's connection, or of the one that it had, if that is the one on which its request was sent.
     pub(super) fn facts_of(&self, lane: &Lane) -> Option<String> {
-        let connection = lane.connection().and_then(|id| self.connections.get(id));
+        let id = lane.connection().filter(|_| lane.sent || !lane.retried);
+        let connection = id.and_then(|id| self.connections.get(id));
         let passed_on = || lane.passed_on.as_ref().map(|passed_on| passed_on.facts.clone());
-        connection.map(|connection| connection.facts(Instant::now())).or_else(passed_on)
+        let lost = || lane.loss.clone();
+        connection.map(|connection| connection.facts(Instant::now())).or_else(passed_on).or_else(lost)
     }
 
     pub(super) fn put_lane(&mut self, slot: u32, lane: Lane) {

@@ -251,6 +251,7 @@ pub mod tests {
 
     use tokio::task::LocalSet;
 
+    use super::super::ask::{Ask, Question};
     use super::super::connection::Connection;
     use super::super::connection::tests::reused;
     use super::super::lane::{Guards, Lane};
@@ -258,6 +259,7 @@ pub mod tests {
     use crate::binding::link::Link;
     use crate::binding::submission::Submission;
     use crate::error::CloseReason;
+    use crate::reply::pair;
 
     const LEAVE: Leave = Leave { replayable: false, unacknowledged: false };
 
@@ -325,6 +327,33 @@ pub mod tests {
             lane.pending.push(b"request");
             pool.select(0);
             assert_eq!(all_of(&mut peer), b"request");
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
+    async fn what_has_not_left_when_its_facts_are_told_never_does() {
+        let test = async {
+            let pool = Pool::start(Arc::new(Link::new()));
+            let (id, _peer) = with_lane(&pool, 0).await;
+            let (lost, _) = with_lane(&pool, 1).await;
+            let mut pool = pool.borrow_mut();
+            pool.write(0, Payload::Inline(b"request"), LEAVE, true, 0);
+            pool.drop_connection(lost, CloseReason::PeerClosedIdle);
+            pool.set_state(1, State::Lost);
+            pool.write(1, Payload::Inline(b"request"), LEAVE, false, 0);
+            assert!(matches!(pool.lane(1).unwrap().state, State::Connecting { .. }));
+
+            for (slot, written) in [(0, true), (1, false)] {
+                let (reply, answer) = pair();
+                pool.answer(slot, 1, Ask { question: Question::Facts, reply });
+                assert_eq!(answer.wait(Duration::ZERO).unwrap().contains("bytesWritten\t0"), written);
+            }
+            pool.apply(&mut Submission::new()).unwrap();
+            assert!(pool.connections.get(id).unwrap().facts(Instant::now()).contains("bytesWritten\t0\n"));
+            let lane = pool.lane(1).unwrap();
+            assert!(matches!(lane.state, State::Lost));
+            assert!(lane.pending.is_empty());
         };
         LocalSet::new().run_until(test).await;
     }

@@ -1,0 +1,63 @@
+'use strict';
+
+// What the error of a request that is destroyed says of what has left (`connection.bytesWritten`): programs decide by
+// it whether they may send the request again. Rust and the network go on while JavaScript has yet to hear of it.
+
+const assert = require('node:assert/strict');
+const { test } = require('node:test');
+
+const { blockUntil, socketRows, startServer, send, transport, until, warm } = require('./helpers/blocked');
+
+const patience = { timeout: 60_000 };
+const { Agent } = transport();
+
+async function setUp(t, options) {
+  const server = await startServer(t);
+  const agent = new Agent({ maxSockets: 1, ...options });
+  t.after(() => agent.destroy());
+  return { server, agent };
+}
+
+test('the connection is lost, and JavaScript has not been told', patience, async (t) => {
+  const { server, agent } = await setUp(t);
+  await warm(agent, server);
+  const sent = send(agent, server, { id: 'x', act: 'reset/cue', method: 'POST', body: 'body' });
+  await until(() => server.arrivals('x') > 0);
+  server.post({ cue: 'x' });
+  blockUntil(() => agent.stats()[`127.0.0.1:${server.port}`].connections.busy === 0);
+  sent.request.destroy();
+  const { error } = await sent;
+  assert.equal(error.reason, 'aborted');
+  assert.ok(error.connection.bytesWritten > 0, 'it has been sent');
+});
+
+test('it is about to be sent again', patience, async (t) => {
+  // The connect that the repetition needs waits for this.
+  let isWanted;
+  const lookups = [];
+  const lookup = (host, options, callback) => {
+    const answer = () => callback(null, options.all ? [{ address: '127.0.0.1', family: 4 }] : '127.0.0.1', 4);
+    if (lookups.push(answer) === 1) answer();
+    else isWanted();
+  };
+  const { server, agent } = await setUp(t, { lookup });
+  const to = { host: 'localhost', servername: '127.0.0.1' };
+  await warm(agent, server, 1, to);
+  const sent = send(agent, server, { id: 'x', act: 'reset', ...to });
+  await new Promise((resolve) => (isWanted = resolve));
+  sent.request.destroy();
+  const { error } = await sent;
+  assert.equal(error.reason, 'aborted');
+  assert.ok(error.connection.bytesWritten > 0, 'it has been sent once');
+});
+
+test('nothing has left, and JavaScript computes on', patience, async (t) => {
+  const { server, agent } = await setUp(t);
+  await warm(agent, server);
+  const sent = send(agent, server, { id: 'x' });
+  agent.destroy();
+  blockUntil(() => server.arrivals('x') > 0, 200);
+  const { error } = await sent;
+  // Where it has not been held back long enough it must say so.
+  assert.equal(error.connection.bytesWritten > 0, server.arrivals('x') > 0);
+});

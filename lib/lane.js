@@ -60,6 +60,8 @@ class Lane extends SocketShape {
   #finalCallback;
   /** What has come waits for a reader. */
   #isUnread = false;
+  /** The listener of a write that waits for the connection. */
+  #unwritten;
 
   constructor(agent, plan, options) {
     super(options);
@@ -433,11 +435,29 @@ class Lane extends SocketShape {
   _writev(chunks, callback) {
     if (this.#early.isOwed) chunks = chunks.filter(({ chunk }) => !this.#early.takes(chunk));
     this.#output.queue(chunks, callback);
+    if (!this.#connection.isEstablished && this.#unwritten === undefined) this.#awaitConnection();
     this._pump();
+  }
+
+  /** A write that waits for the connection hears of its end with 'close', by a listener, as net.Socket's does. */
+  #awaitConnection() {
+    this.#unwritten = () => {
+      const code = 'ERR_SOCKET_CLOSED_BEFORE_CONNECTION';
+      const message = 'Socket closed before the connection was established';
+      this.#output.takeCallback()?.(errors.coded(Error, code, message));
+    };
+    this.once('close', this.#unwritten);
+  }
+
+  #endWait() {
+    if (this.#unwritten === undefined || !this.#connection.isEstablished) return;
+    this.removeListener('close', this.#unwritten);
+    this.#unwritten = undefined;
   }
 
   /** While it connects, the bytes are in Rust already, but no kernel has them: the write is not done. */
   _pump() {
+    this.#endWait();
     if (this._isOpened && !this.#held && !this.destroyed) this.#output.pump(this.#connection.isEstablished);
   }
 
@@ -473,14 +493,14 @@ class Lane extends SocketShape {
     if (this._isIdle) this.#agent._idleLaneGone();
     if (this.#connection.isEstablished && channels.closed.hasSubscribers)
       this._tell(channels.closed, { reason: nameOf(this.#ending.reason) });
-    const pending = this.#output.takeCallback();
+    this.#endWait();
+    const pending = this.#unwritten === undefined ? this.#output.takeCallback() : undefined;
     this.#output.clear();
-    if (pending !== undefined && this.#connection.isEstablished) {
+    if (pending !== undefined) {
       process.nextTick(pending, error ?? errors.coded(Error, 'ERR_SOCKET_CLOSED', 'Socket is closed'));
     }
     callback(error);
-    // A write that waits for the connection hears of its end with 'close', as net.Socket's does.
-    immediately(emitClose, this, Boolean(error), this.#connection.isEstablished ? undefined : pending);
+    immediately(emitClose, this, Boolean(error));
   }
 
   /** Closes with RST. As with Node's sockets, only TCP's own: neither over TLS nor Unix sockets. */
@@ -579,18 +599,9 @@ function takeBody(...args) {
   }
 }
 
-function emitClose(lane, hadError, unwritten) {
+function emitClose(lane, hadError) {
   lane._endContext();
-  try {
-    lane._inContext(lane.emit, 'close', hadError);
-  } finally {
-    // net.Socket's listener for this is behind those of the request: that has failed by then, and does not finish.
-    if (unwritten !== undefined) {
-      const code = 'ERR_SOCKET_CLOSED_BEFORE_CONNECTION';
-      const message = 'Socket closed before the connection was established';
-      lane._inContext(unwritten, errors.coded(Error, code, message));
-    }
-  }
+  lane._inContext(lane.emit, 'close', hadError);
 }
 
 module.exports = Lane;

@@ -162,13 +162,17 @@ class Plan {
 }
 
 const GUARDS = ['lookup', 'connectionAttempt', 'connect'];
+/** Of most lanes: they need no list of their own. */
+const UNGUARDED = Object.freeze([]);
 
 /**
  * Takes down the listeners that came with createConnection. Later ones are no guards: a lookup may take
  * its time, and requests wait for 'connect' too.
  */
 function noteGuards(plan, lane) {
-  plan.guards ??= GUARDS.filter((name) => lane.listenerCount(name) > 0);
+  if (plan.guards !== undefined) return;
+  const guards = GUARDS.filter((name) => lane.listenerCount(name) > 0);
+  plan.guards = guards.length > 0 ? guards : UNGUARDED;
 }
 
 function openLane(plan, lane, addresses) {

@@ -4,12 +4,12 @@
 // the lane it writes the same to it: by that the lane knows the pieces, and drops them.
 
 const crossing = require('./crossing');
-const { byteLength } = require('./pieces');
+const { NONE, byteLength } = require('./pieces');
 
 class EarlyOutput {
   #request = null;
   /** What has left, and has not been written by the request since. */
-  #pieces = [];
+  #pieces = NONE;
 
   /** The request, until it has the lane. */
   get request() {
@@ -57,7 +57,7 @@ class EarlyOutput {
   /** Nothing has left after all. */
   clear() {
     this.#request = null;
-    this.#pieces = [];
+    this.#pieces = NONE;
   }
 
   /** Whether all that the request keeps has left. */
@@ -76,8 +76,11 @@ class EarlyOutput {
     const piece = this.#pieces[0].chunk;
     if (piece.length !== chunk.length) return false;
     if (piece !== chunk && (typeof chunk === 'string' || piece.buffer !== chunk.buffer)) return false;
-    this.#pieces.shift();
-    if (!this.isOwed) crossing.endWithTick();
+    if (this.#pieces.length > 1) this.#pieces.shift();
+    else {
+      this.#pieces = NONE;
+      crossing.endWithTick();
+    }
     return true;
   }
 }

@@ -11,17 +11,7 @@ const { policyOf } = require('./retry-policy');
 const { forget, waitingOf } = require('./waiting');
 
 class Exchange {
-  #lane;
-  #plan;
-  #place;
-  #connection;
-  #ending;
-  #parking;
-  #early;
-  #sender;
-  #input;
-  #output;
-
+  #parts;
   /** The request that has the lane; null between requests. */
   #request = null;
   /** The one that is about to get it. */
@@ -36,17 +26,8 @@ class Exchange {
   /** Async hooks have been told of its end. */
   #hasContextEnded = true;
 
-  constructor(lane, plan, { place, connection, ending, parking, early, sender, input, output }) {
-    this.#lane = lane;
-    this.#plan = plan;
-    this.#place = place;
-    this.#connection = connection;
-    this.#ending = ending;
-    this.#parking = parking;
-    this.#early = early;
-    this.#sender = sender;
-    this.#input = input;
-    this.#output = output;
+  constructor(parts) {
+    this.#parts = parts;
     this.#capture();
   }
 
@@ -88,7 +69,7 @@ class Exchange {
   /** It has been sent on a connection that the lane will go on with. */
   skipOpening() {
     this.#isUnopened = true;
-    this.#plan.begun = true;
+    this.#parts.plan.begun = true;
   }
 
   /** Hands over what the request keeps for the lane. */
@@ -97,11 +78,12 @@ class Exchange {
   }
 
   _handOverEarly(request, output) {
-    if (this.#early.request !== request && this.#request !== request) {
-      this.#early.begin(request);
+    const { early } = this.#parts;
+    if (early.request !== request && this.#request !== request) {
+      early.begin(request);
       this.#lease(request);
     }
-    this.#early.handOver(output, this.#output);
+    early.handOver(output, this.#parts.output);
   }
 
   /**
@@ -109,18 +91,19 @@ class Exchange {
    * has sent is taken back if that is still possible.
    */
   owesNothing() {
-    return !this.#early.isOwed || (this.#connection.isEstablished && this.#takeBack());
+    return !this.#parts.early.isOwed || (this.#parts.connection.isEstablished && this.#takeBack());
   }
 
   /** The lane is as it was before the request. */
   #takeBack() {
-    const bytes = this.#early.byteLength;
-    if (!this.#place.takeBack(bytes)) return false;
-    this.#input.takeBack();
-    this.#output.takeBack(bytes);
-    if (this.#request === null) this.#ending.explainUnsent(this.#early.request);
+    const { early, ending, input, output, place } = this.#parts;
+    const bytes = early.byteLength;
+    if (!place.takeBack(bytes)) return false;
+    input.takeBack();
+    output.takeBack(bytes);
+    if (this.#request === null) ending.explainUnsent(early.request);
     this.#intended = null;
-    this.#early.clear();
+    early.clear();
     return true;
   }
 
@@ -128,35 +111,37 @@ class Exchange {
 
   /** `request`: null if it lets go. */
   change(request) {
+    const { ending, lane, parking } = this.#parts;
     const previous = this.#request;
     this.#request = request;
-    if (previous?.res === null && previous.destroyed) this.#ending.explainUnsent(previous);
+    if (previous?.res === null && previous.destroyed) ending.explainUnsent(previous);
     if (request !== null) this.#begin(request);
     // An upgraded socket is let go of too, but the agent no longer listens to it then.
-    else if (!this.#lane.destroyed && this.#lane.listenerCount('free') > 0) {
-      this.#parking.begin();
+    else if (!lane.destroyed && lane.listenerCount('free') > 0) {
+      parking.begin();
       this.endContext();
     }
   }
 
   #begin(request) {
+    const { early, lane, place, plan } = this.#parts;
     if (waitingOf(request) !== undefined) this.#takeUp(request);
     if (this.#isUnopened) {
       this.#isUnopened = false;
-      this.#plan.begun = this.#place.isOpened;
-      this.#lane._openNow();
+      plan.begun = place.isOpened;
+      lane._openNow();
     }
     // The answer to a request that is gone is nobody's.
-    if (this.#early.request !== request && this.#early.isOwed) this.#lane.destroy();
-    else if (this.#early.request !== request) this.#lease(request);
-    this.#early.arrive();
+    if (early.request !== request && early.isOwed) lane.destroy();
+    else if (early.request !== request) this.#lease(request);
+    early.arrive();
     this.#intended = null;
     this.#capture();
   }
 
   #lease(request) {
-    const lane = this.#lane;
-    this.#sender.begin();
+    const { connection, input, lane, output, parking, place, route, sender } = this.#parts;
+    sender.begin();
     this.#yieldsTo = undefined;
     if (lane.destroyed) return;
     if (!this.#hasBegun) {
@@ -164,27 +149,27 @@ class Exchange {
       this.#hasBegun = true;
       return;
     }
-    this.#parking.end();
-    if (this.#place.isLeft) return;
+    parking.end();
+    if (place.isLeft) return;
     if (channels.reused.hasSubscribers) lane._tell(channels.reused, { request });
-    const { maxReplayBytes = this.#plan.route.native.maxReplay } = policyOf(request);
-    this.#place.lease(this.#connection.isEstablished, this.#input.received, maxReplayBytes);
-    this.#input.reset();
-    this.#output.reset();
+    const { maxReplayBytes = route.native.maxReplay } = policyOf(request);
+    place.lease(connection.isEstablished, input.received, maxReplayBytes);
+    input.reset();
+    output.reset();
     lane._unrefTimer();
   }
 
   /** Goes on with what Rust has of a request that waited: it may have been sent, and answered. */
   #takeUp(request) {
-    const lane = this.#lane;
+    const { connection, early, lane, sender } = this.#parts;
     const waiting = waitingOf(request);
     forget(request);
-    if (lane.destroyed || this.#early.isOwed) {
+    if (lane.destroyed || early.isOwed) {
       waiting.drop();
       return;
     }
-    const isFit = lane._isInRust && !this.#connection.isDenied;
-    if (!isFit || !this.#connection.isEstablished) {
+    const isFit = lane._isInRust && !connection.isDenied;
+    if (!isFit || !connection.isEstablished) {
       if (!this.#isUnopened && waiting.withdraw() === undefined) return;
       if (!isFit || waiting.isInDoubt) {
         waiting.drop();
@@ -194,21 +179,22 @@ class Exchange {
     }
     this.#moveTo(waiting);
     waiting.giveTo(lane);
-    this.#early.takeUp(request, waiting.pieces);
-    this.#sender.skipBeginning();
+    early.takeUp(request, waiting.pieces);
+    sender.skipBeginning();
     this.#yieldsTo = waiting.queueNumber;
     if (channels.reused.hasSubscribers) lane._tell(channels.reused, { request });
   }
 
   #moveTo({ place, bytes }) {
-    this.#connection.moveTo(place, this.#input.received);
+    const { connection, input, lane, output, parking } = this.#parts;
+    connection.moveTo(place, input.received);
     this.#isUnopened = false;
     this.#hasBegun = true;
-    this.#parking.end();
-    this.#input.reset();
-    this.#output.reset();
-    this.#output.takeUp(bytes);
-    this.#lane._unrefTimer();
+    parking.end();
+    input.reset();
+    output.reset();
+    output.takeUp(bytes);
+    lane._unrefTimer();
   }
 
   // ---- While it has the lane.
@@ -218,7 +204,7 @@ class Exchange {
     const request = this.#request;
     if (request === null) return;
     request.attempts = 2;
-    if (channels.retried.hasSubscribers) this.#lane._tell(channels.retried, { request });
+    if (channels.retried.hasSubscribers) this.#parts.lane._tell(channels.retried, { request });
   }
 
   /**
@@ -226,22 +212,24 @@ class Exchange {
    * have the connection.
    */
   yieldTo(queue) {
-    if (this.#yieldsTo === queue || !this.#place.isOpened) return;
-    const request = this.#early.request ?? this.#request;
+    const { early, place } = this.#parts;
+    if (this.#yieldsTo === queue || !place.isOpened) return;
+    const request = early.request ?? this.#request;
     if (request === null || !request.writableEnded || !request.shouldKeepAlive) return;
     if (request.method === 'CONNECT' || !this.#hasAllOf(request)) return;
     this.#yieldsTo = queue;
-    this.#place.yieldTo(queue);
+    place.yieldTo(queue);
   }
 
   /** Whether the request has been handed over to Rust, to the end. */
   hasSentAll() {
-    return this.#request?.writableFinished === true && this.#output.waiting === 0;
+    return this.#request?.writableFinished === true && this.#parts.output.waiting === 0;
   }
 
   #hasAllOf(request) {
+    const { early, lane, output } = this.#parts;
     // What it keeps may have left already.
-    return this.#early.isAllOf(request) && this.#lane.writableLength === 0 && this.#output.waiting === 0;
+    return early.isAllOf(request) && lane.writableLength === 0 && output.waiting === 0;
   }
 }
 

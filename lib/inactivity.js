@@ -6,29 +6,20 @@
 const { closeReason } = require('./records');
 
 class Inactivity {
-  #lane;
-  #agent;
-  #place;
-  #connection;
-  #input;
-  #output;
+  #parts;
   /** How it was last found: `{ request, reason, mark }`. */
   #last = null;
 
-  constructor(lane, agent, place, connection, input, output) {
-    this.#lane = lane;
-    this.#agent = agent;
-    this.#place = place;
-    this.#connection = connection;
-    this.#input = input;
-    this.#output = output;
+  constructor(parts) {
+    this.#parts = parts;
   }
 
   /** Whether it was, of a lane with a request: of a parked one Rust knows the time. */
   isProved() {
-    if (this.#lane._isIdle || this.#hasMoved()) return false;
-    const { _httpMessage: request, timeout } = this.#lane;
-    const isRequests = request !== null && timeout !== (this.#agent.options.timeout || 0);
+    const { agent, lane } = this.#parts;
+    if (lane._isIdle || this.#hasMoved()) return false;
+    const { _httpMessage: request, timeout } = lane;
+    const isRequests = request !== null && timeout !== (agent.options.timeout || 0);
     const reason = isRequests ? closeReason.REQUEST_TIMEOUT : closeReason.SOCKET_TIMEOUT;
     this.#last = { request, reason, mark: this.#mark() };
     return true;
@@ -37,14 +28,13 @@ class Inactivity {
   /** Why the lane ends, if for this: there was no sign of life since, and its request is the same. */
   get reason() {
     const last = this.#last;
-    if (last === null || last.request !== this.#lane._httpMessage) return undefined;
+    if (last === null || last.request !== this.#parts.lane._httpMessage) return undefined;
     return last.mark === this.#mark() ? last.reason : undefined;
   }
 
   /** Rust is asked, and what has come is handed over first. */
   #hasMoved() {
-    const lane = this.#lane;
-    const place = this.#place;
+    const { lane, place } = this.#parts;
     if (!place.isOpened) return false;
     const [epoch, mark] = [place.epoch, this.#mark()];
     const quiet = place.quiet();
@@ -57,7 +47,8 @@ class Inactivity {
 
   /** A number that is another one after each sign of life. */
   #mark() {
-    return this.#input.bytesRead + this.#output.bytesLeft + Number(this.#connection.isEstablished);
+    const { connection, input, output } = this.#parts;
+    return input.bytesRead + output.bytesLeft + Number(connection.isEstablished);
   }
 }
 

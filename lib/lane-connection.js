@@ -12,10 +12,9 @@ const { closeReason, event, eventFlag, op, rebound } = require('./records');
 const SocketOptions = require('./socket-options');
 
 class LaneConnection {
-  #lane;
-  #plan;
-  #place;
-  #ending;
+  #parts;
+  /** What a program has set; most set nothing. */
+  #options;
   /** It stands, with its handshake; or it did, and is gone. */
   #isEstablished = false;
   /** A guard has refused the connection that was to come: nothing is sent on it. */
@@ -25,12 +24,13 @@ class LaneConnection {
   /** The lane has moved, to where the connection is that it had. */
   #isSame = false;
 
-  constructor(lane, plan, place, ending) {
-    this.#lane = lane;
-    this.#plan = plan;
-    this.#place = place;
-    this.#ending = ending;
-    this.options = new SocketOptions(plan.route, place, (tell) => this.#onceEstablished(tell));
+  constructor(parts) {
+    this.#parts = parts;
+  }
+
+  /** What a program sets on the socket. */
+  get options() {
+    return (this.#options ??= new SocketOptions(this.#parts));
   }
 
   get isEstablished() {
@@ -42,31 +42,31 @@ class LaneConnection {
   }
 
   get #isSecure() {
-    return this.#plan.route.secure !== undefined;
+    return this.#parts.route.secure !== undefined;
   }
 
   /** The lane goes on with that of a request which waited. `received`: bytes, of the exchange before. */
   moveTo(place, received) {
-    this.#place.moveTo(place, this.#isEstablished, received);
+    this.#parts.place.moveTo(place, this.#isEstablished, received);
     this.#isSame = false;
   }
 
   /** The handshake is over, and a write is done once it is handed over. */
   establish() {
     this.#isEstablished = true;
-    if (channels.opened.hasSubscribers) this.#lane._tell(channels.opened);
-    this.#lane._pump();
+    if (channels.opened.hasSubscribers) this.#parts.lane._tell(channels.opened);
+    this.#parts.lane._pump();
   }
 
   /** Somebody listens for the end of the handshake. */
   gate() {
-    if (this.#place.isOpened && !this.#isEstablished) this.#place.row(op.GATE, 0, 0);
+    if (this.#parts.place.isOpened && !this.#isEstablished) this.#parts.place.row(op.GATE, 0, 0);
   }
 
   /** The word of a guard on the connection whose handshake is over. */
   judge(passes) {
     this.#isDenied = !passes;
-    this.#place.row(passes ? op.PROCEED : op.REFUSE, 0, 0);
+    this.#parts.place.row(passes ? op.PROCEED : op.REFUSE, 0, 0);
   }
 
   /** Whether it is the connection that the lane had before it moved; asked for once. */
@@ -95,10 +95,10 @@ class LaneConnection {
         this.#onAttempt(argument, text);
         break;
       case event.ATTEMPT_FAILED:
-        this.#lane.emit('connectionAttemptFailed', ...failedAttempt(text));
+        this.#parts.lane.emit('connectionAttemptFailed', ...failedAttempt(text));
         break;
       case event.ATTEMPT_TIMEOUT:
-        this.#lane.emit('connectionAttemptTimeout', ...endpoint(text));
+        this.#parts.lane.emit('connectionAttemptTimeout', ...endpoint(text));
         break;
       case event.CONNECT_FAILED:
         this.#onFailed(flags, argument, text);
@@ -110,7 +110,7 @@ class LaneConnection {
   }
 
   #onConnected(flags, attempt, addresses) {
-    const lane = this.#lane;
+    const { lane } = this.#parts;
     lane._setAddresses(addresses);
     if (this.#isEstablished) {
       // Another connection, whose handshake a listener guards.
@@ -132,7 +132,7 @@ class LaneConnection {
 
   /** Another connection is under the lane; its users see other addresses, and nothing else. */
   #onRebound(flags, argument, text) {
-    const lane = this.#lane;
+    const { lane } = this.#parts;
     const [why, lost] = [argument & 0xff, argument >> 8];
     const [addresses] = text.split('\n', 1);
     // The lane's own connect failed for a request that was gone by then.
@@ -148,14 +148,14 @@ class LaneConnection {
       if (why === rebound.RETRY) lane._resent();
     }
     this.#tellOfRebound(why, lost, request);
-    this.options.tellAnew();
+    this.#options?.tellAnew();
     if (flags & eventFlag.GATED) lane.emit('connect');
     this.#pass(flags, 0);
   }
 
   /** `lost`: the number of the reason why the connection before is gone. */
   #tellOfRebound(why, lost, request) {
-    const lane = this.#lane;
+    const { lane } = this.#parts;
     if (channels.closed.hasSubscribers) lane._tell(channels.closed, { reason: nameOf(lost) });
     if (why !== rebound.IDLE) {
       if (channels.opened.hasSubscribers) lane._tell(channels.opened);
@@ -165,14 +165,14 @@ class LaneConnection {
   /** The request was sent while it waited, on the connection of the lane that had `slot`. */
   #onAhead(slot, text) {
     const [epoch, addresses] = text.split('\n');
-    if (this.#place.wasAt(slot, Number(epoch))) this.#isSame = true;
+    if (this.#parts.place.wasAt(slot, Number(epoch))) this.#isSame = true;
     else if (this.#isEstablished) this.#onRebound(0, rebound.IDLE, addresses);
     else this.#onConnected(0, 0, addresses);
   }
 
   #onLookup(errno, text) {
-    const lane = this.#lane;
-    const { host, native } = this.#plan.route;
+    const { lane } = this.#parts;
+    const { host, native } = this.#parts.route;
     if (errno !== 0) {
       lane.emit('lookup', errors.lookupException(errno, host), undefined, undefined, host);
       return;
@@ -188,24 +188,24 @@ class LaneConnection {
 
   #onAttempt(attempt, text) {
     const [address, port, family] = endpoint(text);
-    this.#lane.emit('connectionAttempt', address, port, family);
-    this.#lane.autoSelectFamilyAttemptedAddresses?.push(`${address}:${port}`);
+    this.#parts.lane.emit('connectionAttempt', address, port, family);
+    this.#parts.lane.autoSelectFamilyAttemptedAddresses?.push(`${address}:${port}`);
     this.#pass(0, attempt);
   }
 
   /** Lets a guarded connect go on, unless a listener has destroyed the lane. */
   #pass(flags, attempt) {
-    if (flags & eventFlag.GATED || attempt !== 0) this.#place.row(op.PROCEED, attempt, 0);
+    if (flags & eventFlag.GATED || attempt !== 0) this.#parts.place.row(op.PROCEED, attempt, 0);
   }
 
   #onFailed(flags, errno, text) {
-    const lane = this.#lane;
+    const { lane } = this.#parts;
     if (errno !== 0) {
-      this.#ending.note(closeReason.LOOKUP_FAILED);
-      lane.destroy(errors.lookupException(errno, this.#plan.route.host));
+      this.#parts.ending.note(closeReason.LOOKUP_FAILED);
+      lane.destroy(errors.lookupException(errno, this.#parts.route.host));
       return;
     }
-    this.#ending.note(closeReason.CONNECT_FAILED);
+    this.#parts.ending.note(closeReason.CONNECT_FAILED);
     if (text === '') {
       // Refused on this side. What the request met is the loss of the connection that it was given.
       if (this.#refusal) lane.destroy(this.#refusal);
@@ -213,22 +213,24 @@ class LaneConnection {
       return;
     }
     const error = connectFailure(flags, text);
-    if (error.code === 'ETIMEDOUT') this.#ending.note(closeReason.CONNECT_TIMEOUT);
+    if (error.code === 'ETIMEDOUT') this.#parts.ending.note(closeReason.CONNECT_TIMEOUT);
     lane.destroy(error);
   }
 
   #onResolve(serial) {
-    this.#plan.resolveAgain(this.#lane, (addresses, refusal) => {
-      if (this.#lane.destroyed) return;
+    this.#parts.plan.resolveAgain(this.#parts.lane, (addresses, refusal) => {
+      if (this.#parts.lane.destroyed) return;
       this.#refusal = refusal;
-      this.#place.resolved(serial, addresses);
+      this.#parts.place.resolved(serial, addresses);
     });
   }
 
-  #onceEstablished(callback) {
-    if (this.#lane.destroyed) return;
+  /** As soon as there is a connection, unless the lane is gone. */
+  onceEstablished(callback) {
+    const { lane } = this.#parts;
+    if (lane.destroyed) return;
     if (this.#isEstablished) callback();
-    else this.#lane.once(this.#isSecure ? 'secureConnect' : 'connect', callback);
+    else lane.once(this.#isSecure ? 'secureConnect' : 'connect', callback);
   }
 }
 

@@ -6,23 +6,15 @@
 const { closeReason, event } = require('./records');
 
 class Parking {
-  #lane;
-  #agent;
-  #place;
-  #input;
-  #ending;
+  #parts;
   #isParked = false;
   /** What keepSocketAlive has found for the next time, in ms. */
   #limit;
   /** What the server said of the connection, where it is Rust that has to keep it. */
   #hint;
 
-  constructor(lane, agent, place, input, ending) {
-    this.#lane = lane;
-    this.#agent = agent;
-    this.#place = place;
-    this.#input = input;
-    this.#ending = ending;
+  constructor(parts) {
+    this.#parts = parts;
   }
 
   get isParked() {
@@ -37,9 +29,10 @@ class Parking {
 
   /** The lane has no request from now on. */
   begin() {
-    const { timeout } = this.#lane;
+    const { agent, lane } = this.#parts;
+    const { timeout } = lane;
     this.#isParked = true;
-    let limit = this.#limit ?? (timeout > 0 ? Infinity : this.#agent._idleLimit());
+    let limit = this.#limit ?? (timeout > 0 ? Infinity : agent._idleLimit());
     this.#limit = undefined;
     if (timeout > 0) limit = Math.min(limit, timeout);
     this.#tell(limit);
@@ -56,16 +49,18 @@ class Parking {
 
   /** The lane's timeout has changed; the last that is said of the limit holds. */
   followTimeout(ms) {
-    if (this.#isParked && !this.#lane.destroyed) this.#tell(ms > 0 ? ms : this.#agent._idleLimit());
+    const { agent, lane } = this.#parts;
+    if (this.#isParked && !lane.destroyed) this.#tell(ms > 0 ? ms : agent._idleLimit());
   }
 
   #tell(limit) {
-    if (this.#place.isLeft) return;
-    if (!this.#place.isOpened) {
+    const { input, place } = this.#parts;
+    if (place.isLeft) return;
+    if (!place.isOpened) {
       this.#limit = limit;
       return;
     }
-    this.#place.park(limit, this.#hint, this.#input.received);
+    place.park(limit, this.#hint, input.received);
     this.#hint = undefined;
   }
 
@@ -85,11 +80,11 @@ class Parking {
 
   /** The connection is gone. Nobody is to hear an error for that. */
   lose(reason) {
-    const lane = this.#lane;
+    const { agent, ending, lane } = this.#parts;
     if (lane.destroyed) return;
-    this.#ending.note(reason);
+    ending.note(reason);
     if (reason === closeReason.IDLE_TIMEOUT && lane.timeout > 0) {
-      this.#agent._noteTimeout();
+      agent._noteTimeout();
       lane.emit('timeout');
     }
     lane.destroy();

@@ -8,19 +8,11 @@ const { opFlag } = require('./records');
 const { policyOf } = require('./retry-policy');
 
 class Sender {
-  #lane;
-  #route;
-  #place;
-  #connection;
-  #early;
+  #parts;
   #isFirst = true;
 
-  constructor(lane, route, place, connection, early) {
-    this.#lane = lane;
-    this.#route = route;
-    this.#place = place;
-    this.#connection = connection;
-    this.#early = early;
+  constructor(parts) {
+    this.#parts = parts;
   }
 
   /** A request begins. */
@@ -35,7 +27,7 @@ class Sender {
 
   /** `report`: so many bytes are to be reported as written with these; 0: none are. Returns the number of bytes. */
   send(chunk, encoding, report) {
-    return this.#place.write(this.#flags(), chunk, encoding, report);
+    return this.#parts.place.write(this.#flags(), chunk, encoding, report);
   }
 
   /**
@@ -43,23 +35,25 @@ class Sender {
    * `unreported`: so many bytes before it are to be reported with it.
    */
   lend(chunk, unreported) {
-    const request = this.#lane._httpMessage;
-    const { native, secure } = this.#route;
+    const { connection, lane, place, route } = this.#parts;
+    const request = lane._httpMessage;
+    const { native, secure } = route;
     const { maxReplayBytes = native.maxReplay } = request === null ? {} : policyOf(request);
-    if (!this.#connection.isEstablished || secure !== undefined || chunk.length <= maxReplayBytes) return 0;
+    if (!connection.isEstablished || secure !== undefined || chunk.length <= maxReplayBytes) return 0;
     if (!loans.isFit(chunk)) return 0;
     const piece = chunk.length > loans.MAX ? chunk.subarray(0, loans.MAX) : chunk;
-    return this.#place.lend(this.#flags(), piece, unreported + piece.length);
+    return place.lend(this.#flags(), piece, unreported + piece.length);
   }
 
   #flags() {
-    let flags = this.#connection.isEstablished ? 0 : opFlag.EARLY;
+    const { connection, early, lane } = this.#parts;
+    let flags = connection.isEstablished ? 0 : opFlag.EARLY;
     if (this.#isFirst) {
       this.#isFirst = false;
-      const request = this.#early.request ?? this.#lane._httpMessage;
+      const request = early.request ?? lane._httpMessage;
       if (request !== null) flags |= policyOf(request).flagsFor(request);
     }
-    this.#lane._unrefTimer();
+    lane._unrefTimer();
     return flags;
   }
 }

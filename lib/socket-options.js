@@ -8,19 +8,15 @@ const { op } = require('./records');
 const NO_PROBES = -1;
 
 class SocketOptions {
-  #route;
-  #place;
-  #onceConnected;
+  #parts;
   #noDelay;
   #keepAlive;
   /** In seconds. */
   #keepAliveDelay;
 
-  /** `onceConnected(tell)` calls its argument as soon as there is a connection, unless the lane is gone. */
-  constructor(route, place, onceConnected) {
-    this.#route = route;
-    this.#place = place;
-    this.#onceConnected = onceConnected;
+  constructor(parts) {
+    const { route } = parts;
+    this.#parts = parts;
     this.#noDelay = route.noDelay;
     this.#keepAlive = route.keepAlive !== undefined;
     this.#keepAliveDelay = Math.trunc((route.keepAlive ?? 0) / 1000);
@@ -44,18 +40,21 @@ class SocketOptions {
 
   /** Another connection is under the lane, with the options of its route. */
   tellAnew() {
-    if (this.#noDelay !== this.#route.noDelay) this.#tellNoDelay();
-    if (this.#keepAlive !== (this.#route.keepAlive !== undefined)) this.#tellKeepAlive();
+    const { route } = this.#parts;
+    if (this.#noDelay !== route.noDelay) this.#tellNoDelay();
+    if (this.#keepAlive !== (route.keepAlive !== undefined)) this.#tellKeepAlive();
   }
 
   #tellNoDelay() {
-    this.#onceConnected(() => this.#place.row(op.NO_DELAY, Number(this.#noDelay), 0));
+    const { connection, place } = this.#parts;
+    connection.onceEstablished(() => place.row(op.NO_DELAY, Number(this.#noDelay), 0));
   }
 
   #tellKeepAlive() {
-    this.#onceConnected(() => {
+    const { connection, place } = this.#parts;
+    connection.onceEstablished(() => {
       const delay = this.#keepAlive ? this.#keepAliveDelay * 1000 : NO_PROBES;
-      this.#place.row(op.KEEP_ALIVE, delay, 0);
+      place.row(op.KEEP_ALIVE, delay, 0);
     });
   }
 }

@@ -5,7 +5,7 @@
 // done at once too. Only a slow peer makes writes wait; and a large buffer that is not copied (loans.js), which is
 // its writer's again only when it has left.
 
-const { byteLength } = require('./pieces');
+const { NONE, byteLength } = require('./pieces');
 
 /** Bytes that may be on their way, unreported, before a write has to wait. What the kernel holds comes on top. */
 const WINDOW = 256 * 1024;
@@ -16,7 +16,7 @@ const REPORT_EVERY = 64 * 1024;
 
 class WriteWindow {
   #sender;
-  #pieces = [];
+  #pieces = NONE;
   #callback;
   #outstanding = 0;
   #unreported = 0;
@@ -37,6 +37,7 @@ class WriteWindow {
 
   /** Queues the chunks of one write; pump() hands them over. */
   queue(chunks, callback) {
+    if (this.#pieces === NONE) this.#pieces = [];
     for (const { chunk, encoding } of chunks) {
       const whole = typeof chunk !== 'string' || chunk.length <= PIECE;
       this.#pieces.push(whole ? { chunk, encoding } : { chunk: Buffer.from(chunk, encoding), encoding: '' });
@@ -63,8 +64,10 @@ class WriteWindow {
         if (piece.chunk.length === 0) next++;
       }
     }
-    if (next > 0) pieces.splice(0, next);
-    const isDone = pieces.length === 0 && this.#outstanding < WINDOW && this.bytesLeft >= this.#lentUntil;
+    const isEmpty = next === pieces.length;
+    if (isEmpty) this.#pieces = NONE;
+    else if (next > 0) pieces.splice(0, next);
+    const isDone = isEmpty && this.#outstanding < WINDOW && this.bytesLeft >= this.#lentUntil;
     if (connected && isDone) this.takeCallback()?.();
   }
 
@@ -139,7 +142,7 @@ class WriteWindow {
   }
 
   clear() {
-    this.#pieces = [];
+    this.#pieces = NONE;
   }
 
   /** Bytes known to have left for the kernel; those that nobody asked about count as gone. */
@@ -150,7 +153,7 @@ class WriteWindow {
   /** What has not been handed over, which is its taker's from now on. */
   takePieces() {
     const pieces = this.#pieces;
-    this.#pieces = [];
+    this.#pieces = NONE;
     return pieces;
   }
 

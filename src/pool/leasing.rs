@@ -141,6 +141,10 @@ impl Pool {
         let own = limit_ms.map(|ms| Duration::from_millis(ms.into()));
         let servers = connection.servers_limit(hint.timeout, now);
         let limit = [own, servers].into_iter().flatten().min();
+        if connection.served == 0 {
+            // The first request waited for the connection. The next ones do not, and need no memory for that.
+            connection.out.shrink();
+        }
         if connection.parked.is_none() {
             let left = connection.requests_left.map(|left| left.saturating_sub(1));
             connection.requests_left = [left, hint.max].into_iter().flatten().min();

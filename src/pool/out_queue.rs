@@ -37,6 +37,13 @@ const GATHER: usize = 16 * 1024;
 const MAX_SPARE: usize = 4096;
 
 impl OutQueue {
+    /// Gives back the memory that nothing waits in.
+    pub fn shrink(&mut self) {
+        self.chunks.shrink_to_fit();
+        self.marks.shrink_to_fit();
+        self.spare = Vec::new();
+    }
+
     pub fn is_empty(&self) -> bool {
         self.chunks.is_empty()
     }
@@ -285,5 +292,22 @@ mod tests {
         assert_eq!(place(&first), (0, 10));
         drop(first);
         assert_eq!(returned(), [2]);
+    }
+
+    #[test]
+    fn shrinking_gives_back_all_memory_but_that_of_what_waits() {
+        let mut queue = OutQueue::default();
+        queue.push(b"gone");
+        queue.mark(1, 4);
+        queue.advance(4);
+        assert_eq!(queue.reached(), Some((1, 4)));
+        queue.shrink();
+        assert_eq!((queue.chunks.capacity(), queue.marks.capacity(), queue.spare.capacity()), (0, 0, 0));
+        queue.push(b"waits");
+        queue.mark(2, 5);
+        queue.shrink();
+        assert!(matches!(queue.front(), Some(Piece::Bytes(b"waits"))));
+        queue.advance(5);
+        assert_eq!(queue.reached(), Some((2, 5)));
     }
 }

@@ -66,7 +66,7 @@ struct Body {
 
 /// What is still to come.
 #[derive(Debug, PartialEq, Eq)]
-enum Left {
+pub enum Left {
     Bytes(u64),
     /// Of a chunked body, and more is not known.
     Chunks,
@@ -110,7 +110,7 @@ fn numbers(bytes: &[u8]) -> Vec<usize> {
 }
 
 /// The data of `bytes`, of which the places stand in `spans`.
-fn data(bytes: &[u8], spans: &[u8]) -> Vec<u8> {
+pub fn data(bytes: &[u8], spans: &[u8]) -> Vec<u8> {
     let (spans, rest) = spans.as_chunks::<8>();
     assert!(rest.is_empty());
     let place = |[a, b, c, d]: [u8; 4]| u32::from_le_bytes([a, b, c, d]) as usize;
@@ -130,7 +130,7 @@ fn piece(rest: Rest, bytes: &[u8]) -> (Vec<u8>, Left) {
 }
 
 /// What is left, if this is the place, which leads to where the body is.
-fn left(rest: Option<Rest>, place: &[u8]) -> Left {
+pub fn left(rest: Option<Rest>, place: &[u8]) -> Left {
     let (kind, digits, number) = (place[0], place[1].into(), &place[2..]);
     let number = u64::from_le_bytes(number.try_into().expect("8 bytes"));
     let Some(rest) = rest else {

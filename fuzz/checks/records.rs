@@ -3,8 +3,9 @@
 //! what is read of a row is all that was written into it.
 
 use super::batch::Batch;
-use super::records::{EVENT_WIDTH, LaneRef, OP_WIDTH, op, op_flag};
+use super::records::{EVENT_WIDTH, LaneRef, OP_WIDTH, has_block, op, op_flag};
 use super::submission::{Malformed, Op, Opening, Payload, Submission};
+use crate::block::Block;
 use crate::error::CloseReason;
 
 pub fn check(input: &[u8]) {
@@ -19,6 +20,8 @@ pub fn check(input: &[u8]) {
     assert!(whole.cold.starts_with(&applied.cold));
     if is_whole {
         check_fronts(&whole, &applied);
+        check_taken_back(&whole);
+        check_questions(&whole);
     }
     check_batches(&whole);
 }
@@ -172,18 +175,30 @@ fn well_formed(submission: &Submission<u8, Vec<u8>>) -> (usize, bool) {
     (rows.len(), true)
 }
 
+fn is_blob(row: &[i32]) -> bool {
+    row[0] & 0xff == op::WRITE && row[0] >> 8 & op_flag::BLOB != 0
+}
+
+/// How many of the bytes beside are those of this row, which is well formed.
+fn inline(row: &[i32]) -> usize {
+    match row[0] & 0xff {
+        op::WAIT | op::WRITE if !is_blob(row) => row[4].unsigned_abs() as usize,
+        _ => 0,
+    }
+}
+
+/// From which row on no blob is spoken of.
+fn behind_blobs(submission: &Submission<u8, Vec<u8>>) -> usize {
+    submission.rows.chunks_exact(OP_WIDTH).rposition(is_blob).map_or(0, |at| at + 1)
+}
+
 /// Behind its last blob a submission may be parted anywhere: both parts together are the whole.
 fn check_fronts(whole: &Submission<u8, Vec<u8>>, applied: &Submission<u8, Vec<u8>>) {
-    let is_write = |row: &&[i32]| row[0] & 0xff == op::WRITE;
-    let is_blob = |row: &[i32]| row[0] >> 8 & op_flag::BLOB != 0;
     let rows: Vec<_> = whole.rows.chunks_exact(OP_WIDTH).collect();
-    let last_blob = rows.iter().rposition(|row| is_write(row) && is_blob(row));
-    for count in last_blob.map_or(0, |at| at + 1)..=rows.len() {
-        let is_inline = |row: &&&[i32]| row[0] & 0xff == op::WAIT || is_write(row) && !is_blob(row);
-        let inline = rows[..count].iter().filter(is_inline);
-        let bytes: i32 = inline.map(|row| row[4]).sum();
+    for count in behind_blobs(whole)..=rows.len() {
+        let bytes = rows[..count].iter().map(|row| inline(row)).sum();
         let (mut rest, mut front) = (copy(whole), Submission::new());
-        rest.move_front(count * OP_WIDTH, bytes as usize, &mut front);
+        rest.move_front(count * OP_WIDTH, bytes, &mut front);
         let ((mut front, first), (mut rest, second)) = (drain(front), drain(rest));
         assert_eq!((first, second), (Ok(()), Ok(())));
         front.rows.append(&mut rest.rows);
@@ -195,7 +210,66 @@ fn check_fronts(whole: &Submission<u8, Vec<u8>>, applied: &Submission<u8, Vec<u8
     }
 }
 
-/// The same rows as reports of two batches: put together, each still has its own text.
+/// A request that begins behind some row is taken back with all its rows and bytes and no others, or not at all.
+fn check_taken_back(whole: &Submission<u8, Vec<u8>>) {
+    let rows: Vec<_> = whole.rows.chunks_exact(OP_WIDTH).collect();
+    let least = behind_blobs(whole);
+    for from in [least, least.midpoint(rows.len())] {
+        let place = (from * OP_WIDTH, rows[..from].iter().map(|row| inline(row)).sum::<usize>());
+        for row in &rows[from..] {
+            let is_its = |other: &&&[i32]| other[1..3] == row[1..3];
+            let request = LaneRef { slot: row[1].cast_unsigned(), epoch: row[2].cast_unsigned() };
+            let has = |code| rows[from..].iter().filter(is_its).any(|row| row[0] & 0xff == code);
+            let count = rows[from..].iter().filter(is_its).map(|row| inline(row)).sum();
+
+            let mut taken = copy(whole);
+            assert!(!taken.take_back(place, request, count + 1));
+            assert_eq!((&taken.rows, &taken.bytes), (&whole.rows, &whole.bytes));
+            assert_eq!(taken.take_back(place, request, count), has(op::LEASE) && !has(op::COLD));
+            let (mut kept, mut bytes) = (Vec::new(), &whole.bytes[..]);
+            let mut kept_bytes = Vec::new();
+            for (index, other) in rows.iter().enumerate() {
+                let (its, behind) = bytes.split_at(inline(other));
+                bytes = behind;
+                if index < from || !is_its(&other) || !has(op::LEASE) || has(op::COLD) {
+                    kept.extend_from_slice(other);
+                    kept_bytes.extend_from_slice(its);
+                }
+            }
+            assert_eq!((&taken.blobs, &taken.cold), (&whole.blobs, &whole.cold));
+            let (left, end) = drain(taken);
+            assert_eq!((left.rows, left.bytes, end), (kept, kept_bytes, Ok(())));
+        }
+    }
+}
+
+/// Cold requests that are put among the rows, in whatever order, are each met at their own row.
+fn check_questions(whole: &Submission<u8, Vec<u8>>) {
+    let mut asked = Submission { cold: Vec::new(), ..copy(whole) };
+    asked.rows = whole
+        .rows
+        .chunks_exact(OP_WIDTH)
+        .filter(|row| row[0] & 0xff != op::COLD)
+        .flatten()
+        .copied()
+        .collect();
+    asked.push_cold(0, 0, 0);
+    for number in 1..4 {
+        let rows = asked.rows.len() / OP_WIDTH;
+        let at = [0, rows / 2, rows][(number as usize + whole.bytes.len()) % 3];
+        asked.insert_cold(at * OP_WIDTH, number, 0, number as u8);
+    }
+    let mut met = 0;
+    let end = asked.drain(|slot, _, request, cold| {
+        if let Op::Cold { index } = request {
+            assert_eq!(cold[index].take().map(u32::from), Some(slot));
+            met += 1;
+        }
+    });
+    assert_eq!((met, end), (4, Ok(())));
+}
+
+/// The same rows as reports of two batches: put together, each still has its own text, or its own block.
 fn check_batches(submission: &Submission<u8, Vec<u8>>) {
     let reports: Vec<_> = submission
         .rows
@@ -206,26 +280,39 @@ fn check_batches(submission: &Submission<u8, Vec<u8>>) {
             (row[0], lane, row[3], text)
         })
         .collect();
+    // In `cargo test` another test of the process counts the blocks that are kept.
+    let has_block = |head| !cfg!(test) && has_block(head);
     for middle in [0, reports.len() / 2, reports.len()] {
         let (mut first, mut second) = (Batch::new(), Batch::new());
         for (index, &(head, lane, arg, text)) in reports.iter().enumerate() {
             let batch = if index < middle { &mut first } else { &mut second };
-            batch.push(head, lane, arg, text);
+            if has_block(head) {
+                batch.blocks.push_back(Block::of(text));
+                batch.push_row(head, lane, arg, 0);
+            } else {
+                batch.push(head, lane, arg, text);
+            }
         }
         first.append(&mut second);
-        assert!(second.is_empty() && second.bytes.is_empty());
+        assert!(second.is_empty() && second.bytes.is_empty() && second.blocks.is_empty());
+        let mut blocks = first.blocks.iter();
         let mut bytes = &first.bytes[..];
         let rows = first.rows.chunks_exact(EVENT_WIDTH);
         assert_eq!(rows.len(), reports.len());
         for (row, &(head, lane, arg, text)) in rows.zip(&reports) {
-            let expected = [head, lane.slot.cast_signed(), lane.epoch.cast_signed(), arg, text.len() as i32];
+            let inline = if has_block(head) { &[][..] } else { text };
+            let expected =
+                [head, lane.slot.cast_signed(), lane.epoch.cast_signed(), arg, inline.len() as i32];
             assert_eq!(row, expected);
-            assert!(bytes.starts_with(text));
-            bytes = &bytes[text.len()..];
+            if has_block(head) {
+                assert_eq!(blocks.next().map(|block| &block[..]), Some(text));
+            }
+            assert!(bytes.starts_with(inline));
+            bytes = &bytes[inline.len()..];
         }
-        assert!(bytes.is_empty());
+        assert!(bytes.is_empty() && blocks.next().is_none());
         first.clear();
-        assert!(first.is_empty() && first.bytes.is_empty());
+        assert!(first.is_empty() && first.bytes.is_empty() && first.blocks.is_empty());
     }
 }
 

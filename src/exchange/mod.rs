@@ -15,6 +15,9 @@ mod plain;
 #[path = "../../fuzz/checks/plain.rs"]
 mod plain_check;
 #[cfg(test)]
+#[path = "../../fuzz/checks/reads.rs"]
+mod reads_check;
+#[cfg(test)]
 #[path = "../../fuzz/checks/reference.rs"]
 mod reference;
 mod replay;

@@ -5,14 +5,13 @@
 
 const { isDeepStrictEqual, parseArgs } = require('node:util');
 const http = require('node:http');
-const path = require('node:path');
-const { Worker } = require('node:worker_threads');
 
 const { HttpAgent } = require('../..');
 const plainResponse = require('../../lib/plain-response');
 const { ACTS, READERS, exchange } = require('./exchange');
 const Random = require('./random');
 const { FORGED, response } = require('./responses');
+const startServers = require('./servers');
 
 /** A difference is a finding if it is seen so often out of so many times; once may be a matter of time. */
 const TRIES = 3;
@@ -26,41 +25,9 @@ plainResponse.handOver = (...args) => {
   return handOver(...args);
 };
 
-/** The thread of the servers. */
-function startServers() {
-  const worker = new Worker(path.join(__dirname, 'server.js'));
-  const asked = new Set();
-  const waiting = new Map();
-  worker.on('message', ({ what, id, value }) => {
-    if (what === 'request') asked.add(id);
-    waiting.get(`${what} ${id}`)?.(value);
-    waiting.delete(`${what} ${id}`);
-  });
-  const when = (what, id) => new Promise((resolve) => waiting.set(`${what} ${id}`, resolve));
-  return {
-    /** A port for one case: what our agents learn of an origin must not reach the next case. */
-    listen(id) {
-      worker.postMessage({ id, listen: true });
-      return when('listening', id);
-    },
-    close: (id) => worker.postMessage({ id, close: true }),
-    asked: (id) => (asked.delete(id) ? undefined : when('request', id)),
-    write: (id, bytes) => worker.postMessage({ id, bytes }),
-    end: (id, end) => worker.postMessage({ id, end }),
-    /** Resolves when it is in the kernel's hands. */
-    writeAndWait(id, bytes) {
-      worker.postMessage({ id, bytes, tell: true });
-      return when('written', id);
-    },
-    stop: () => worker.terminate(),
-  };
-}
-
 /** Some exchanges, one after another on one agent. */
 function makeCase(seed, number) {
-  const random = new Random(Math.imul(seed, 0x9e3779b1) + number);
-  // The first numbers of neighbouring seeds are alike.
-  for (let i = 0; i < 4; i++) random.next();
+  const random = Random.of(seed, number);
   const exchanges = random.many(random.int(1, 4), () => {
     // An end before the first byte has rules of its own (docs/retries).
     const text = response(random) || 'H';

@@ -8,6 +8,14 @@ class Random {
     this.#state = seed | 0;
   }
 
+  /** For one case of those of a seed. */
+  static of(seed, number) {
+    const random = new Random(Math.imul(seed, 0x9e3779b1) + number);
+    // The first numbers of neighbouring seeds are alike.
+    for (let i = 0; i < 4; i++) random.next();
+    return random;
+  }
+
   /** From 0 up to 1. */
   next() {
     this.#state = (this.#state + 0x6d2b79f5) | 0;

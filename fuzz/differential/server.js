@@ -4,12 +4,16 @@
 // by its path, and writes on their connections what it is told to.
 
 const net = require('node:net');
-const { parentPort } = require('node:worker_threads');
+const { setTimeout } = require('node:timers/promises');
+const { parentPort, workerData: answered } = require('node:worker_threads');
 
 /** Sockets by the last request on them. */
 const sockets = new Map();
 
 const servers = new Map();
+
+/** By the requests that the server answers without being told then. */
+const answers = new Map();
 
 function serve(socket) {
   let read = '';
@@ -25,12 +29,24 @@ function serve(socket) {
     [, id] = /^\S+ \/(\S*)/.exec(read);
     read = read.slice(head + 4 + length);
     sockets.set(id, socket);
-    parentPort.postMessage({ id, what: 'request' });
+    if (answers.has(id)) answer(socket, answers.get(id));
+    else parentPort.postMessage({ id, what: 'request' });
   });
   socket.on('close', () => sockets.delete(id));
 }
 
-parentPort.on('message', ({ id, listen, close, bytes, tell, end }) => {
+async function answer(socket, { pieces, pause, endsAfter }) {
+  for (const [index, piece] of pieces.entries()) {
+    if (index > 0) await setTimeout(pause);
+    socket.write(Buffer.from(piece, 'latin1'));
+  }
+  Atomics.add(answered, 0, 1);
+  if (endsAfter === undefined) return;
+  if (endsAfter > 0) await setTimeout(endsAfter);
+  socket.end();
+}
+
+parentPort.on('message', ({ id, listen, close, prepared, bytes, tell, end }) => {
   if (listen) {
     const server = net.createServer({ noDelay: true }, serve);
     servers.set(id, server);
@@ -42,6 +58,12 @@ parentPort.on('message', ({ id, listen, close, bytes, tell, end }) => {
   if (close) {
     servers.get(id).close();
     servers.delete(id);
+    for (const name of answers.keys()) if (name.startsWith(`${id}.`)) answers.delete(name);
+    return;
+  }
+  if (prepared) {
+    answers.set(id, prepared);
+    parentPort.postMessage({ id, what: 'prepared' });
     return;
   }
   const socket = sockets.get(id);

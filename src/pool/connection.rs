@@ -81,8 +81,8 @@ pub struct Connection {
     pub ended: bool,
     /// Bytes that may still go to JavaScript before it has consumed some.
     pub window: ReadWindow,
-    /// Bytes given to JavaScript in the present exchange, modulo 2^32.
-    pub received: u32,
+    /// Bytes given to JavaScript in the present exchange.
+    pub received: u64,
     /// Where the response ends, if that is asked for.
     pub framing: Option<Framing>,
     /// What is to come of the body that is being read, if its head was plain.
@@ -120,6 +120,11 @@ impl Connection {
 
     fn is_aged(&self, now: Instant) -> bool {
         self.ttl.is_some_and(|ttl| now >= self.opened + ttl)
+    }
+
+    /// Whether JavaScript has read as much of the exchange, which it counts modulo 2^32.
+    pub const fn is_read_up_to(&self, received: u32) -> bool {
+        self.received as u32 == received
     }
 
     /// Another request takes it.

@@ -31,7 +31,7 @@ impl Pool {
         let Some(connection) = self.connections.get_mut(id) else { return };
 
         let now = Instant::now();
-        let reason = if connection.received != received {
+        let reason = if !connection.is_read_up_to(received) {
             // Bytes are on their way to JavaScript that belong to no request.
             Some(CloseReason::UnexpectedData)
         } else if connection.ended || connection.write_error.is_some() {
@@ -152,7 +152,7 @@ impl Pool {
         let idle_deadline = deadlines::deadline(connection.last_read, limit, connection.opened, None);
         let deadline = deadlines::deadline(connection.last_read, limit, connection.opened, connection.ttl);
         let by_age = deadline != idle_deadline;
-        let reason = if connection.received != received {
+        let reason = if !connection.is_read_up_to(received) {
             Some(CloseReason::UnexpectedData)
         } else if connection.ended || connection.write_error.is_some() || connection.fin != Fin::None {
             Some(CloseReason::PeerClosedIdle)

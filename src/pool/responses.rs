@@ -46,7 +46,7 @@ impl Pool {
         connection.last_read = Instant::now();
         connection.doubted = false;
         let is_first = connection.received == 0;
-        connection.received = connection.received.wrapping_add(count as u32);
+        connection.received += count as u64;
         connection.window.read(count as u32);
         let reused = connection.served > 0;
         if let Some(idle) = connection.tally.idle_before().filter(|_| is_first && reused) {
@@ -126,5 +126,47 @@ impl Pool {
             self.batch.push_row(code, lane, count as i32, count + parts);
         }
         self.flush_soon();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use tokio::task::LocalSet;
+
+    use super::super::steady_state::{Harness, QUEUES};
+    use super::*;
+    use crate::binding::records::{op, op_flag};
+
+    /// What JavaScript counts it counts modulo 2^32.
+    #[tokio::test]
+    async fn a_response_has_one_beginning_however_long_it_is() {
+        const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
+        const LIKE_A_RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        let run = async {
+            let mut harness = Harness::new(QUEUES).await;
+            harness.submit(|submission| {
+                submission.rows.extend([op::LEASE | op_flag::HTTP << 8, 0, 2, 0, 0]);
+                submission.rows.extend([op::WRITE, 0, 2, 0, 1]);
+                submission.bytes.push(b'x');
+            });
+            let mut sent = 0;
+            for piece in [HEAD, b"hello", LIKE_A_RESPONSE] {
+                harness.server.write_all(piece).unwrap();
+                sent += piece.len() as i32;
+                harness.until(|harness| harness.received == sent).await;
+                let events: Vec<_> = harness.batch.rows.chunks(5).map(|row| row[0]).collect();
+                assert_eq!(events, [event::DATA], "{}", piece.escape_ascii());
+                let mut pool = harness.pool.borrow_mut();
+                let id = pool.lane(0).and_then(|lane| lane.connection()).unwrap();
+                let connection = pool.connections.get_mut(id).unwrap();
+                assert!(connection.framing.is_none(), "where it ends is not known");
+                if piece == HEAD {
+                    connection.received = (u32::MAX - 4).into();
+                }
+            }
+        };
+        LocalSet::new().run_until(run).await;
     }
 }

@@ -31,7 +31,7 @@ enum Upload<'a> {
 
 /// Which way the exchanges go.
 #[derive(Clone, Copy, Debug)]
-struct Way {
+pub(super) struct Way {
     /// Others may wait for the lane.
     queues: bool,
     /// Plain responses are read here.
@@ -41,27 +41,27 @@ struct Way {
 }
 
 const PLAIN: Way = Way { queues: false, parse: true, waits: false };
-const QUEUES: Way = Way { queues: true, ..PLAIN };
+pub(super) const QUEUES: Way = Way { queues: true, ..PLAIN };
 const WAYS: [Way; 4] = [PLAIN, QUEUES, Way { parse: false, ..PLAIN }, Way { waits: true, ..QUEUES }];
 
 /// One lane, its server, and the two ends of the crossing that are JavaScript's and the runtime's.
-struct Harness {
+pub(super) struct Harness {
     link: Arc<Link>,
-    pool: Rc<RefCell<Pool>>,
+    pub(super) pool: Rc<RefCell<Pool>>,
     submission: Submission<Cold, Blob>,
-    batch: Batch,
-    server: TcpStream,
+    pub(super) batch: Batch,
+    pub(super) server: TcpStream,
     way: Way,
     slot: i32,
     epoch: i32,
     /// Bytes that JavaScript was handed in this exchange, and bytes of records that it was told are written.
-    received: i32,
+    pub(super) received: i32,
     written: i32,
     room: Box<[u8]>,
 }
 
 impl Harness {
-    async fn new(way: Way) -> Self {
+    pub(super) async fn new(way: Way) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let link = Arc::new(Link::new());
@@ -108,7 +108,7 @@ impl Harness {
     }
 
     /// What the crossing and the dispatcher do with what JavaScript has gathered in a tick.
-    fn submit(&mut self, add: impl FnOnce(&mut Submission<Cold, Blob>)) {
+    pub(super) fn submit(&mut self, add: impl FnOnce(&mut Submission<Cold, Blob>)) {
         assert!(self.link.submit(add));
         self.link.take_submission(&mut self.submission);
         self.pool.borrow_mut().apply(&mut self.submission).unwrap();
@@ -116,7 +116,7 @@ impl Harness {
     }
 
     /// Takes what comes, as JavaScript does, until `is_enough` has seen it.
-    async fn until(&mut self, is_enough: impl Fn(&Self) -> bool) {
+    pub(super) async fn until(&mut self, is_enough: impl Fn(&Self) -> bool) {
         loop {
             self.batch.clear();
             self.link.take_batch(&mut self.batch);

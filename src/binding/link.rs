@@ -70,7 +70,7 @@ struct Early {
     bytes: usize,
     /// When the last of them was submitted.
     last: Option<Instant>,
-    /// When the runtime saw the first of them, and what JavaScript had computed by then, at most.
+    /// When the runtime saw the first of them, and what JavaScript had computed shortly before.
     seen: Option<(Instant, Option<Duration>)>,
 }
 

@@ -6,7 +6,7 @@ const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const { test } = require('node:test');
 const { setTimeout: sleep } = require('node:timers/promises');
-const { send, transport, warm } = require('./helpers/blocked');
+const { send, transport, until, warm } = require('./helpers/blocked');
 
 const { Agent, startServer } = transport();
 
@@ -44,4 +44,17 @@ test('the thread of an idle agent sleeps', { skip, timeout: 60_000 }, async (t) 
   const sleeps = countSleeps() - before;
   assert.equal(Object.values(agent.freeSockets).flat().length, idle);
   assert.ok(sleeps <= FEW, `woken ${sleeps} times while ${idle} connections were idle`);
+});
+
+test('and while requests wait behind one that is not answered', { skip, timeout: 60_000 }, async (t) => {
+  const server = await startServer(t);
+  const agent = new Agent({ maxSockets: 1 });
+  t.after(() => agent.destroy());
+  const results = Array.from({ length: 20 }, (_, i) => send(agent, server, { id: `it-${i}`, act: 'hang' }));
+  await until(() => server.arrivals('it-0') === 1);
+  await sleep(SETTLE);
+  const before = countSleeps();
+  await sleep(STRETCH / 2);
+  const sleeps = countSleeps() - before;
+  assert.ok(sleeps <= FEW, `woken ${sleeps} times while ${results.length - 1} requests waited`);
 });

@@ -95,9 +95,9 @@ const PATIENCE: Patience = Patience {
 /// and takes some ms, though its program does not compute. They are few: a program that sends
 /// a handful of requests and computes is as much in a hurry as one that sends thousands.
 const AT_FIRST: Patience = Patience {
-    busy: Duration::from_millis(10),
-    least: Duration::from_millis(10),
-    most: Duration::from_millis(60),
+    busy: Duration::from_millis(5),
+    least: Duration::from_millis(5),
+    most: Duration::from_millis(30),
 };
 const FIRST_TICKS: u32 = 5;
 

@@ -47,7 +47,7 @@ test('the package has its modules, types and pages, and nothing else', options, 
 
 test('an import has the types that a require has', () => {
   const read = (file) => fs.readFileSync(path.join(ROOT, file), 'utf8');
-  const declared = read('index.d.ts').matchAll(/^  export (?:class|interface|type) (\w+)/gm);
+  const declared = read('index.d.ts').matchAll(/^ {2}export (?:class|interface|type) (\w+)/gm);
   const [, exported] = /^export type \{([^}]*)\}/m.exec(read('index.d.mts'));
   const names = exported
     .split(',')

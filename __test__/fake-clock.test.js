@@ -148,7 +148,9 @@ async function loadedUnderClock(t, port, script) {
     /** Stops the clock until what is returned is called. */
     function stop(isStopped = () => true) {
       const stopped = places.filter(([, name]) => isStopped(name)).map(([at, name]) => [at, name, at[name]]);
-      for (const [at, name] of stopped) at[name] = (...args) => ({ unref: () => ({ refresh() {} }) });
+      for (const [at, name] of stopped) {
+        at[name] = Object.assign(() => ({ unref: () => ({ refresh() {} }) }), { clock: {} });
+      }
       return () => stopped.forEach(([at, name, own]) => (at[name] = own));
     }
     const load = () => require(${JSON.stringify(path.join(__dirname, '..'))}).HttpAgent;
@@ -203,6 +205,29 @@ test('first loaded under stopped timers, it goes on', options, async (t) => {
     const agent = new HttpAgent();
     ${sends}`;
   assert.equal(await loadedUnderClock(t, port, script), '/new\n/reused\nECONNREFUSED');
+});
+
+test('where a tracer has wrapped nextTick(), the end of a tick is where it was', options, async (t) => {
+  const { port } = await httpServer(t, (request, response) => {
+    request.resume().on('end', () => response.end(request.url));
+  });
+  const script = `
+    const { nextTick } = process;
+    process.nextTick = (...args) => nextTick.apply(process, args);
+    const HttpAgent = load();
+    const agent = new HttpAgent();
+    let unsent = 0;
+    for (let n = 0; n < 20; n++) {
+      await send(agent, { path: '/warm' });
+      await new Promise(setImmediate);
+      const request = http.get({ host: '127.0.0.1', port: ${port}, agent });
+      const error = await new Promise((resolve) => request.on('error', resolve).destroy());
+      if (error.connection.bytesWritten === 0) unsent++;
+    }
+    console.log(unsent);`;
+  // A request that is destroyed in its own tick is not sent; but a pause of JavaScript's looks like work.
+  const unsent = Number(await loadedUnderClock(t, port, script));
+  assert.ok(unsent >= 10, `${unsent} were not sent`);
 });
 
 test('what a clock has dropped does not hold up the requests after it', options, async (t) => {

@@ -17,13 +17,18 @@ const settled = Promise.resolve();
 const own = { nextTick: undefined, setImmediate: undefined, setTimeout: undefined };
 let { clearTimeout } = timers;
 
-/** Looks for one of them; what a program puts there has another source. */
+/**
+ * What is in the place of one of them, unless it is a stopped clock's: Sinon, Jest and Vitest have theirs from one library
+ * (fake-timers), which marks them. Node's own is told by its source, and kept. A tracer's passes on to Node's.
+ */
 function find(from, name) {
   const found = from[name];
-  if (typeof found !== 'function') return undefined;
-  if (!Function.prototype.toString.call(found).startsWith(`function ${name}(`)) return undefined;
-  if (name === 'setTimeout') ({ clearTimeout } = timers);
-  return (own[name] = found);
+  if (found.clock !== undefined) return undefined;
+  if (Function.prototype.toString.call(found).startsWith(`function ${name}(`)) {
+    own[name] = found;
+    if (name === 'setTimeout') ({ clearTimeout } = timers);
+  }
+  return found;
 }
 
 find(process, 'nextTick');

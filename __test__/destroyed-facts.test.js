@@ -6,7 +6,7 @@
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
 
-const { blockUntil, socketRows, startServer, send, transport, until, warm } = require('./helpers/blocked');
+const { blockUntil, startServer, send, transport, until, warm } = require('./helpers/blocked');
 
 const patience = { timeout: 60_000 };
 const { Agent } = transport();

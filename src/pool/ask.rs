@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::Pool;
 use super::lane::State;
 use super::out_queue::OutQueue;
+use crate::binding::records::LaneRef;
 use crate::reply::Reply;
 
 pub struct Ask {
@@ -55,7 +56,15 @@ impl Pool {
     /// What has not left of a request that JavaScript is about to end never does: its CLOSE may come later
     /// than the answer, which says what has left.
     fn hold_back(&mut self, slot: u32, epoch: u32) {
-        let Some(lane) = self.lane(slot).filter(|lane| lane.epoch == epoch) else { return };
+        if let Some(request) = self.waiting.take(LaneRef { slot, epoch }) {
+            self.waiting.forget(request);
+        }
+        let Some(lane) = self.lane(slot) else { return };
+        if lane.epoch != epoch {
+            // The rows with which it begins may still be taken back, and come later.
+            lane.ended = Some(epoch);
+            return;
+        }
         lane.pending = OutQueue::default();
         if let State::Connecting { task, .. } = &lane.state {
             task.abort();

@@ -22,6 +22,8 @@ use crate::tls::Secured;
 pub struct Lane {
     /// Goes up with each request; what speaks of an older one is late.
     pub epoch: u32,
+    /// The epoch of a request that was given up before it came: it does not begin.
+    pub ended: Option<u32>,
     pub destination: SharedDestination,
     pub limits: Limits,
     pub guards: Guards,
@@ -206,6 +208,7 @@ impl Lane {
     ) -> Self {
         Self {
             epoch,
+            ended: None,
             destination,
             limits,
             guards,

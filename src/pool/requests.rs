@@ -77,6 +77,12 @@ impl Pool {
                 self.open(slot, epoch, Open { how, addresses: None, answers: None });
                 return;
             }
+            if self.lane(slot).is_some_and(|lane| lane.ended == Some(epoch)) {
+                if let Op::Close { reset, reason } = request {
+                    self.close_lane(slot, reset, reason);
+                }
+                return;
+            }
             if let Op::Lease { http, received, max_replay } = request {
                 self.lease(slot, epoch, http, received, max_replay);
                 return;

@@ -119,7 +119,7 @@ impl Waiting {
     }
 
     /// It is not needed any more.
-    fn forget(&mut self, request: Request) {
+    pub fn forget(&mut self, request: Request) {
         let mut bytes = request.bytes;
         if bytes.capacity() <= MAX_SPARE_SIZE && self.spare.len() < MAX_SPARE {
             // It may be a secret.

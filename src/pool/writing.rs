@@ -257,6 +257,7 @@ pub mod tests {
     use super::super::lane::{Guards, Lane};
     use super::*;
     use crate::binding::link::Link;
+    use crate::binding::records::{op, op_flag};
     use crate::binding::submission::Submission;
     use crate::error::CloseReason;
     use crate::reply::pair;
@@ -327,6 +328,28 @@ pub mod tests {
             lane.pending.push(b"request");
             pool.select(0);
             assert_eq!(all_of(&mut peer), b"request");
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
+    async fn a_request_that_was_given_up_before_it_came_does_not_begin() {
+        let test = async {
+            let pool = Pool::start(Arc::new(Link::new()));
+            let (id, mut peer) = with_lane(&pool, 0).await;
+            let mut pool = pool.borrow_mut();
+            let (reply, answer) = pair();
+            pool.answer(0, 2, Ask { question: Question::Facts, reply });
+            assert_eq!(answer.wait(Duration::ZERO).as_deref(), Some(""));
+
+            let mut held = Submission::new();
+            held.rows.extend([op::LEASE | op_flag::HTTP << 8, 0, 2, 0, 100]);
+            held.rows.extend([op::WRITE, 0, 2, 0, 7]);
+            held.bytes.extend(b"request");
+            held.rows.extend([op::CLOSE, 0, 2, CloseReason::Aborted as i32, 0]);
+            pool.apply(&mut held).unwrap();
+            assert_eq!(all_of(&mut peer), b"", "nothing but the end");
+            assert!(pool.connections.get(id).is_none() && pool.lane(0).is_none());
         };
         LocalSet::new().run_until(test).await;
     }

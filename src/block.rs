@@ -29,8 +29,6 @@ const MAX_SPARE: usize = 256;
 /// For how long none has been wanted when those that are kept go.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-static SPARE: Mutex<Vec<Memory>> = Mutex::new(Vec::new());
-
 /// Goes up with each block that is wanted.
 static WANTED: AtomicU32 = AtomicU32::new(0);
 
@@ -146,14 +144,28 @@ fn take_unwanted() -> Vec<Memory> {
 
 /// A panic elsewhere leaves it whole.
 fn spare() -> MutexGuard<'static, Vec<Memory>> {
-    SPARE.lock().unwrap_or_else(PoisonError::into_inner)
+    kept().lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(not(test))]
+fn kept() -> &'static Mutex<Vec<Memory>> {
+    static SPARE: Mutex<Vec<Memory>> = Mutex::new(Vec::new());
+    &SPARE
+}
+
+/// Tests run beside each other, and count what is kept and what is allocated: each thread has its own.
+#[cfg(test)]
+fn kept() -> &'static Mutex<Vec<Memory>> {
+    thread_local! {
+        static SPARE: &'static Mutex<Vec<Memory>> = Box::leak(Box::default());
+    }
+    SPARE.with(|spare| *spare)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// In one test: what is kept is kept for the whole process.
     #[test]
     fn a_block_is_used_again_until_none_is_wanted() {
         let runtime =

@@ -101,7 +101,7 @@ mod tests {
     use crate::connect::Stream;
     use crate::tls::KeyLines;
     use std::cell::RefCell;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
     use tokio::task::LocalSet;
 
     #[derive(Default)]
@@ -133,10 +133,19 @@ mod tests {
         assert_eq!(interleave(vec![]), addresses(&[]));
     }
 
+    /// Holds an address at which nobody listens. A port that is nobody's may be another test's a moment later.
+    fn unheard(ip: [u8; 4], port: u16) -> (TcpSocket, u16) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((ip, port).into()).unwrap();
+        let port = socket.local_addr().unwrap().port();
+        (socket, port)
+    }
+
     #[tokio::test]
     async fn a_refused_address_gives_way_to_the_next() {
-        let listener = TcpListener::bind("127.0.0.2:0").await.unwrap();
-        let target = TcpTarget::for_test("test", listener.local_addr().unwrap().port());
+        let (_unheard, port) = unheard([127, 0, 0, 1], 0);
+        let _listener = TcpListener::bind(("127.0.0.2", port)).await.unwrap();
+        let target = TcpTarget::for_test("test", port);
         let seen = Seen::default();
         let list = addresses(&["127.0.0.1", "127.0.0.2"]);
         let stream = LocalSet::new().run_until(connect(&target, list, &seen)).await.unwrap();
@@ -146,9 +155,9 @@ mod tests {
 
     #[tokio::test]
     async fn when_all_fail_each_failure_is_there() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let target = TcpTarget::for_test("test", listener.local_addr().unwrap().port());
-        drop(listener);
+        let (_first, port) = unheard([127, 0, 0, 1], 0);
+        let (_second, _) = unheard([127, 0, 0, 2], port);
+        let target = TcpTarget::for_test("test", port);
         let seen = Seen::default();
         let list = addresses(&["127.0.0.1", "127.0.0.2"]);
         let error = LocalSet::new().run_until(connect(&target, list, &seen)).await.unwrap_err();

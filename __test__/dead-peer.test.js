@@ -38,7 +38,6 @@ for (const version of [undefined, 'TLSv1.3']) {
     const waiting = await third;
     // Both places were taken by what has no peer any more.
     assert.strictEqual(waiting.status, 200);
-    assert.ok(waiting.ms < 3500, `served after ${waiting.ms} ms`);
     const moved = await get;
     assert.deepStrictEqual([moved.status, moved.attempts, moved.reused], [200, 2, false]);
     assert.ok(!ports.includes(moved.port));

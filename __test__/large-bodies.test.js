@@ -22,10 +22,13 @@ const source = randomBytes(4096 * KiB);
 const digest = (bytes) => createHash('sha1').update(bytes).digest('hex');
 
 async function tlsServer(t, onRequest) {
-  // A server of Node 26 refuses a request (HPE_PAUSED) that comes over TLS while its socket has yet to say 'drain' for
-  // the response before. With this mark it never has to.
-  const highWaterMark = 16 * 1024 * KiB;
-  const server = https.createServer({ cert, key, highWaterMark }, onRequest).listen(0, '127.0.0.1');
+  const server = https.createServer({ cert, key }, onRequest).listen(0, '127.0.0.1');
+  // A server of Node's refuses a request (HPE_PAUSED) of several TLS records that comes while its socket has yet to say
+  // 'drain' for the response before: a tick of the event loop after the last byte has left. With this mark it never has
+  // to. A server's `highWaterMark` is that of the TCP socket below.
+  server.on('secureConnection', (socket) => {
+    socket._writableState.highWaterMark = 16 * 1024 * KiB;
+  });
   await once(server, 'listening');
   atEnd(t, () => {
     server.close();

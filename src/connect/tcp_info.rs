@@ -24,19 +24,31 @@ pub struct TcpInfo {
     pub outstanding: bool,
     /// The peer takes nothing more at present: bytes wait, and none is on its way.
     pub window_closed: bool,
+    /// How many bytes the peer takes, by its last word; none if this kernel does not tell.
+    pub window: Option<u32>,
     /// How often it has been asked since its last answer whether it takes something now.
     pub probes: u8,
     /// Since the last segment of the peer that acknowledged anything, if only what it had before.
     pub last_ack: Duration,
     /// Segments that were sent again, since the beginning.
     pub retransmitted: u32,
+    /// How often in a row the time for an acknowledgement has run out.
+    pub timeouts: u8,
     /// None before anything was measured.
     pub round_trip: Option<RoundTrip>,
 }
 
+impl TcpInfo {
+    /// Whether the peer may have taken nothing because it has no room. Of such a one an acknowledgement of the
+    /// old is an answer. Of one that has room it says that what is outstanding has not come.
+    pub fn may_be_full(&self) -> bool {
+        self.window_closed || self.window.is_none_or(|window| window == 0)
+    }
+}
+
 #[cfg(target_os = "linux")]
 pub fn tcp_info(socket: &SockRef<'_>) -> Option<TcpInfo> {
-    use std::mem::{MaybeUninit, size_of};
+    use std::mem::{MaybeUninit, offset_of, size_of};
     use std::os::fd::AsRawFd;
 
     /// TCP_CLOSE of the kernel's `net/tcp_states.h`.
@@ -62,8 +74,10 @@ pub fn tcp_info(socket: &SockRef<'_>) -> Option<TcpInfo> {
         outstanding: info.unacked > 0 || info.notsent_bytes > 0,
         probes: info.probes,
         window_closed: info.unacked == 0 && info.notsent_bytes > 0,
+        window: (length as usize >= offset_of!(RawInfo, snd_wnd) + size_of::<u32>()).then_some(info.snd_wnd),
         last_ack: Duration::from_millis(info.last_ack_recv.into()),
         retransmitted: info.total_retrans,
+        timeouts: info.retransmits,
         round_trip: (info.rtt > 0)
             .then(|| RoundTrip { smoothed: micros(info.rtt), variance: micros(info.rttvar) }),
     })
@@ -80,7 +94,8 @@ pub fn tcp_info(_socket: &SockRef<'_>) -> Option<TcpInfo> {
 #[repr(C)]
 struct RawInfo {
     state: u8,
-    _ca_state_and_retransmits: [u8; 2],
+    _ca_state: u8,
+    retransmits: u8,
     probes: u8,
     _backoff_to_app_limited: [u8; 4],
     _rto_to_rcv_mss: [u32; 4],
@@ -97,7 +112,12 @@ struct RawInfo {
     _bytes_received: u64,
     _segs_out_and_in: [u32; 2],
     notsent_bytes: u32,
-    _min_rtt: u32,
+    _min_rtt_to_data_segs_out: [u32; 3],
+    _delivery_rate_to_sndbuf_limited: [u64; 4],
+    _delivered_and_ce: [u32; 2],
+    _bytes_sent_and_retrans: [u64; 2],
+    _dsack_dups_to_rcv_ooopack: [u32; 3],
+    snd_wnd: u32,
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -110,6 +130,7 @@ mod tests {
     #[test]
     fn the_layout_is_the_kernels() {
         use std::mem::offset_of;
+        assert_eq!(offset_of!(RawInfo, retransmits), 2);
         assert_eq!(offset_of!(RawInfo, probes), 3);
         assert_eq!(offset_of!(RawInfo, unacked), 24);
         assert_eq!(offset_of!(RawInfo, last_ack_recv), 56);
@@ -117,6 +138,7 @@ mod tests {
         assert_eq!(offset_of!(RawInfo, total_retrans), 100);
         assert_eq!(offset_of!(RawInfo, bytes_acked), 120);
         assert_eq!(offset_of!(RawInfo, notsent_bytes), 144);
+        assert_eq!(offset_of!(RawInfo, snd_wnd), 228);
     }
 
     #[test]
@@ -138,6 +160,8 @@ mod tests {
         assert_eq!(after.acked - before.acked, 5);
         assert!(!after.outstanding && !after.closed);
         assert_eq!(after.retransmitted, 0);
+        // Every kernel but an old one tells; this one has room.
+        assert!(after.window.is_none_or(|window| window > 5));
         assert!(after.round_trip.is_some_and(|trip| trip.smoothed < Duration::from_secs(1)));
 
         SockRef::from(&server).set_linger(Some(Duration::ZERO)).unwrap();

@@ -19,10 +19,10 @@ use super::deadlines;
 use super::facts::Tally;
 use super::idle_limit;
 use super::learned::Closes;
-use super::liveness::Watch;
 use super::out_queue::OutQueue;
 use super::read_window::ReadWindow;
 use super::status::{Counts, add};
+use super::watch::Watch;
 use crate::connect::{RoundTrip, SharedDestination, Stream};
 use crate::error::CloseReason;
 use crate::exchange::{Framing, Rest};
@@ -213,6 +213,13 @@ impl Connection {
         }
     }
 
+    /// When it was last heard of as one on which bytes arrive both ways. While its own are sent again in vain, what is
+    /// read of it shows one way only.
+    pub fn heard(&self) -> Instant {
+        let silent = self.watch.is_some_and(|watch| watch.silent().is_some());
+        if silent { self.opened } else { self.opened.max(self.last_read) }
+    }
+
     /// Whether the peer may be dead, by this connection's own bytes or by those of others.
     pub fn is_doubtful(&self) -> bool {
         self.doubted || self.watch.is_some_and(|watch| watch.is_suspect())
@@ -311,6 +318,7 @@ pub mod tests {
     use std::net::{Shutdown, TcpListener};
 
     use super::super::read_window::Buffered;
+    use super::super::watch::tests::in_vain;
     use super::*;
 
     /// A connection that serves its second request and was idle for `idle` before, and its peer.
@@ -363,6 +371,15 @@ pub mod tests {
         socket.readable().await.unwrap();
         let reason = connection.last_look(Instant::now());
         (reason, !connection.closes.is_empty())
+    }
+
+    #[tokio::test]
+    async fn what_is_read_while_its_own_bytes_are_lost_is_no_news_of_it() {
+        let (mut connection, _peer) = reused(Duration::from_secs(5)).await;
+        connection.last_read = Instant::now();
+        assert_eq!(connection.heard(), connection.last_read);
+        connection.watch = Some(in_vain());
+        assert_eq!(connection.heard(), connection.opened);
     }
 
     #[tokio::test]

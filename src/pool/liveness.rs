@@ -24,123 +24,19 @@ use tokio::time::Instant;
 use tracing::info;
 
 use super::Pool;
-use super::connection::ConnectionId;
+use super::connection::{Connection, ConnectionId};
 use super::lane::LossReport;
+use super::watch::{ALERT, Finding, Watch};
 use crate::binding::records::event;
-use crate::connect::{self, Endpoint, Failure, Progress, SharedDestination, Stream, TcpInfo};
+use crate::connect::{self, Endpoint, Failure, Progress, SharedDestination, Stream};
 use crate::error::{CloseReason, timed_out};
 use crate::exchange::{Loss, Rule, Verdict};
 use crate::tls::KeyLines;
 
 /// How long written bytes are left alone, and how often they are looked at then.
 const CALM: Duration = Duration::from_millis(100);
-/// How often while something has been on its way for longer than that.
-const ALERT: Duration = Duration::from_millis(20);
-/// The least time that the acknowledgement of a segment may take: receivers
-/// delay it, some by as much as this.
-const DELAYED_ACK: Duration = Duration::from_millis(200);
-
-/// How many probes of a closed window have to stay unanswered: receivers answer these at limited rates.
-const PROBES: u8 = 3;
 /// How long the success of a probe is of interest: longer than the pauses between retransmissions.
 const PROBE_MEMORY: Duration = Duration::from_secs(60);
-
-/// What the looks at one connection have shown, from when bytes were written
-/// until all are acknowledged.
-#[derive(Clone, Copy, Debug)]
-pub struct Watch {
-    /// Since when nothing more has been acknowledged.
-    since: Instant,
-    /// The first look: bytes acknowledged, and segments sent again, by then.
-    seen: Option<(u64, u32)>,
-    looked: Instant,
-    /// When segments were first seen to have been sent again.
-    silent: Option<Instant>,
-    /// When the same was seen after another connection had been heard of.
-    refuted: Option<Instant>,
-    suspect: bool,
-    proved: bool,
-}
-
-/// What a look has shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finding {
-    /// Everything has arrived.
-    Acknowledged,
-    /// Nothing that would be worth a word.
-    Waiting,
-    /// It was suspected, and has been heard of.
-    Cleared,
-    /// It is suspected from now on.
-    Suspect,
-    /// It is dead: another connection works where this one does not.
-    Proved,
-    /// It has been silent for as long as is allowed.
-    GivenUp,
-}
-
-impl Watch {
-    pub fn new(now: Instant) -> Self {
-        Self {
-            since: now,
-            seen: None,
-            looked: now,
-            silent: None,
-            refuted: None,
-            suspect: false,
-            proved: false,
-        }
-    }
-
-    /// When its bytes were first seen to have been sent again.
-    pub const fn silent(&self) -> Option<Instant> {
-        self.silent
-    }
-
-    pub const fn is_suspect(&self) -> bool {
-        self.suspect
-    }
-
-    /// `heard`: when another connection to the same destination was last heard of.
-    pub fn look(&mut self, info: &TcpInfo, heard: Option<Instant>, limit: Duration, now: Instant) -> Finding {
-        if !info.outstanding {
-            return Finding::Acknowledged;
-        }
-        let looked = std::mem::replace(&mut self.looked, now);
-        let (acked, sent_again) = *self.seen.get_or_insert((info.acked, info.retransmitted));
-        let answered = self.silent.is_some_and(|silent| info.last_ack + ALERT < now - silent);
-        // A peer that takes nothing is asked now and then, at ever longer intervals.
-        let slow = info.window_closed && info.probes == 0;
-        if info.acked > acked || answered || slow {
-            let suspect = self.suspect;
-            *self = Self { seen: Some((info.acked, info.retransmitted)), ..Self::new(now) };
-            return if suspect { Finding::Cleared } else { Finding::Waiting };
-        }
-        let asked = !info.window_closed || info.probes >= PROBES;
-        if asked && (now - self.since).min(info.last_ack) >= limit {
-            return Finding::GivenUp;
-        }
-        if info.retransmitted > sent_again {
-            self.seen = Some((acked, info.retransmitted));
-            self.silent.get_or_insert(now);
-            if heard.is_some_and(|heard| self.silent.is_some_and(|silent| heard > silent) && heard <= looked)
-            {
-                self.refuted.get_or_insert(now);
-            }
-        }
-        let round_trip = info.round_trip.map_or(Duration::ZERO, |trip| trip.smoothed);
-        if !self.suspect && self.silent.is_some_and(|silent| now - silent >= round_trip) {
-            self.suspect = true;
-            return Finding::Suspect;
-        }
-        let patience = DELAYED_ACK.max(round_trip * 2);
-        if self.suspect && !self.proved && self.refuted.is_some_and(|refuted| now - refuted >= patience) {
-            self.proved = true;
-            return Finding::Proved;
-        }
-        Finding::Waiting
-    }
-}
 
 /// A connect that is made to see whether one can be had, of which nobody hears.
 struct Unheard;
@@ -165,7 +61,7 @@ impl Pool {
         }
         match &mut connection.watch {
             // What was written before has been answered, and nobody has looked since.
-            Some(watch) if watch.since < connection.last_read => *watch = Watch::new(Instant::now()),
+            Some(watch) if watch.since() < connection.last_read => *watch = Watch::new(Instant::now()),
             Some(_) => {}
             None => {
                 connection.watch = Some(Watch::new(Instant::now()));
@@ -200,11 +96,11 @@ impl Pool {
             let Some(connection) = self.connections.get(id) else { return false };
             let Some(watch) = connection.watch else { return false };
             let mut finding = Finding::Waiting;
-            let answered = connection.last_read > watch.since && connection.out.is_empty();
+            let answered = connection.last_read > watch.since() && connection.out.is_empty();
             if answered && !connection.window_closed {
                 // The kernel need not be asked. Under a steady load it never is.
                 finding = Finding::Acknowledged;
-            } else if watch.seen.is_some() || now - watch.since >= CALM {
+            } else if watch.is_seen() || now - watch.since() >= CALM {
                 let heard = watch.silent().and_then(|_| self.last_heard(&connection.destination, &mut heard));
                 finding = self.look_at(id, heard, now);
                 alert = true;
@@ -215,7 +111,7 @@ impl Pool {
         // What was found may have led to a write on another one.
         watched.append(&mut self.watched);
         self.watched = watched;
-        self.heard_by_probe.retain(|_, heard| heard.is_none_or(|at| now - at < PROBE_MEMORY));
+        self.heard_by_probe.retain(|_, heard| now - *heard < PROBE_MEMORY);
         if self.watched.is_empty() {
             return None;
         }
@@ -235,7 +131,8 @@ impl Pool {
         connection.watch.as_mut().map_or(Finding::Acknowledged, |watch| watch.look(&info, heard, limit, now))
     }
 
-    /// When a connection to the destination was last heard of. Asked for all suspects of a look at once.
+    /// When a connection to the destination was last heard of that gets through to it. Asked for all suspects of a
+    /// look at once.
     fn last_heard(
         &self,
         destination: &SharedDestination,
@@ -245,8 +142,8 @@ impl Pool {
             return *heard;
         }
         let connections = self.connections.iter().filter(|connection| connection.destination == *destination);
-        let by_connection = connections.map(|connection| connection.opened.max(connection.last_read)).max();
-        let by_probe = self.heard_by_probe.get(destination).copied().flatten();
+        let by_connection = connections.map(Connection::heard).max();
+        let by_probe = self.heard_by_probe.get(destination).copied();
         let heard = by_connection.max(by_probe);
         known.push((destination.clone(), heard));
         heard
@@ -267,10 +164,13 @@ impl Pool {
                 }
             }
             Finding::Cleared => self.trust(peer),
-            Finding::Suspect => {
+            Finding::Suspect | Finding::SentAgain => {
                 let Some(watch) = connection.watch else { return };
-                self.doubt(peer, watch.since);
-                self.probe(id, destination, watch.silent.unwrap_or(watch.since));
+                let slot = connection.lane;
+                self.doubt(peer, watch.since());
+                if self.lane(slot).is_some_and(|lane| !(lane.guards.attempt || lane.guards.connect)) {
+                    self.probe(destination, watch.silent().unwrap_or(watch.since()));
+                }
             }
             Finding::Proved => {
                 self.close_doubted(peer);
@@ -307,28 +207,26 @@ impl Pool {
     }
 
     /// Sees whether a new connection can be had, unless that is known, or JavaScript has a say in it.
-    fn probe(&mut self, id: ConnectionId, destination: SharedDestination, silent: Instant) {
-        let Some(slot) = self.connections.get(id).map(|connection| connection.lane) else { return };
-        let guarded = self.lane(slot).is_none_or(|lane| lane.guards.attempt || lane.guards.connect);
-        let known =
-            self.heard_by_probe.get(&destination).is_some_and(|heard| heard.is_none_or(|at| at > silent));
-        if guarded || destination.resolver != 0 || known {
+    fn probe(&mut self, destination: SharedDestination, silent: Instant) {
+        let known = self.heard_by_probe.get(&destination).is_some_and(|&heard| heard > silent);
+        if destination.resolver != 0 || known {
             return;
         }
         let Some(pool) = self.handle() else { return };
-        self.heard_by_probe.insert(destination.clone(), None);
+        if !self.probing.insert(destination.clone()) {
+            return;
+        }
         tokio::task::spawn_local(async move {
             let limit = destination.dead_peer.unwrap_or_default();
             // Without TLS: that the peer's kernel answers is all there is to know.
             let connected =
                 tokio::time::timeout(limit, connect::connect(&destination, None, None, &Unheard)).await;
-            let heard = matches!(connected, Ok(Ok(_))).then(Instant::now);
             let mut pool = pool.borrow_mut();
-            match heard {
-                Some(_) => pool.heard_by_probe.insert(destination, heard),
-                // The next suspect asks again.
-                None => pool.heard_by_probe.remove(&destination),
-            };
+            pool.probing.remove(&destination);
+            // If there was none to be had, the next retransmission of a suspect asks again.
+            if matches!(connected, Ok(Ok(_))) {
+                pool.heard_by_probe.insert(destination, Instant::now());
+            }
         });
     }
 
@@ -362,111 +260,45 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+    use std::sync::Arc;
+
+    use tokio::task::LocalSet;
+
     use super::*;
-    use crate::connect::RoundTrip;
+    use crate::binding::link::Link;
+    use crate::connect::{Destination, Target, TcpTarget};
 
-    const LIMIT: Duration = Duration::from_secs(20);
-
-    const fn ms(ms: u64) -> Duration {
-        Duration::from_millis(ms)
-    }
-
-    /// A connection whose peer does not answer since `start`.
-    struct Silent {
-        watch: Watch,
-        start: Instant,
-        info: TcpInfo,
-    }
-
-    impl Silent {
-        fn new() -> Self {
-            let start = Instant::now();
-            let info = TcpInfo {
-                closed: false,
-                acked: 1000,
-                outstanding: true,
-                window_closed: false,
-                probes: 0,
-                retransmitted: 0,
-                last_ack: ms(0),
-                round_trip: Some(RoundTrip { smoothed: ms(2), variance: ms(1) }),
+    #[tokio::test]
+    async fn a_probe_that_was_refused_is_made_again() {
+        let test = async {
+            let pool = Pool::start(Arc::new(Link::new()));
+            // Bound, and not listening: nobody else gets the port, and connects are refused.
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+            socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+            let port = socket.local_addr().unwrap().as_socket().unwrap().port();
+            let destination = SharedDestination::from(Destination {
+                target: Target::Tcp(TcpTarget::for_test("127.0.0.1", port)),
+                dead_peer: Some(Duration::from_secs(20)),
+                ..Destination::for_test(1)
+            });
+            let silent = Instant::now();
+            let probe = async || {
+                pool.borrow_mut().probe(destination.clone(), silent);
+                let began = pool.borrow().probing.len();
+                while !pool.borrow().probing.is_empty() {
+                    tokio::task::yield_now().await;
+                }
+                (began, pool.borrow().heard_by_probe.get(&destination).copied())
             };
-            Self { watch: Watch::new(start), start, info }
-        }
-
-        /// Looks every 20 ms from one moment to another, with retransmissions at the moments that Linux
-        /// chooses on a near peer; what was found, and when.
-        fn look(&mut self, times: std::ops::RangeInclusive<u64>, heard: Option<u64>) -> Vec<(u64, Finding)> {
-            times
-                .step_by(20)
-                .filter_map(|at| {
-                    self.info.retransmitted =
-                        [204, 410, 820, 1640, 3280].iter().filter(|&&moment| moment <= at).count() as u32;
-                    self.info.last_ack = ms(at);
-                    let heard = heard.filter(|&heard| heard <= at).map(|heard| self.start + ms(heard));
-                    let finding = self.watch.look(&self.info, heard, LIMIT, self.start + ms(at));
-                    (finding != Finding::Waiting).then_some((at, finding))
-                })
-                .collect()
-        }
-    }
-
-    #[test]
-    fn silence_alone_makes_a_suspect_and_is_given_up_in_the_end() {
-        let mut peer = Silent::new();
-        let found = peer.look(100..=20_000, None);
-        assert_eq!(found, [(240, Finding::Suspect), (20_000, Finding::GivenUp)]);
-    }
-
-    #[test]
-    fn another_connection_that_works_is_the_proof() {
-        let mut peer = Silent::new();
-        let found = peer.look(100..=5000, Some(250));
-        assert_eq!(found, [(240, Finding::Suspect), (620, Finding::Proved)]);
-    }
-
-    #[test]
-    fn what_was_heard_before_the_silence_proves_nothing() {
-        let mut peer = Silent::new();
-        assert_eq!(peer.look(100..=5000, Some(150)), [(240, Finding::Suspect)]);
-    }
-
-    #[test]
-    fn an_acknowledgement_clears() {
-        let mut peer = Silent::new();
-        peer.look(100..=400, Some(250));
-        peer.info.acked += 1;
-        peer.info.last_ack = ms(0);
-        let now = peer.start + ms(420);
-        assert_eq!(peer.watch.look(&peer.info, None, LIMIT, now), Finding::Cleared);
-        assert!(!peer.watch.is_suspect());
-        peer.info.outstanding = false;
-        assert_eq!(peer.watch.look(&peer.info, None, LIMIT, now), Finding::Acknowledged);
-    }
-
-    #[test]
-    fn a_peer_that_answers_probes_is_alive() {
-        let mut peer = Silent::new();
-        peer.info.window_closed = true;
-        for at in (1000..200_000).step_by(20) {
-            // The kernel asks at intervals of up to two minutes, and here the answer takes a second.
-            peer.info.last_ack = ms((at - 1000) % 60_000);
-            peer.info.probes = u8::from(at % 60_000 < 1000);
-            assert_eq!(peer.watch.look(&peer.info, None, LIMIT, peer.start + ms(at)), Finding::Waiting);
-        }
-        peer.info.probes = PROBES;
-        let found = (200_000..300_000).step_by(20).find(|&at| {
-            peer.info.last_ack = ms(at - 199_000);
-            peer.watch.look(&peer.info, None, LIMIT, peer.start + ms(at)) == Finding::GivenUp
-        });
-        assert!(found.is_some_and(|at| (219_000..=221_000).contains(&at)), "{found:?}");
-    }
-
-    #[test]
-    fn a_long_way_is_not_suspect_before_an_answer_can_be_there() {
-        let mut peer = Silent::new();
-        peer.info.round_trip = Some(RoundTrip { smoothed: ms(300), variance: ms(20) });
-        let found = peer.look(100..=1000, None);
-        assert_eq!(found, [(520, Finding::Suspect)]);
+            assert_eq!(probe().await, (1, None));
+            socket.listen(1).unwrap();
+            let _listener = TcpListener::from(socket);
+            let (began, heard) = probe().await;
+            assert_eq!(began, 1);
+            assert!(heard.is_some_and(|heard| heard > silent));
+            assert_eq!(probe().await, (0, heard), "it is known");
+        };
+        LocalSet::new().run_until(test).await;
     }
 }

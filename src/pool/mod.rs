@@ -32,10 +32,11 @@ mod status;
 #[cfg(test)]
 mod steady_state;
 mod waiting;
+mod watch;
 mod writing;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::poll_fn;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -82,8 +83,9 @@ pub struct Pool {
     /// Connections with bytes on their way, and what wakes the task that looks at them.
     watched: Vec<ConnectionId>,
     watch_begins: Rc<Notify>,
-    /// Destinations of suspects: when a probe has connected, if it has.
-    heard_by_probe: HashMap<SharedDestination, Option<Instant>>,
+    /// Destinations of suspects: when a probe has last connected, and to which one is on its way.
+    heard_by_probe: HashMap<SharedDestination, Instant>,
+    probing: HashSet<SharedDestination>,
     sessions: SessionStores,
     routes: Routes,
     deadlines: Deadlines,
@@ -119,6 +121,7 @@ impl Pool {
                 watched: Vec::new(),
                 watch_begins: Rc::new(Notify::new()),
                 heard_by_probe: HashMap::new(),
+                probing: HashSet::new(),
                 sessions: SessionStores::default(),
                 routes: Routes::default(),
                 deadlines: Deadlines::default(),

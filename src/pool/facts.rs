@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::Pool;
 use super::connection::{Connection, ConnectionId};
+use super::lane::Lane;
 use crate::error::CloseReason;
 use crate::exchange::{Evidence, FRESH, Loss, Verdict, why_not};
 
@@ -85,6 +86,15 @@ impl Pool {
         text.push_str(&connection.facts(Instant::now()));
         let _ = write!(text, "\nretry\t{retry}");
         text
+    }
+
+    /// The facts of a lane's connection, or of the one that it had, if that is the one on which its request was sent.
+    pub(super) fn facts_of(&self, lane: &Lane) -> Option<String> {
+        let id = lane.connection().filter(|_| lane.sent || !lane.retried);
+        let connection = id.and_then(|id| self.connections.get(id));
+        let passed_on = || lane.passed_on.as_ref().map(|passed_on| passed_on.facts.clone());
+        let lost = || lane.loss.clone();
+        connection.map(|connection| connection.facts(Instant::now())).or_else(passed_on).or_else(lost)
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod answers;
 mod ask;
+mod blocked;
 mod clock;
 mod connecting;
 mod connection;
@@ -24,6 +25,7 @@ mod leasing;
 mod liveness;
 mod losses;
 mod out_queue;
+mod passing_on;
 mod read_window;
 mod requests;
 mod responses;
@@ -59,6 +61,7 @@ use crate::error::CloseReason;
 use crate::exchange::Spans;
 use crate::tls::SessionStores;
 use answers::Answers;
+use blocked::Finished;
 use connection::{Connection, ConnectionId, Connections};
 use deadlines::Deadlines;
 use idle::IdleSet;
@@ -90,6 +93,7 @@ pub struct Pool {
     routes: Routes,
     deadlines: Deadlines,
     waiting: Waiting,
+    finished: Finished,
     /// The number of the batch that is being gathered; the first is 1.
     delivery: u64,
     /// Connections that are written to when the rows of the tick are applied.
@@ -126,6 +130,7 @@ impl Pool {
                 routes: Routes::default(),
                 deadlines: Deadlines::default(),
                 waiting: Waiting::default(),
+                finished: Finished::default(),
                 delivery: 1,
                 early: Vec::new(),
                 spans: Spans::default(),
@@ -139,12 +144,12 @@ impl Pool {
         let flusher = tokio::task::spawn_local(Self::flusher(Rc::clone(&pool)));
         let watch = tokio::task::spawn_local(Self::deadline_watch(Rc::clone(&pool)));
         let liveness = tokio::task::spawn_local(Self::liveness_watch(Rc::clone(&pool)));
-        let waiting = tokio::task::spawn_local(Self::waiting_watch(Rc::clone(&pool)));
+        let blocked = tokio::task::spawn_local(Self::blocked_watch(Rc::clone(&pool)));
         pool.borrow_mut().tasks = vec![
             flusher.abort_handle(),
             watch.abort_handle(),
             liveness.abort_handle(),
-            waiting.abort_handle(),
+            blocked.abort_handle(),
         ];
         pool
     }
@@ -225,6 +230,14 @@ impl Pool {
 
     fn lane(&mut self, slot: u32) -> Option<&mut Lane> {
         self.lanes.get_mut(slot as usize)?.as_mut()
+    }
+
+    fn put_lane(&mut self, slot: u32, lane: Lane) {
+        let at = slot as usize;
+        if self.lanes.len() <= at {
+            self.lanes.resize_with(at + 1, || None);
+        }
+        self.lanes[at] = Some(lane);
     }
 
     fn lane_ref(&self, slot: u32) -> LaneRef {

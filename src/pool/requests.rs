@@ -89,7 +89,7 @@ impl Pool {
             }
             match request {
                 Op::Wait { queue, bytes, leave, last } => {
-                    self.waiting.add(LaneRef { slot, epoch }, queue, bytes, leave, last);
+                    self.wait(LaneRef { slot, epoch }, queue, bytes, leave, last);
                     return;
                 }
                 Op::Attach { from, received } => {

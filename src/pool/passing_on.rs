@@ -1,0 +1,151 @@
+//! How a connection passes on to a request that waits, without JavaScript: the end of each response is looked for, and
+//! the lane keeps what was read of its own. The request gets a lane of its own here, in its own slot, which
+//! JavaScript's lane moves into when Node gives it the request (`waiting`).
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::Pool;
+use super::connection::ConnectionId;
+use super::lane::{PassedOn, State};
+use super::status::add;
+use crate::binding::records::{LaneRef, event};
+use crate::binding::submission::Payload;
+use crate::exchange::{Framing, Hint, Progress};
+
+impl Pool {
+    /// Reads on in the response of which these bytes have come. Whether it is over, and a queue waits for that.
+    pub(super) fn follow(&mut self, id: ConnectionId, bytes: &[u8], is_first: bool) -> bool {
+        let Some(connection) = self.connections.get_mut(id) else { return false };
+        let lane = self.lanes.get(connection.lane as usize).and_then(Option::as_ref);
+        let Some(lane) = lane else { return false };
+        if is_first
+            && (lane.queue.is_some() || lane.limits.queues)
+            && let Some(is_head) = lane.is_head
+        {
+            connection.framing = Some(Framing::new(is_head));
+        }
+        let Some(framing) = &mut connection.framing else { return false };
+        connection.finished_in = None;
+        match framing.push(bytes) {
+            Progress::Complete(_) => connection.finished_in = Some(self.delivery),
+            Progress::Incomplete => {}
+            Progress::Unclear => connection.framing = None,
+        }
+        connection.finished_in.is_some() && lane.queue.is_some()
+    }
+
+    /// The request on the lane is whole.
+    pub(super) fn yield_to(&mut self, slot: u32, queue: u32) {
+        let Some(lane) = self.lane(slot) else { return };
+        lane.queue = Some(queue);
+        let Some(id) = lane.connection() else { return };
+        if self.connections.get(id).is_some_and(|connection| connection.finished_in.is_some()) {
+            self.exchange_over(id);
+        }
+    }
+
+    /// Gives the connection to the next request that waits, if both messages are over and it may serve another.
+    pub(super) fn pass_on(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let from = connection.lane;
+        let Some(lane) = self.lanes.get_mut(from as usize).and_then(Option::as_mut) else { return };
+        let (Some(queue), State::Bound(_)) = (lane.queue, &lane.state) else { return };
+        let Some(Progress::Complete(end)) = connection.framing.as_ref().map(Framing::progress) else {
+            return;
+        };
+        let Hint { timeout, max } = end.hint;
+        let left = connection.requests_left.map(|left| left.saturating_sub(1));
+        let left = [left, max].into_iter().flatten().min();
+        let now = Instant::now();
+        let may_serve = end.keep_alive
+            && left != Some(0)
+            && timeout != Some(Duration::ZERO)
+            && connection.out.is_empty()
+            && lane.pending.is_empty()
+            && lane.buffered.room() > 0
+            && !connection.is_overdue(now);
+        if !may_serve {
+            return;
+        }
+        if !self.waiting.has_next(queue) {
+            self.finished.add(id);
+            return;
+        }
+        // System calls, which would be between the last look and the write.
+        let (facts, addresses) = (connection.facts(now), connection.address_text());
+        if connection.last_look(now).is_some() {
+            return;
+        }
+        let Some((to, request)) = self.waiting.next(queue) else { return };
+
+        let mut successor = lane.successor(to.epoch, request.bytes.len());
+        successor.queue = request.next();
+        successor.allow(request.leave);
+        successor.keep(request.leave);
+        successor.state = State::Bound(id);
+        lane.state = State::Lost;
+        lane.queue = None;
+        lane.replay.forget();
+        lane.passed_on = Some(PassedOn { facts, _unread: connection.window.set_aside() });
+        let origin = LaneRef { slot: from, epoch: lane.epoch };
+        connection.lane = to.slot;
+        connection.requests_left = left;
+        connection.begin_exchange(now);
+        connection.wake();
+        add(&successor.counts.requests);
+        add(&successor.counts.ahead);
+        debug!(connection = %id, lane = to.slot, "passed on to a request that waits");
+        self.put_lane(to.slot, successor);
+        let text = format!("{}\n{addresses}", origin.epoch);
+        self.report(event::AHEAD, to, origin.slot.cast_signed(), text.as_bytes());
+        self.report_secured(to.slot, id, 0);
+        let payload = Payload::Inline(&request.bytes);
+        self.keep_output(to.slot, &payload);
+        self.put_out(to.slot, payload, false, 0);
+        self.waiting.forget(request);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::task::LocalSet;
+
+    use super::super::writing::tests::with_lane;
+    use super::*;
+    use crate::allocations;
+    use crate::binding::link::Link;
+    use crate::binding::submission::Leave;
+
+    const LEAVE: Leave = Leave { replayable: true, unacknowledged: false };
+
+    #[tokio::test]
+    async fn the_system_is_not_asked_about_a_connection_that_nobody_waits_for() {
+        let test = async {
+            let pool = Pool::start(Arc::new(Link::new()));
+            let (id, _peer) = with_lane(&pool, 0).await;
+            let mut pool = pool.borrow_mut();
+            let mut framing = Framing::new(false);
+            framing.push(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            pool.connections.get_mut(id).unwrap().framing = Some(framing);
+            let lane = pool.lane(0).unwrap();
+            lane.queue = Some(7);
+            lane.buffered.set_limit(1);
+            pool.pass_on(id);
+            assert_eq!(pool.finished.connections, [id]);
+            // What it would be told of the connection is text.
+            let before = allocations::count();
+            pool.pass_on(id);
+            assert_eq!(allocations::count(), before);
+
+            pool.waiting.add(LaneRef { slot: 1, epoch: 1 }, 7, b"next", LEAVE, false);
+            pool.pass_on(id);
+            assert_eq!(pool.connections.get(id).unwrap().lane, 1);
+        };
+        LocalSet::new().run_until(test).await;
+    }
+}

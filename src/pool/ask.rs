@@ -19,7 +19,8 @@ pub struct Ask {
 }
 
 pub enum Question {
-    /// The facts of a lane's connection, for a request that JavaScript is about to end.
+    /// The facts of a lane's connection, for a request that JavaScript is about to end. To ask is a part of that end:
+    /// from the answer on nothing leaves of the request, nor of one with its epoch.
     Facts,
     /// Takes a request that waits back, if it has not been sent: the answer is nothing then, and else
     /// its facts.
@@ -38,10 +39,13 @@ impl Pool {
         let id = lane.and_then(|lane| lane.connection());
         match ask.question {
             Question::Facts => {
-                self.hold_back(slot, epoch);
-                let lane = self.lanes.get(slot as usize).and_then(Option::as_ref);
-                let lane = lane.filter(|lane| lane.epoch == epoch);
-                ask.reply.give(|| lane.and_then(|lane| self.facts_of(lane)).unwrap_or_default());
+                // If they are not heard, nothing was held back for them either; the CLOSE does it.
+                ask.reply.give(|| {
+                    self.hold_back(slot, epoch);
+                    let lane = self.lanes.get(slot as usize).and_then(Option::as_ref);
+                    let lane = lane.filter(|lane| lane.epoch == epoch);
+                    lane.and_then(|lane| self.facts_of(lane)).unwrap_or_default()
+                });
             }
             // If it is not heard that the request was taken back, it stays.
             Question::Withdraw => ask.reply.give(|| self.withdraw(slot, epoch).unwrap_or_default()),

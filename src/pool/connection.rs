@@ -238,6 +238,11 @@ impl Connection {
         self.ended || self.window.room() == 0
     }
 
+    /// Whether all that was to be written is in the kernel, and has been told of.
+    pub fn has_written(&self) -> bool {
+        self.out.is_idle() && self.fin != Fin::Wanted && !self.stream.is_blocked()
+    }
+
     /// Lets its task look at it again.
     pub fn wake(&self) {
         if let Some(waker) = &self.waker {
@@ -313,7 +318,7 @@ impl Connections {
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use std::io::Write;
     use std::net::{Shutdown, TcpListener};
 
@@ -322,7 +327,7 @@ pub mod tests {
     use super::*;
 
     /// A connection that serves its second request and was idle for `idle` before, and its peer.
-    pub async fn reused(idle: Duration) -> (Connection, std::net::TcpStream) {
+    async fn reused(idle: Duration) -> (Connection, std::net::TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let socket = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let peer = listener.accept().unwrap().0;

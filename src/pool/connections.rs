@@ -33,7 +33,9 @@ impl Pool {
             Some(waker) => waker.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
         }
-        self.poll_write(id, cx);
+        if !connection.has_written() {
+            self.poll_write(id, cx);
+        }
         self.poll_read(id, cx);
         if self.connections.get(id).is_some() { Poll::Pending } else { Poll::Ready(()) }
     }
@@ -168,36 +170,33 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::sync::Arc;
 
     use tokio::task::LocalSet;
 
-    use super::super::writing::tests::with_lane;
+    use super::super::test_pool::{LIMITS, TestPool};
     use super::*;
     use crate::binding::batch::Batch;
-    use crate::binding::link::Link;
 
     #[tokio::test]
     async fn nobody_waits_for_what_will_not_be_written_while_nobody_reads() {
         let test = async {
-            let link = Arc::new(Link::new());
-            let pool = Pool::start(Arc::clone(&link));
-            let (id, _peer) = with_lane(&pool, 0).await;
-            let mut pool = pool.borrow_mut();
+            let mut test = TestPool::new(LIMITS);
+            let (id, _peer) = test.reuse(0).await;
+            let mut pool = test.pool.borrow_mut();
             let connection = pool.connections.get_mut(id).unwrap();
             connection.out.push(b"rest");
-            connection.out.mark(1, 4);
+            connection.out.mark(2, 4);
             connection.write_error = Some(io::ErrorKind::BrokenPipe.into());
             let mut look = |room: u32| {
                 pool.connections.get_mut(id).unwrap().window.resize(room);
                 pool.poll_read(id, &mut Context::from_waker(std::task::Waker::noop()));
                 pool.flush();
                 let mut batch = Batch::new();
-                link.take_batch(&mut batch);
+                test.link.take_batch(&mut batch);
                 batch.rows
             };
             assert_eq!(look(1), [], "what comes tells why");
-            assert_eq!(look(0), [event::WRITTEN, 0, 1, 4, 0]);
+            assert_eq!(look(0), [event::WRITTEN, 0, 2, 4, 0]);
             assert_eq!(look(0), []);
         };
         LocalSet::new().run_until(test).await;

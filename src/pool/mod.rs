@@ -33,6 +33,8 @@ mod routes;
 mod status;
 #[cfg(test)]
 mod steady_state;
+#[cfg(test)]
+mod test_pool;
 mod waiting;
 mod watch;
 mod writing;

@@ -48,6 +48,11 @@ impl OutQueue {
         self.chunks.is_empty()
     }
 
+    /// Whether nothing waits to leave or to be reported.
+    pub fn is_idle(&self) -> bool {
+        self.chunks.is_empty() && self.marks.is_empty()
+    }
+
     /// Bytes that wait.
     pub fn len(&self) -> u64 {
         self.pushed - self.flushed

@@ -111,14 +111,11 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use tokio::task::LocalSet;
 
-    use super::super::writing::tests::with_lane;
+    use super::super::test_pool::{LIMITS, TestPool};
     use super::*;
     use crate::allocations;
-    use crate::binding::link::Link;
     use crate::binding::submission::Leave;
 
     const LEAVE: Leave = Leave { replayable: true, unacknowledged: false };
@@ -126,15 +123,13 @@ mod tests {
     #[tokio::test]
     async fn the_system_is_not_asked_about_a_connection_that_nobody_waits_for() {
         let test = async {
-            let pool = Pool::start(Arc::new(Link::new()));
-            let (id, _peer) = with_lane(&pool, 0).await;
-            let mut pool = pool.borrow_mut();
+            let mut test = TestPool::new(LIMITS);
+            let (id, _peer) = test.reuse(0).await;
+            let mut pool = test.pool.borrow_mut();
             let mut framing = Framing::new(false);
             framing.push(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
             pool.connections.get_mut(id).unwrap().framing = Some(framing);
-            let lane = pool.lane(0).unwrap();
-            lane.queue = Some(7);
-            lane.buffered.set_limit(1);
+            pool.lane(0).unwrap().queue = Some(7);
             pool.pass_on(id);
             assert_eq!(pool.finished.connections, [id]);
             // What it would be told of the connection is text.

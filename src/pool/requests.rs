@@ -60,55 +60,32 @@ impl Pool {
     /// Applies all rows of one tick of JavaScript.
     pub fn apply(&mut self, submission: &mut Submission<Cold, Blob>) -> Result<(), Malformed> {
         submission.drain(|slot, epoch, request, cold| {
-            if let Op::Cold { index } = request {
-                match cold.get_mut(index).and_then(Option::take) {
-                    Some(Cold::Introduce { number, route, forgotten }) => {
-                        self.routes.introduce(number, *route, forgotten);
-                    }
-                    Some(Cold::Open(open)) => self.open(slot, epoch, *open),
-                    Some(Cold::Resolved { serial, addresses }) => self.resolved(slot, serial, addresses),
-                    Some(Cold::Ask(ask)) => self.answer(slot, epoch, ask),
-                    Some(Cold::Export(export)) => self.export(slot, epoch, export),
-                    None => {}
-                }
-                return;
-            }
-            if let Op::Open(how) = request {
-                self.open(slot, epoch, Open { how, addresses: None, answers: None });
-                return;
-            }
-            if self.lane(slot).is_some_and(|lane| lane.ended == Some(epoch)) {
-                if let Op::Close { reset, reason } = request {
-                    self.close_lane(slot, reset, reason);
-                }
-                return;
-            }
-            if let Op::Lease { http, received, max_replay } = request {
-                self.lease(slot, epoch, http, received, max_replay);
-                return;
-            }
+            let (is_present, is_over) = self
+                .lane(slot)
+                .map_or((false, false), |lane| (lane.epoch == epoch, lane.ended == Some(epoch)));
             match request {
+                Op::Cold { index } => {
+                    if let Some(request) = cold.get_mut(index).and_then(Option::take) {
+                        self.apply_cold(slot, epoch, request);
+                    }
+                }
+                Op::Open(how) => self.open(slot, epoch, Open { how, addresses: None, answers: None }),
+                Op::Close { reset, reason } => {
+                    if is_over || (!self.waiting.close(LaneRef { slot, epoch }) && is_present) {
+                        self.close_lane(slot, reset, reason);
+                    }
+                }
+                _ if is_over => {}
+                // With these a request begins.
+                Op::Lease { http, received, max_replay } => {
+                    self.lease(slot, epoch, http, received, max_replay);
+                }
                 Op::Wait { queue, bytes, leave, last } => {
                     self.wait(LaneRef { slot, epoch }, queue, bytes, leave, last);
-                    return;
                 }
-                Op::Attach { from, received } => {
-                    self.attach(slot, epoch, from, received);
-                    return;
-                }
-                Op::Close { .. } if self.waiting.close(LaneRef { slot, epoch }) => return,
-                _ => {}
-            }
-            // Anything else speaks of the request that the lane has now.
-            if self.lane(slot).is_none_or(|lane| lane.epoch != epoch) {
-                return;
-            }
-            match request {
-                Op::Cold { .. }
-                | Op::Open { .. }
-                | Op::Lease { .. }
-                | Op::Wait { .. }
-                | Op::Attach { .. } => {}
+                Op::Attach { from, received } => self.attach(slot, epoch, from, received),
+                // The others speak of the one that the lane has now.
+                _ if !is_present => {}
                 Op::Yield { queue } => self.yield_to(slot, queue),
                 Op::Write { bytes, leave, early, notify } => self.write(slot, bytes, leave, early, notify),
                 Op::Shutdown => self.shutdown(slot),
@@ -119,7 +96,6 @@ impl Pool {
                     }
                 }
                 Op::Park { limit_ms, received } => self.park(slot, limit_ms, received),
-                Op::Close { reset, reason } => self.close_lane(slot, reset, reason),
                 Op::Waited { ms } => {
                     if let Some(lane) = self.lane(slot) {
                         lane.counts.wait.borrow_mut().record(Duration::from_millis(ms.into()));
@@ -146,6 +122,16 @@ impl Pool {
         }
         self.early = early;
         Ok(())
+    }
+
+    fn apply_cold(&mut self, slot: u32, epoch: u32, request: Cold) {
+        match request {
+            Cold::Introduce { number, route, forgotten } => self.routes.introduce(number, *route, forgotten),
+            Cold::Open(open) => self.open(slot, epoch, *open),
+            Cold::Resolved { serial, addresses } => self.resolved(slot, serial, addresses),
+            Cold::Ask(ask) => self.answer(slot, epoch, ask),
+            Cold::Export(export) => self.export(slot, epoch, export),
+        }
     }
 
     fn open(&mut self, slot: u32, epoch: u32, open: Open) {

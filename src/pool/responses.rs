@@ -135,7 +135,7 @@ mod tests {
 
     use tokio::task::LocalSet;
 
-    use super::super::steady_state::{Harness, QUEUES};
+    use super::super::test_pool::{LIMITS, TestPool};
     use super::*;
     use crate::binding::records::{op, op_flag};
 
@@ -145,20 +145,21 @@ mod tests {
         const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
         const LIKE_A_RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
         let run = async {
-            let mut harness = Harness::new(QUEUES).await;
-            harness.submit(|submission| {
+            let mut test = TestPool::new(LIMITS);
+            let mut server = test.open(0).await;
+            test.submit(|submission| {
                 submission.rows.extend([op::LEASE | op_flag::HTTP << 8, 0, 2, 0, 0]);
                 submission.rows.extend([op::WRITE, 0, 2, 0, 1]);
                 submission.bytes.push(b'x');
             });
             let mut sent = 0;
             for piece in [HEAD, b"hello", LIKE_A_RESPONSE] {
-                harness.server.write_all(piece).unwrap();
+                server.write_all(piece).unwrap();
                 sent += piece.len() as i32;
-                harness.until(|harness| harness.received == sent).await;
-                let events: Vec<_> = harness.batch.rows.chunks(5).map(|row| row[0]).collect();
+                test.until(|test| test.received == sent).await;
+                let events: Vec<_> = test.batch.rows.chunks(5).map(|row| row[0]).collect();
                 assert_eq!(events, [event::DATA], "{}", piece.escape_ascii());
-                let mut pool = harness.pool.borrow_mut();
+                let mut pool = test.pool.borrow_mut();
                 let id = pool.lane(0).and_then(|lane| lane.connection()).unwrap();
                 let connection = pool.connections.get_mut(id).unwrap();
                 assert!(connection.framing.is_none(), "where it ends is not known");

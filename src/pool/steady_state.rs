@@ -1,25 +1,18 @@
 //! A request on a warm connection allocates nothing, from what JavaScript submits to what it is handed.
 
-use std::cell::RefCell;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::rc::Rc;
+use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::LocalSet;
 
 use super::lane::Limits;
-use super::{Cold, Open, Pool, Route};
+use super::test_pool::{LIMITS, TestPool};
 use crate::allocations;
-use crate::binding::batch::Batch;
 use crate::binding::blob::Blob;
-use crate::binding::link::Link;
 use crate::binding::loans::Lent;
-use crate::binding::records::{LaneRef, event, op, op_flag};
-use crate::binding::submission::{Opening, Submission};
+use crate::binding::records::{op, op_flag};
 use crate::block::{BLOCK_SIZE, Block};
-use crate::connect::{Destination, Target, TcpTarget};
 
 /// What a request is made of besides its head.
 #[derive(Clone, Copy)]
@@ -31,7 +24,7 @@ enum Upload<'a> {
 
 /// Which way the exchanges go.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Way {
+struct Way {
     /// Others may wait for the lane.
     queues: bool,
     /// Plain responses are read here.
@@ -41,103 +34,30 @@ pub(super) struct Way {
 }
 
 const PLAIN: Way = Way { queues: false, parse: true, waits: false };
-pub(super) const QUEUES: Way = Way { queues: true, ..PLAIN };
+const QUEUES: Way = Way { queues: true, ..PLAIN };
 const WAYS: [Way; 4] = [PLAIN, QUEUES, Way { parse: false, ..PLAIN }, Way { waits: true, ..QUEUES }];
 
-/// One lane, its server, and the two ends of the crossing that are JavaScript's and the runtime's.
-pub(super) struct Harness {
-    link: Arc<Link>,
-    pub(super) pool: Rc<RefCell<Pool>>,
-    submission: Submission<Cold, Blob>,
-    pub(super) batch: Batch,
-    pub(super) server: TcpStream,
+/// One lane and its server.
+struct Harness {
+    test: TestPool,
+    server: TcpStream,
     way: Way,
     slot: i32,
     epoch: i32,
-    /// Bytes that JavaScript was handed in this exchange, and bytes of records that it was told are written.
-    pub(super) received: i32,
-    written: i32,
     room: Box<[u8]>,
 }
 
 impl Harness {
-    pub(super) async fn new(way: Way) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let link = Arc::new(Link::new());
-        let pool = Pool::start(Arc::clone(&link));
-        let limits = Limits {
-            read_ahead: 1 << 20,
-            max_buffered: 1 << 30,
-            max_replay: 64 << 10,
-            answers: None,
-            parse: way.parse,
-            queues: way.queues,
-        };
-        let target = Target::Tcp(TcpTarget::for_test("127.0.0.1", address.port()));
-        let dead_peer = Some(Duration::from_secs(20));
-        let destination = Destination { target, dead_peer, ..Destination::for_test(1) };
-        let lane = LaneRef { slot: 0, epoch: 1 };
-        let route = Box::new(Route { destination, limits });
-        link.submit_cold(lane, Cold::Introduce { number: 1, route, forgotten: None });
-        let how = Opening::new(0, 1, 0);
-        let addresses = Some(vec![address.ip()]);
-        link.submit_cold(lane, Cold::Open(Box::new(Open { how, addresses, answers: None })));
-        let server = tokio::task::spawn_blocking(move || listener.accept().unwrap().0);
-        let mut submission = Submission::new();
-        link.take_submission(&mut submission);
-        pool.borrow_mut().apply(&mut submission).unwrap();
-        let server = server.await.unwrap();
-        server.set_nodelay(true).unwrap();
-        let (epoch, room) = (1, vec![0; 1 << 20].into());
-        let mut harness = Self {
-            link,
-            pool,
-            submission: Submission::new(),
-            batch: Batch::new(),
-            server,
-            way,
-            slot: 0,
-            epoch,
-            received: 0,
-            written: 0,
-            room,
-        };
-        harness.until(|harness| harness.batch.rows.chunks(5).any(|row| row[0] == event::CONNECTED)).await;
-        harness
-    }
-
-    /// What the crossing and the dispatcher do with what JavaScript has gathered in a tick.
-    pub(super) fn submit(&mut self, add: impl FnOnce(&mut Submission<Cold, Blob>)) {
-        assert!(self.link.submit(add));
-        self.link.take_submission(&mut self.submission);
-        self.pool.borrow_mut().apply(&mut self.submission).unwrap();
-        self.submission.clear();
-    }
-
-    /// Takes what comes, as JavaScript does, until `is_enough` has seen it.
-    pub(super) async fn until(&mut self, is_enough: impl Fn(&Self) -> bool) {
-        loop {
-            self.batch.clear();
-            self.link.take_batch(&mut self.batch);
-            for row in self.batch.rows.chunks(5) {
-                match row[0] & 0xff {
-                    event::RESPONSE | event::BODY | event::DATA => self.received += row[3],
-                    event::WRITTEN => self.written += row[3],
-                    _ => {}
-                }
-            }
-            if is_enough(self) {
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
+    async fn new(way: Way) -> Self {
+        let mut test = TestPool::new(Limits { parse: way.parse, queues: way.queues, ..LIMITS });
+        let server = test.open(0).await;
+        Self { test, server, way, slot: 0, epoch: 1, room: vec![0; 1 << 20].into() }
     }
 
     /// One request, its response in these pieces, of which each is read by itself, and back to the pool.
     async fn exchange(&mut self, flags: i32, upload: Upload<'_>, response: &[&[u8]]) {
         const HEAD: &[u8] = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n";
-        let before = self.received;
+        let before = self.test.received;
         self.epoch += 1;
         let (epoch, way, from) = (self.epoch, self.way, self.slot);
         self.slot ^= i32::from(way.waits);
@@ -150,12 +70,12 @@ impl Harness {
             Upload::Nothing => None,
             Upload::Copied(bytes) => Some(Blob::Copied(Block::of(bytes))),
             Upload::Lent(bytes) => {
-                let loans = Arc::clone(&self.link.loans);
+                let loans = Arc::clone(&self.test.link.loans);
                 Some(Blob::Lent(Lent::new(bytes.as_ptr(), bytes.len(), 1, loans)))
             }
         };
-        (self.received, self.written) = (0, 0);
-        self.submit(|submission| {
+        (self.test.received, self.test.written) = (0, 0);
+        self.test.submit(|submission| {
             let len = HEAD.len() as i32;
             if way.waits {
                 submission.rows.extend([op::WAIT | flags << 8, slot, epoch, 7, len]);
@@ -183,15 +103,15 @@ impl Harness {
         for piece in response {
             self.server.write_all(piece).unwrap();
             sent += piece.len() as i32;
-            self.until(|harness| harness.received == sent).await;
-            self.submit(|submission| {
+            self.test.until(|test| test.received == sent).await;
+            self.test.submit(|submission| {
                 submission.rows.extend([op::CONSUMED, slot, epoch, piece.len() as i32, 0]);
             });
         }
         // The head of one that has waited is asked about only where the process would wait for it.
         let written = body.len() as i32 + if way.waits { 0 } else { HEAD.len() as i32 };
-        self.until(|harness| harness.written == written).await;
-        self.submit(|submission| submission.rows.extend([op::PARK, slot, epoch, 60_000, sent]));
+        self.test.until(|test| test.written == written).await;
+        self.test.submit(|submission| submission.rows.extend([op::PARK, slot, epoch, 60_000, sent]));
     }
 }
 
@@ -202,10 +122,11 @@ fn counted(way: Way, flags: i32, upload: Upload<'_>, response: &[&[u8]]) -> u64 
         let mut harness = Harness::new(way).await;
         // As many batches are under way at most, and how much comes in one is a matter of time.
         for _ in 0..3 {
-            harness.batch.rows.reserve(1 << 10);
-            harness.batch.bytes.reserve(1 << 18);
-            harness.batch.blocks.reserve(1 << 5);
-            harness.link.take_batch(&mut harness.batch);
+            let TestPool { batch, link, .. } = &mut harness.test;
+            batch.rows.reserve(1 << 10);
+            batch.bytes.reserve(1 << 18);
+            batch.blocks.reserve(1 << 5);
+            link.take_batch(batch);
             harness.exchange(flags, upload, response).await;
         }
         for _ in 0..20 {

@@ -241,51 +241,22 @@ impl Pool {
 }
 
 #[cfg(test)]
-pub mod tests {
-    use std::cell::RefCell;
+mod tests {
     use std::io::Read;
     use std::net::{Shutdown, TcpStream};
-    use std::rc::Rc;
-    use std::sync::Arc;
     use std::time::Duration;
 
     use tokio::task::LocalSet;
 
     use super::super::ask::{Ask, Question};
-    use super::super::connection::Connection;
-    use super::super::connection::tests::reused;
-    use super::super::lane::{Guards, Lane};
+    use super::super::test_pool::{LIMITS, TestPool};
     use super::*;
-    use crate::binding::link::Link;
     use crate::binding::records::{op, op_flag};
     use crate::binding::submission::Submission;
     use crate::error::CloseReason;
     use crate::reply::pair;
 
     const LEAVE: Leave = Leave { replayable: false, unacknowledged: false };
-
-    /// A pool whose lane `slot` has a reused connection, and the peer of that.
-    pub async fn with_lane(pool: &Rc<RefCell<Pool>>, slot: u32) -> (ConnectionId, TcpStream) {
-        let (mut connection, peer) = reused(Duration::from_secs(5)).await;
-        let mut pool = pool.borrow_mut();
-        connection.lane = slot;
-        let limits = super::super::Limits {
-            read_ahead: 1,
-            max_buffered: 1,
-            max_replay: 100,
-            answers: None,
-            parse: false,
-            queues: false,
-        };
-        let guards = Guards { attempt: false, connect: false, secure: false };
-        let (destination, counts) = (connection.destination.clone(), Rc::clone(&connection.counts));
-        let mut lane = Lane::new(1, destination, limits, guards, counts, Rc::default());
-        lane.http = true;
-        let id = pool.connections.insert(|id| Connection { id, ..connection });
-        lane.state = State::Bound(id);
-        pool.put_lane(slot, lane);
-        (id, peer)
-    }
 
     fn all_of(peer: &mut TcpStream) -> Vec<u8> {
         let mut bytes = vec![0; 100];
@@ -298,9 +269,9 @@ pub mod tests {
     #[tokio::test]
     async fn what_leaves_with_the_tick_is_preceded_by_a_look_then() {
         let test = async {
-            let pool = Pool::start(Arc::new(Link::new()));
-            let (id, mut peer) = with_lane(&pool, 0).await;
-            let mut pool = pool.borrow_mut();
+            let mut test = TestPool::new(LIMITS);
+            let (id, mut peer) = test.reuse(0).await;
+            let mut pool = test.pool.borrow_mut();
             pool.write(0, Payload::Inline(b"request"), LEAVE, true, 0);
             // Over the loopback interface the FIN has arrived when this returns.
             peer.shutdown(Shutdown::Write).unwrap();
@@ -317,10 +288,10 @@ pub mod tests {
     #[tokio::test]
     async fn what_has_waited_is_written_next_to_the_look_at_its_new_connection() {
         let test = async {
-            let pool = Pool::start(Arc::new(Link::new()));
-            let (lost, _) = with_lane(&pool, 0).await;
-            let (_, mut peer) = with_lane(&pool, 1).await;
-            let mut pool = pool.borrow_mut();
+            let mut test = TestPool::new(LIMITS);
+            let (lost, _) = test.reuse(0).await;
+            let (_, mut peer) = test.reuse(1).await;
+            let mut pool = test.pool.borrow_mut();
             pool.park(1, None, 0);
             pool.drop_connection(lost, CloseReason::PeerClosedIdle);
             let lane = pool.lane(0).unwrap();
@@ -335,18 +306,18 @@ pub mod tests {
     #[tokio::test]
     async fn a_request_that_was_given_up_before_it_came_does_not_begin() {
         let test = async {
-            let pool = Pool::start(Arc::new(Link::new()));
-            let (id, mut peer) = with_lane(&pool, 0).await;
-            let mut pool = pool.borrow_mut();
+            let mut test = TestPool::new(LIMITS);
+            let (id, mut peer) = test.reuse(0).await;
+            let mut pool = test.pool.borrow_mut();
             let (reply, answer) = pair();
-            pool.answer(0, 2, Ask { question: Question::Facts, reply });
+            pool.answer(0, 3, Ask { question: Question::Facts, reply });
             assert_eq!(answer.wait(Duration::ZERO).as_deref(), Some(""));
 
             let mut held = Submission::new();
-            held.rows.extend([op::LEASE | op_flag::HTTP << 8, 0, 2, 0, 100]);
-            held.rows.extend([op::WRITE, 0, 2, 0, 7]);
+            held.rows.extend([op::LEASE | op_flag::HTTP << 8, 0, 3, 0, 100]);
+            held.rows.extend([op::WRITE, 0, 3, 0, 7]);
             held.bytes.extend(b"request");
-            held.rows.extend([op::CLOSE, 0, 2, CloseReason::Aborted as i32, 0]);
+            held.rows.extend([op::CLOSE, 0, 3, CloseReason::Aborted as i32, 0]);
             pool.apply(&mut held).unwrap();
             assert_eq!(all_of(&mut peer), b"", "nothing but the end");
             assert!(pool.connections.get(id).is_none() && pool.lane(0).is_none());
@@ -357,10 +328,10 @@ pub mod tests {
     #[tokio::test]
     async fn what_has_not_left_when_its_facts_are_told_never_does() {
         let test = async {
-            let pool = Pool::start(Arc::new(Link::new()));
-            let (id, _peer) = with_lane(&pool, 0).await;
-            let (lost, _) = with_lane(&pool, 1).await;
-            let mut pool = pool.borrow_mut();
+            let mut test = TestPool::new(LIMITS);
+            let (id, _peer) = test.reuse(0).await;
+            let (lost, _) = test.reuse(1).await;
+            let mut pool = test.pool.borrow_mut();
             pool.write(0, Payload::Inline(b"request"), LEAVE, true, 0);
             pool.drop_connection(lost, CloseReason::PeerClosedIdle);
             pool.set_state(1, State::Lost);
@@ -369,7 +340,7 @@ pub mod tests {
 
             for (slot, written) in [(0, true), (1, false)] {
                 let (reply, answer) = pair();
-                pool.answer(slot, 1, Ask { question: Question::Facts, reply });
+                pool.answer(slot, 2, Ask { question: Question::Facts, reply });
                 assert_eq!(answer.wait(Duration::ZERO).unwrap().contains("bytesWritten\t0"), written);
             }
             pool.apply(&mut Submission::new()).unwrap();
@@ -377,6 +348,21 @@ pub mod tests {
             let lane = pool.lane(1).unwrap();
             assert!(matches!(lane.state, State::Lost));
             assert!(lane.pending.is_empty());
+        };
+        LocalSet::new().run_until(test).await;
+    }
+    #[tokio::test]
+    async fn nothing_is_held_back_for_who_does_not_wait_for_the_facts() {
+        let test = async {
+            let mut test = TestPool::new(LIMITS);
+            let (_, mut peer) = test.reuse(0).await;
+            let mut pool = test.pool.borrow_mut();
+            pool.write(0, Payload::Inline(b"request"), LEAVE, true, 0);
+            let (reply, answer) = pair();
+            assert_eq!(answer.wait(Duration::ZERO), None);
+            pool.answer(0, 2, Ask { question: Question::Facts, reply });
+            pool.apply(&mut Submission::new()).unwrap();
+            assert_eq!(all_of(&mut peer), b"request");
         };
         LocalSet::new().run_until(test).await;
     }

@@ -211,6 +211,8 @@ class Lane extends SocketShape {
   /** As with net.Socket, a process does not go on for a response that it does not read, once its request has left. */
   #tellUnread() {
     const { exchange, output, place } = this.#parts;
+    // From there no report would come.
+    if (place.isLeft) return;
     place.setUnread(this.#isUnread && exchange.hasSentAll() && output.hasLeft());
   }
 

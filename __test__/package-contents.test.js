@@ -6,8 +6,10 @@
 const assert = require('node:assert');
 const { execFileSync } = require('node:child_process');
 const fs = require('node:fs');
+const os = require('node:os');
 const path = require('node:path');
 const { test } = require('node:test');
+const notices = require('../scripts/notices.js');
 
 const ROOT = path.join(__dirname, '..');
 const options = { timeout: 60_000 };
@@ -67,9 +69,13 @@ test('the pages in the package lead to pages in the package', options, () => {
   );
 });
 
-test('a platform package has the licence of what is in it', options, () => {
-  for (const name of fs.readdirSync(path.join(ROOT, 'npm'))) {
-    const files = packed(path.join(ROOT, 'npm', name)).filter((file) => !file.endsWith('.node'));
-    assert.deepEqual(files.sort(), ['LICENSE', 'README.md', 'package.json'], name);
+test('a platform package has the licences of what is in it', options, (t) => {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'offloop-packages-'));
+  t.after(() => fs.rmSync(folder, { recursive: true }));
+  fs.cpSync(path.join(ROOT, 'npm'), folder, { recursive: true });
+  notices.copyInto(folder);
+  for (const name of fs.readdirSync(folder)) {
+    const files = packed(path.join(folder, name)).filter((file) => !file.endsWith('.node'));
+    assert.deepEqual(files.sort(), ['LICENSE', 'README.md', notices.NAME, 'package.json'], name);
   }
 });

@@ -494,7 +494,7 @@ test('one of which nobody can say whether it was sent fails, and no other does',
     const { mock } = t.mock.method(native.Crossing.prototype, 'withdraw');
     mock.mockImplementationOnce(() => null);
     const { results } = sendAll(agent, server, ['ok/cue', 'ok', 'ok']);
-    await until(() => server.arrivals('it-0') === 1);
+    await until(() => server.arrivals('it-0') === 1 && results[0].request.socket !== null);
     // The next gets a new lane, which would connect, or go on with what has been sent.
     if (end === 'request') results[0].request.destroy();
     else results[0].request.socket.destroy();

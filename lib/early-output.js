@@ -41,7 +41,7 @@ class EarlyOutput {
     let pieces = this.#pieces;
     while (pieces.length < output.length) {
       const { data, encoding } = output[pieces.length];
-      if (data.length > crossing.INLINE_MAX || !window.takes(data)) break;
+      if (data.length > crossing.INLINE_MAX || !window.takes(data, encoding)) break;
       // Mostly there is one, and an array that something is pushed into has room for many.
       if (pieces.length === 0) this.#pieces = pieces = [{ chunk: data, encoding }];
       else pieces.push({ chunk: data, encoding });

@@ -340,7 +340,7 @@ class Lane extends SocketShape {
   _write(chunk, encoding, callback) {
     const { connection, early, output } = this.#parts;
     if (early.takes(chunk)) chunk = '';
-    if (connection.isEstablished && !this.#held && output.takes(chunk)) {
+    if (connection.isEstablished && !this.#held && output.takes(chunk, encoding)) {
       output.write(chunk, encoding);
       callback();
     } else {

@@ -9,10 +9,16 @@ const { NONE, byteLength } = require('./pieces');
 
 /** Bytes that may be on their way, unreported, before a write has to wait. What the kernel holds comes on top. */
 const WINDOW = 256 * 1024;
-/** Large buffers are handed over in pieces of this size, so that Rust never holds all of one. */
+/** What is longer is handed over in pieces of this size, but for what is lent (loans.js). */
 const PIECE = 128 * 1024;
 /** How many bytes pass before the next write asks for a report. */
 const REPORT_EVERY = 64 * 1024;
+
+/** A UTF-16 code unit has at most three bytes in UTF-8; the other encodings need less. */
+const isOnePiece = (chunk, encoding) =>
+  typeof chunk === 'string'
+    ? chunk.length <= PIECE / 3 || Buffer.byteLength(chunk, encoding) <= PIECE
+    : chunk.length <= PIECE;
 
 class WriteWindow {
   #sender;
@@ -31,15 +37,15 @@ class WriteWindow {
   }
 
   /** Whether this chunk can be handed over, and be done with, right now. */
-  takes(chunk) {
-    return this.#outstanding < WINDOW && this.#pieces.length === 0 && chunk.length <= PIECE;
+  takes(chunk, encoding) {
+    return this.#outstanding < WINDOW && this.#pieces.length === 0 && isOnePiece(chunk, encoding);
   }
 
   /** Queues the chunks of one write; pump() hands them over. */
   queue(chunks, callback) {
     if (this.#pieces === NONE) this.#pieces = [];
     for (const { chunk, encoding } of chunks) {
-      const whole = typeof chunk !== 'string' || chunk.length <= PIECE;
+      const whole = typeof chunk !== 'string' || isOnePiece(chunk, encoding);
       this.#pieces.push(whole ? { chunk, encoding } : { chunk: Buffer.from(chunk, encoding), encoding: '' });
     }
     this.#callback = callback;
@@ -51,7 +57,7 @@ class WriteWindow {
     let next = 0;
     while (next < pieces.length && this.#outstanding < WINDOW) {
       const piece = pieces[next];
-      if (piece.chunk.length <= PIECE) {
+      if (isOnePiece(piece.chunk, piece.encoding)) {
         this.write(piece.chunk, piece.encoding);
         next++;
       } else {

@@ -11,7 +11,7 @@ use super::link::Link;
 use super::loans::Lent;
 use super::records::OP_WIDTH;
 use super::submission::Submission;
-use crate::block::{BLOCK_SIZE, Block};
+use crate::block::Block;
 use crate::pool::Cold;
 
 /// `submit(rows, bytes, blobs?, settled?)`. With the last the tick may take the rows back, until a call says that
@@ -63,8 +63,8 @@ pub unsafe extern "C" fn submit(env: sys::napi_env, info: sys::napi_callback_inf
 }
 
 /// Large writes come beside the rows: a view and a number for each. One without a number (-1) may be changed or
-/// detached by JavaScript as soon as this call is over, so it is copied here; it is no longer than a block. The others
-/// JavaScript keeps until they are returned by their number.
+/// detached by JavaScript as soon as this call is over, so it is copied here; it is no longer than a block, or this ends
+/// the process. The others JavaScript keeps until they are returned by their number.
 fn blobs(env: sys::napi_env, list: sys::napi_value, link: &Link) -> impl Iterator<Item = Blob> {
     let mut count = 0;
     // SAFETY: N-API checks that the value is an array.
@@ -88,7 +88,7 @@ fn blobs(env: sys::napi_env, list: sys::napi_value, link: &Link) -> impl Iterato
             return Blob::Copied(Block::new());
         }
         // SAFETY: the view has so many bytes, and they are read before JavaScript runs again.
-        let bytes = unsafe { slice::from_raw_parts(data.cast::<u8>(), len.min(BLOCK_SIZE)) };
+        let bytes = unsafe { slice::from_raw_parts(data.cast::<u8>(), len) };
         Blob::Copied(Block::of(bytes))
     })
 }

@@ -4,6 +4,7 @@
 // it whether they may send the request again. Rust and the network go on while JavaScript has yet to hear of it.
 
 const assert = require('node:assert/strict');
+const { once } = require('node:events');
 const { test } = require('node:test');
 
 const { blockUntil, startServer, send, transport, until, warm } = require('./helpers/blocked');
@@ -30,6 +31,29 @@ test('the connection is lost, and JavaScript has not been told', patience, async
   assert.equal(error.reason, 'aborted');
   assert.ok(error.connection.bytesWritten > 0, 'it has been sent');
 });
+
+/** When the program goes on to give its request up, counted from its making. */
+const MOMENTS = {
+  'in the same tick': () => {},
+  'in the next tick': () => new Promise((resolve) => process.nextTick(resolve)),
+  'with its socket': (request) => once(request, 'socket'),
+};
+
+for (const [moment, comes] of Object.entries(MOMENTS)) {
+  for (const end of ['request', 'agent']) {
+    const title = `the ${end} is destroyed ${moment}: it has connected, and JavaScript has not been told`;
+    test(title, patience, async (t) => {
+      const { server, agent } = await setUp(t);
+      const sent = send(agent, server, { id: 'x', act: 'hang' });
+      await comes(sent.request);
+      assert.ok(blockUntil(() => server.arrivals('x') > 0));
+      (end === 'agent' ? agent : sent.request).destroy();
+      const { error } = await sent;
+      assert.equal(error.reason, end === 'agent' ? 'agent-destroyed' : 'aborted');
+      assert.ok(error.connection.bytesWritten > 0, 'it has been sent');
+    });
+  }
+}
 
 test('it is about to be sent again', patience, async (t) => {
   // The connect that the repetition needs waits for this.

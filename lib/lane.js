@@ -396,6 +396,16 @@ class Lane extends SocketShape {
 
   // ---- The end.
 
+  /** What asks Rust for the facts of the request's connection; undefined if it has told all that it knows. */
+  #askForFacts() {
+    const { connection, ending, place } = this.#parts;
+    if (connection.isEstablished) return () => place.facts();
+    if (!place.isOpened || ending.reason !== undefined) return undefined;
+    // It connects and sends before JavaScript hears of it. Where it knows of nothing yet, what is about to reach it
+    // may leave before it hears of the end.
+    return () => place.facts() || undefined;
+  }
+
   _destroy(error, callback) {
     const { agent, connection, ending, exchange, input, output, place } = this.#parts;
     this.connecting = false;
@@ -405,7 +415,7 @@ class Lane extends SocketShape {
       timeout: this.#inactivity?.reason,
       // Node gives the parser back before it destroys the socket of a response that it cannot read.
       isRefused: exchange.request !== null && input.received !== 0 && this.parser === null && !this._isLight,
-      ask: connection.isEstablished && !place.isLeft ? () => place.facts() : undefined,
+      ask: place.isLeft ? undefined : this.#askForFacts(),
     });
     place.leave(ending.reason, this.#resetOnDestroy ? opFlag.RESET : 0);
     if (this._isIdle) agent._idleLaneGone();

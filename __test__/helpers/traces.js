@@ -24,6 +24,8 @@ plainResponse.handOver = (...args) => {
 
 /** The socket of the exchange that is traced, or served in pieces. */
 let client;
+/** Its response is paused: what the server has yet to write comes when it is read again. */
+let isPaused = false;
 
 /**
  * Answers `/name/cuts/end`: the response in one piece, or cut at these places, each piece written when the client has
@@ -50,7 +52,9 @@ async function startServer(t, responses) {
         if (cut === 0 || client.destroyed) continue;
         socket.write(response.subarray(written, cut));
         written = cut;
-        while (!client.destroyed && client.bytesRead - before < cut) await new Promise(setImmediate);
+        while (!client.destroyed && (isPaused || client.bytesRead - before < cut)) {
+          await new Promise(setImmediate);
+        }
       }
       if (end === 'fin') socket.end();
       else if (end === 'reset') (socket._parent ?? socket).resetAndDestroy();
@@ -94,8 +98,10 @@ const READERS = {
       for (let chunk; (chunk = response.read()) !== null;) note(['read', chunk.toString('latin1')]);
     }),
   later: (response, note) => {
+    isPaused = true;
     response.pause();
     response.on('data', (chunk) => note(['data', chunk.toString('latin1')]));
+    response.once('resume', () => (isPaused = false));
     setImmediate(() => response.resume());
   },
   iterator: async (response, note) => {
@@ -128,6 +134,7 @@ const EVENTS = {
 async function trace(agent, port, path, reader, requestOptions = {}, act = () => {}) {
   const seen = [];
   const note = (what) => seen.push(what);
+  isPaused = false;
   const request = send({ host: '127.0.0.1', port, path, agent, ...requestOptions });
   const state = () => [
     request.destroyed,

@@ -17,7 +17,7 @@ const { HttpAgent } = require('..');
 const { httpServer } = require('./helpers/lane-server');
 const certificate = require('./helpers/certificate');
 
-const options = { timeout: 10_000 };
+const options = { timeout: 60_000 };
 const local = { host: '127.0.0.1' };
 const never = () => {};
 const PARAMETERS = ['module', 'exports', 'require', '__dirname', '__filename'];

@@ -40,14 +40,20 @@ test('a connection in use is not closed, however slow', { timeout: 20_000 }, asy
 
 test('the time starts anew with each request', { timeout: 20_000 }, async (t) => {
   const server = await echoServer(t);
-  const agent = ourAgent(t, { freeSocketTimeout: 600 });
-  const { socket } = await exchangeAndIdle({ ...server.at, agent });
-  const started = Date.now();
-  while (Date.now() - started < 900) {
+  const limit = 600;
+  const agent = ourAgent(t, { freeSocketTimeout: limit });
+  let { socket } = await exchangeAndIdle({ ...server.at, agent });
+  let started = performance.now();
+  for (let last = started; last - started < limit * 1.5;) {
     const again = await exchangeAndIdle({ ...server.at, agent });
-    assert.strictEqual(again.socket, socket);
+    const now = performance.now();
+    if (again.socket !== socket) {
+      // The machine has stood still, so that the limit was over: it begins anew.
+      assert.ok(now - last > limit * 0.75, `closed ${now - last} ms after it was used`);
+      [socket, started] = [again.socket, now];
+    }
+    last = now;
   }
-  assert.strictEqual(server.accepted, 1);
 });
 
 for (const freeSocketTimeout of [0, Infinity]) {

@@ -41,7 +41,7 @@ test('a FIN during a block leaves nothing in CLOSE_WAIT', { timeout, skip }, asy
   server.post({ end: 'half' });
   assert.ok(blockUntil(() => server.events('closed').length === 4));
   const gone = () => !socketStates(server.port).some((state) => /ESTABLISHED|CLOSE_WAIT/.test(state));
-  assert.ok(blockUntil(gone, 2000), `${socketStates(server.port)}`);
+  assert.ok(blockUntil(gone));
   assert.equal(Object.values(agent.freeSockets).flat().length, 4, 'JavaScript was not blocked');
   await until(() => agent.totalSocketCount === 0);
 });
@@ -85,16 +85,24 @@ test(
 );
 
 test('the limit is counted anew with each request', { timeout }, async (t) => {
-  const server = await startServer(t);
-  const agent = new Agent({ freeSocketTimeout: 1200 });
-  t.after(() => agent.destroy());
-  // Longer than the limit in all, and each time much less.
-  for (let i = 0; i < 4; i++) {
-    await warm(agent, server);
-    await new Promise((resolve) => setTimeout(resolve, 400));
+  const limit = 1200;
+  // If the machine has stood still between two requests, so that the limit was over, that is another test.
+  for (let longest = Infinity; longest > limit * 0.75;) {
+    const server = await startServer(t);
+    const agent = new Agent({ freeSocketTimeout: limit });
+    t.after(() => agent.destroy());
+    // Longer than the limit in all, and each time much less.
+    for (let i = 0; i < 4; i++) {
+      await warm(agent, server);
+      await new Promise((resolve) => setTimeout(resolve, limit / 3));
+    }
+    const answers = server.events('answered').map(({ at }) => at);
+    const last = answers.at(-1);
+    const asked = server.events('request').map(({ at }) => at);
+    longest = Math.max(...asked.slice(1).map((at, i) => at - answers[i]));
+    if (longest > limit * 0.75) continue;
+    await until(() => server.events('client-fin').length === 1);
+    assert.equal(server.events('accept').length, 1);
+    assert.ok(server.events('client-fin')[0].at - last >= limit - 1);
   }
-  const [last] = server.events('answered').slice(-1);
-  await until(() => server.events('client-fin').length === 1);
-  assert.equal(server.events('accept').length, 1);
-  assert.ok(server.events('client-fin')[0].at - last.at >= 1199);
 });

@@ -55,6 +55,23 @@ for (const [moment, comes] of Object.entries(MOMENTS)) {
   }
 }
 
+test('it has connected, and is destroyed in the tick in which it would be sent', patience, async (t) => {
+  const { server, agent } = await setUp(t, { sendEarly: false });
+  const sent = send(agent, server, { id: 'x', act: 'hang' });
+  // It has written to its socket by then, and the tick goes on.
+  process.nextTick(() => {
+    assert.ok(blockUntil(() => server.events('accept').length === 1));
+    sent.request.destroy();
+    blockUntil(() => server.arrivals('x') > 0, 200);
+  });
+  const { error } = await sent;
+  assert.equal(error.reason, 'aborted');
+  assert.ok(!(error.connection.bytesWritten > 0));
+  // Over another connection: whatever came before has come.
+  await warm(agent, server);
+  assert.equal(server.arrivals('x'), 0);
+});
+
 test('it is about to be sent again', patience, async (t) => {
   // The connect that the repetition needs waits for this.
   let isWanted;

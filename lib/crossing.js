@@ -59,10 +59,12 @@ function resolved(slot, serial, addresses) {
 
 /**
  * What is known of a lane's connection, as text (see facts.js). Empty: nothing of this request has left, nor
- * will before the end of the tick. undefined: it is not known.
+ * will before the end of the tick. undefined: it is not known. `isOpening`: the lane has no connection yet, as far as
+ * is known here. What is written on one leaves at once if it stands; the request that ends has to keep it.
  */
-function facts(slot, epoch) {
-  sendBefore();
+function facts(slot, epoch, isOpening) {
+  if (isOpening) submit.holdBefore();
+  else sendBefore();
   return crossing.facts(slot, epoch) ?? undefined;
 }
 

@@ -399,11 +399,11 @@ class Lane extends SocketShape {
   /** What asks Rust for the facts of the request's connection; undefined if it has told all that it knows. */
   #askForFacts() {
     const { connection, ending, place } = this.#parts;
-    if (connection.isEstablished) return () => place.facts();
+    if (connection.isEstablished) return () => place.facts(false);
     if (!place.isOpened || ending.reason !== undefined) return undefined;
     // It connects and sends before JavaScript hears of it. Where it knows of nothing yet, what is about to reach it
     // may leave before it hears of the end.
-    return () => place.facts() || undefined;
+    return () => place.facts(true) || undefined;
   }
 
   _destroy(error, callback) {

@@ -193,10 +193,10 @@ class Place {
 
   // ---- What is asked from it.
 
-  /** Of a request whose place is left next. */
-  facts() {
+  /** Of a request whose place is left next; `isOpening`: nothing is known of a connection. */
+  facts(isOpening) {
     this.#isTold = true;
-    return crossing.facts(this.#slot, this.#epoch);
+    return crossing.facts(this.#slot, this.#epoch, isOpening);
   }
 
   quiet() {

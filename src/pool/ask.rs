@@ -64,9 +64,9 @@ impl Pool {
             self.waiting.forget(request);
         }
         let Some(lane) = self.lane(slot) else { return };
+        // Rows that may still be taken back come later: with which it begins, or with which it writes while it connects.
+        lane.ended = Some(epoch);
         if lane.epoch != epoch {
-            // The rows with which it begins may still be taken back, and come later.
-            lane.ended = Some(epoch);
             return;
         }
         lane.pending = OutQueue::default();

@@ -326,6 +326,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_a_request_has_written_behind_its_facts_does_not_leave() {
+        let test = async {
+            let mut test = TestPool::new(LIMITS);
+            let (id, _peer) = test.reuse(0).await;
+            let mut pool = test.pool.borrow_mut();
+            let (reply, answer) = pair();
+            pool.answer(0, 2, Ask { question: Question::Facts, reply });
+            assert!(answer.wait(Duration::ZERO).unwrap().contains("bytesWritten\t0"));
+
+            let mut held = Submission::new();
+            held.rows.extend([op::WRITE, 0, 2, 0, 7]);
+            held.bytes.extend(b"request");
+            pool.apply(&mut held).unwrap();
+            assert!(pool.connections.get(id).unwrap().facts(Instant::now()).contains("bytesWritten\t0\n"));
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
     async fn what_has_not_left_when_its_facts_are_told_never_does() {
         let test = async {
             let mut test = TestPool::new(LIMITS);

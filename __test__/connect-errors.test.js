@@ -12,6 +12,7 @@ const { test } = require('node:test');
 const {
   closedPort,
   describeError,
+  freePort,
   get,
   httpServer,
   rawServer,
@@ -117,7 +118,7 @@ fails('a local port that is taken', async (t) => {
 });
 fails(
   'a refused connect from a local address and port',
-  async () => ({ port: await closedPort(), localAddress: '127.0.0.1', localPort: await closedPort() }),
+  async () => ({ port: await closedPort(), localAddress: '127.0.0.1', localPort: await freePort() }),
   { localAddress: '127.0.0.1' },
 );
 fails('a refused connect from a local address', async () => ({

@@ -13,7 +13,6 @@ const { blockUntil } = require('./helpers/blocked');
 const {
   atEnd,
   blackHole,
-  closedPort,
   describeError,
   failure,
   get,
@@ -25,8 +24,7 @@ const options = { timeout: 20_000, skip: process.platform !== 'linux' && 'no bla
 
 /** A black hole of its own. */
 async function hole(t) {
-  const port = await closedPort('127.0.0.2');
-  await blackHole(t, '127.0.0.2', port);
+  const { port } = await blackHole(t, '127.0.0.2');
   return { host: '127.0.0.2', port };
 }
 

@@ -239,8 +239,7 @@ describe('connecting', () => {
   });
 
   test('takes too long: connect-timeout', { ...patience, skip: !LINUX }, async (t) => {
-    const port = await closedPort();
-    await blackHole(t, '127.0.0.1', port);
+    const { port } = await blackHole(t, '127.0.0.1');
     const request = http.get({ port, host: '127.0.0.1', agent: ourAgent(t, { connectTimeout: 60 }) });
     const [error] = await once(request, 'error');
     assert.strictEqual(error.code, 'ETIMEDOUT');

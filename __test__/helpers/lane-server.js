@@ -79,9 +79,9 @@ function replying(reply) {
   };
 }
 
-/** A port that refuses, for as long as nobody else is given it. */
-async function closedPort(host = '127.0.0.1') {
-  const server = net.createServer().listen(0, host);
+/** A port of 127.0.0.1 that nobody has. */
+async function freePort() {
+  const server = net.createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address();
   server.close();
@@ -89,12 +89,34 @@ async function closedPort(host = '127.0.0.1') {
   return port;
 }
 
+/** A server for the sockets that hold the ports of closedPort(). */
+let holder;
+
+/** A port that refuses. It is held until the process ends, by a socket that does not listen: nobody else is given it. */
+async function closedPort() {
+  const host = '127.0.0.1';
+  if (holder === undefined) {
+    holder = net.createServer().listen(0, host).unref();
+    holder.on('connection', (socket) => socket.on('error', () => {}).unref());
+    await once(holder, 'listening');
+  }
+  for (;;) {
+    const port = await freePort();
+    const socket = net.connect({ host, port: holder.address().port, localAddress: host, localPort: port });
+    const isHeld = await once(socket.unref(), 'connect').then(
+      () => true,
+      ({ code }) => assert.strictEqual(code, 'EADDRINUSE'),
+    );
+    if (isHeld) return port;
+  }
+}
+
 /**
- * Makes `host` and `port` a black hole: SYNs are dropped there, as by a firewall. It is a listener in a
- * process that accepts nothing, with its queue full; `open()` lets it accept and answer with "hole".
- * Returns undefined where the system does not work so.
+ * Makes `host` and `port` (by default one that nobody has) a black hole: SYNs are dropped there, as by a firewall. It is
+ * a listener in a process that accepts nothing, with its queue full; `port` is its port, `open()` lets it accept and
+ * answer with "hole". Returns undefined where the system does not work so.
  */
-async function blackHole(t, host, port) {
+async function blackHole(t, host, wanted = 0) {
   if (process.platform !== 'linux') return undefined;
   const script = `
     const answer = 'HTTP/1.1 200 OK\\r\\nConnection: close\\r\\nContent-Length: 4\\r\\n\\r\\nhole';
@@ -102,14 +124,14 @@ async function blackHole(t, host, port) {
       socket.on('error', () => {});
       socket.once('data', () => socket.end(answer));
     });
-    server.listen({ host: '${host}', port: ${port}, backlog: 1 }, () => {
-      require('fs').writeSync(1, 'listening');
+    server.listen({ host: '${host}', port: ${wanted}, backlog: 1 }, () => {
+      require('fs').writeSync(1, String(server.address().port));
       // Nothing comes if the test's process is gone.
       if (require('fs').readSync(0, Buffer.alloc(1)) === 0) process.exit();
     });`;
   const child = spawn(process.execPath, ['-e', script], { stdio: ['pipe', 'pipe', 'inherit'] });
   atEnd(t, () => child.kill('SIGKILL'));
-  await once(child.stdout, 'data');
+  const port = Number((await once(child.stdout, 'data'))[0]);
   // The queue takes one more than its length; what comes after that is dropped.
   for (let count = 0; count < 2; count++) {
     const socket = net.connect(port, host);
@@ -117,7 +139,7 @@ async function blackHole(t, host, port) {
     atEnd(t, () => socket.destroy());
     await once(socket, 'connect');
   }
-  return { open: () => child.stdin.write('.') };
+  return { port, open: () => child.stdin.write('.') };
 }
 
 /** A path for a Unix socket that is gone with the test. */
@@ -219,6 +241,7 @@ module.exports = {
   closedPort,
   describeError,
   failure,
+  freePort,
   get,
   httpServer,
   rawServer,

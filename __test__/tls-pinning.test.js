@@ -67,7 +67,7 @@ function throwing(port, ca) {
   const request = https.request({ host: '127.0.0.1', port, agent, method: 'POST' }).on('error', () => {});
   process.once('uncaughtException', (error) => {
     console.log(error.message);
-    setTimeout(() => request.destroy(), 100);
+    process.stdin.on('end', () => setTimeout(() => request.destroy(), 100)).resume();
   });
   request.end('body');
 }
@@ -214,11 +214,14 @@ for (const maxVersion of VERSIONS) {
 
   test(`an exception of checkServerIdentity (${maxVersion})`, { timeout }, async (t) => {
     const server = await start(t, maxVersion);
-    const { stdout } = await promisify(execFile)(
+    const running = promisify(execFile)(
       process.execPath,
       ['-e', `(${throwing})(${server.port}, ${JSON.stringify(root.cert)})`],
       { cwd: __dirname, env: { ...process.env, NODE_TEST_CONTEXT: undefined } },
     );
+    await until(() => server.events('secure').length > 0);
+    running.child.stdin.end();
+    const { stdout } = await running;
     assert.equal(stdout, 'thrown\n');
     assert.equal(server.events('secure').length, 1);
     assert.equal(server.events('request').length, 0);

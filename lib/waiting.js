@@ -3,7 +3,7 @@
 // Requests at the head of a queue go on while JavaScript blocks. Node's agent has the queue (agent.requests), and
 // gives the next request a lane when it has seen the end of a response. Here the requests that a queue begins
 // with are handed over to Rust as they are finished. There each has a slot, as lanes do, and is sent when a
-// connection becomes free and JavaScript does not see to it (src/pool/waiting.rs). When Node gives the request a
+// connection becomes free and JavaScript does not see to it (src/pool/passing_on.rs). When Node gives the request a
 // lane, the lane moves into that slot: what Rust has of the request is the lane's from then on.
 
 const crossing = require('./crossing');

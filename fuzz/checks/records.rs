@@ -4,7 +4,7 @@
 
 use super::batch::Batch;
 use super::records::{EVENT_WIDTH, LaneRef, OP_WIDTH, has_block, op, op_flag};
-use super::submission::{Malformed, Op, Opening, Payload, Submission};
+use super::submission::{Malformed, Op, Opening, Payload, Submission, When};
 use crate::block::Block;
 use crate::error::CloseReason;
 
@@ -102,7 +102,7 @@ fn write(
         Op::Lease { http, received, max_replay } => {
             (op_flag::HTTP, op::LEASE, flag(op_flag::HTTP, http), number(received), number(max_replay))
         }
-        Op::Write { bytes, leave, early, notify } => {
+        Op::Write { bytes, leave, when, notify } => {
             let blob = matches!(bytes, Payload::Blob(_));
             let len = match bytes {
                 Payload::Blob(bytes) => {
@@ -117,7 +117,7 @@ fn write(
             let flags = flag(op_flag::BLOB, blob)
                 | flag(op_flag::REPLAYABLE, leave.replayable)
                 | flag(op_flag::UNACKNOWLEDGED, leave.unacknowledged)
-                | flag(op_flag::EARLY, early);
+                | flag(op_flag::EARLY, when == When::WithTick);
             (0b1111, op::WRITE, flags, number(notify), len)
         }
         Op::Wait { queue, bytes, leave, last } => {

@@ -9,7 +9,7 @@ pub enum Op<'a, B> {
     Cold { index: usize },
     Open(Opening),
     Lease { http: bool, received: u32, max_replay: u32 },
-    Write { bytes: Payload<'a, B>, leave: Leave, early: bool, notify: u32 },
+    Write { bytes: Payload<'a, B>, leave: Leave, when: When, notify: u32 },
     Shutdown,
     Park { limit_ms: Option<u32>, received: u32 },
     Close { reset: bool, reason: CloseReason },
@@ -68,6 +68,16 @@ pub struct Leave {
     pub replayable: bool,
     /// Rule R5.
     pub unacknowledged: bool,
+}
+
+/// When the bytes of a write leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    Now,
+    /// With the next row, which is a write of the same request: as a head does with its large body.
+    WithNext,
+    /// With the last row, unless one in between takes them back.
+    WithTick,
 }
 
 /// Where the bytes of a write are: `B` is for the large ones.
@@ -165,7 +175,8 @@ impl<C, B> Submission<C, B> {
         let Self { rows, bytes, blobs, cold } = self;
         let (mut offset, mut next_cold) = (0, 0);
         let mut blobs = blobs.drain(..);
-        for row in rows.chunks_exact(OP_WIDTH) {
+        let mut rows = rows.chunks_exact(OP_WIDTH).peekable();
+        while let Some(row) = rows.next() {
             let (code, flags) = (row[0] & 0xff, row[0] >> 8);
             let (slot, epoch) = (row[1].cast_unsigned(), row[2].cast_unsigned());
             let (arg, len) = (row[3], row[4]);
@@ -196,12 +207,15 @@ impl<C, B> Submission<C, B> {
                     } else {
                         Payload::Inline(inline()?)
                     };
-                    Op::Write {
-                        bytes,
-                        leave,
-                        early: flags & op_flag::EARLY != 0,
-                        notify: arg.cast_unsigned(),
-                    }
+                    let goes_on = |next: &&[i32]| next[0] & 0xff == op::WRITE && next[1..3] == row[1..3];
+                    let when = if flags & op_flag::EARLY != 0 {
+                        When::WithTick
+                    } else if rows.peek().is_some_and(goes_on) {
+                        When::WithNext
+                    } else {
+                        When::Now
+                    };
+                    Op::Write { bytes, leave, when, notify: arg.cast_unsigned() }
                 }
                 op::SHUTDOWN => Op::Shutdown,
                 op::PARK => Op::Park { limit_ms: u32::try_from(arg).ok(), received: len.cast_unsigned() },
@@ -310,12 +324,40 @@ mod tests {
                 "3/7 Close { reset: true, reason: Aborted }",
                 "3/8 cold ask",
                 "3/8 Open(Opening { route: 4, resolver: 4294967295, guard_attempt: false, guard_connect: true, guard_secure: false, keylog: true })",
-                "3/8 Write { bytes: Inline([97, 98]), leave: Leave { replayable: true, unacknowledged: true }, early: false, notify: 5 }",
-                "3/8 Write { bytes: Inline([99, 100, 101]), leave: Leave { replayable: false, unacknowledged: false }, early: false, notify: 0 }",
-                "3/8 Write { bytes: Blob([98, 108, 111, 98]), leave: Leave { replayable: false, unacknowledged: false }, early: false, notify: 0 }",
+                "3/8 Write { bytes: Inline([97, 98]), leave: Leave { replayable: true, unacknowledged: true }, when: WithNext, notify: 5 }",
+                "3/8 Write { bytes: Inline([99, 100, 101]), leave: Leave { replayable: false, unacknowledged: false }, when: WithNext, notify: 0 }",
+                "3/8 Write { bytes: Blob([98, 108, 111, 98]), leave: Leave { replayable: false, unacknowledged: false }, when: Now, notify: 0 }",
                 "3/8 Park { limit_ms: None, received: 9 }",
             ]
         );
+    }
+
+    #[test]
+    fn a_write_leaves_with_the_next_if_that_goes_on_with_it() {
+        let early = op::WRITE | op_flag::EARLY << 8;
+        let blob = op::WRITE | op_flag::BLOB << 8;
+        let whens = |rows: &[[i32; OP_WIDTH]]| {
+            let mut submission = Submission::<(), _>::new();
+            submission.rows.extend(rows.iter().flatten());
+            submission.bytes.extend(b"abc");
+            submission.blobs.extend([(), ()]);
+            let mut whens = Vec::new();
+            let note = |_, _, request: Op<'_, ()>, _: &mut Vec<_>| {
+                if let Op::Write { when, .. } = request {
+                    whens.push(when);
+                }
+            };
+            submission.drain(note).unwrap();
+            whens
+        };
+        use When::{Now, WithNext, WithTick};
+        let (head, body, rest) = ([op::WRITE, 3, 7, 0, 1], [blob, 3, 7, 0, 9], [op::WRITE, 3, 7, 0, 2]);
+        assert_eq!(whens(&[head, body]), [WithNext, Now]);
+        assert_eq!(whens(&[head, body, body, rest]), [WithNext, WithNext, WithNext, Now]);
+        for other in [[op::WRITE, 3, 8, 0, 1], [op::WRITE, 4, 7, 0, 1], [op::SHUTDOWN, 3, 7, 0, 0]] {
+            assert_eq!(whens(&[head, other])[0], Now, "{other:?}");
+        }
+        assert_eq!(whens(&[[early, 3, 7, 0, 1], body])[0], WithTick);
     }
 
     #[test]
@@ -367,7 +409,7 @@ mod tests {
                 "5/2 Wait { queue: 7, bytes: [97, 98, 99], leave: Leave { replayable: true, unacknowledged: false }, last: true }",
                 "3/8 Yield { queue: 7 }",
                 "5/2 Attach { from: 3, received: 4294967295 }",
-                "5/2 Write { bytes: Inline([100]), leave: Leave { replayable: false, unacknowledged: false }, early: false, notify: 0 }",
+                "5/2 Write { bytes: Inline([100]), leave: Leave { replayable: false, unacknowledged: false }, when: Now, notify: 0 }",
             ]
         );
     }

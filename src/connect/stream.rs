@@ -28,6 +28,13 @@ pub enum Piece<'a> {
     Lent(&'a Lent, usize),
 }
 
+/// A peer that is gone is an error, and no signal. The others have it as an option of the socket, which is set when it is
+/// made.
+#[cfg(target_os = "linux")]
+const SEND_FLAGS: libc::c_int = libc::MSG_NOSIGNAL;
+#[cfg(not(target_os = "linux"))]
+const SEND_FLAGS: libc::c_int = 0;
+
 /// The most that one write takes of what is lent: the thread has other connections.
 const LENT_PER_WRITE: usize = 1024 * 1024;
 
@@ -83,6 +90,27 @@ impl Stream {
             Self::Tls(stream) => stream.try_write(bytes),
             #[cfg(unix)]
             Self::Unix(stream) => stream.try_write(bytes),
+        }
+    }
+
+    /// Two pieces in one system call, as far as the kernel takes them right now.
+    pub fn try_write_pair(&mut self, pair: [&[u8]; 2]) -> io::Result<usize> {
+        match self {
+            Self::Tls(stream) => stream.try_write_pair(pair),
+            _ => self.try_write_raw(&pair.map(IoSlice::new)),
+        }
+    }
+
+    pub fn poll_write_pair(&mut self, cx: &mut Context<'_>, pair: [&[u8]; 2]) -> Poll<io::Result<usize>> {
+        if let Self::Tls(stream) = self {
+            return stream.poll_write_pair(cx, pair);
+        }
+        loop {
+            ready!(self.poll_write_ready(cx))?;
+            match self.try_write_pair(pair) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
         }
     }
 
@@ -224,11 +252,13 @@ impl Stream {
 
     /// Writes to the socket itself, below TLS.
     pub fn try_write_raw(&self, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
+        // Not writev(2), which may end the process by SIGPIPE.
+        let send = || self.socket().send_vectored_with_flags(bytes, SEND_FLAGS);
         match self {
-            Self::Tcp(stream) => stream.try_write_vectored(bytes),
+            Self::Tcp(stream) => stream.try_io(Interest::WRITABLE, send),
             Self::Tls(stream) => stream.socket().try_write_raw(bytes),
             #[cfg(unix)]
-            Self::Unix(stream) => stream.try_write_vectored(bytes),
+            Self::Unix(stream) => stream.try_io(Interest::WRITABLE, send),
         }
     }
 
@@ -260,12 +290,7 @@ unsafe fn init(bytes: &[MaybeUninit<u8>], count: usize) -> &[u8] {
 /// Of memory that need not be there.
 #[cfg(unix)]
 fn send(socket: &impl AsRawFd, data: *const u8, len: usize) -> io::Result<usize> {
-    // The others have it as an option of the socket, which is set when it is made.
-    #[cfg(target_os = "linux")]
-    const FLAGS: libc::c_int = libc::MSG_NOSIGNAL;
-    #[cfg(not(target_os = "linux"))]
-    const FLAGS: libc::c_int = 0;
     // SAFETY: only the kernel reads the memory, and it returns EFAULT where there is none.
-    let count = unsafe { libc::send(socket.as_raw_fd(), data.cast(), len.min(LENT_PER_WRITE), FLAGS) };
+    let count = unsafe { libc::send(socket.as_raw_fd(), data.cast(), len.min(LENT_PER_WRITE), SEND_FLAGS) };
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }

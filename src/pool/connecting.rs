@@ -275,6 +275,7 @@ impl Pool {
             tally: Tally::new(now),
             counts,
             out: OutQueue::default(),
+            gathers: false,
             awaiting_reset: false,
             fin: Fin::None,
             write_error: None,

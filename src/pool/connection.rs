@@ -71,6 +71,8 @@ pub struct Connection {
     pub tally: Tally,
     pub counts: Rc<Counts>,
     pub out: OutQueue,
+    /// `out` has what waits for the next write of the same request, and nothing before it.
+    pub gathers: bool,
     /// EOF came, and the verdict waits for whether a reset follows.
     pub awaiting_reset: bool,
     /// Send FIN when `out` is empty.
@@ -353,6 +355,7 @@ mod tests {
             tally: Tally::new(now),
             counts: Rc::default(),
             out: OutQueue::default(),
+            gathers: false,
             awaiting_reset: false,
             fin: Fin::None,
             write_error: None,

@@ -63,7 +63,11 @@ impl Pool {
                 }
                 return;
             };
-            match connection.stream.poll_write(cx, piece) {
+            let written = match connection.out.pair() {
+                Some(pair) => connection.stream.poll_write_pair(cx, pair),
+                None => connection.stream.poll_write(cx, piece),
+            };
+            match written {
                 Poll::Pending => return,
                 Poll::Ready(Ok(count)) => {
                     connection.out.advance(count);

@@ -66,6 +66,18 @@ impl OutQueue {
         })
     }
 
+    /// The same and what is behind them, for one write of both. None if a part of that is lent.
+    pub fn pair(&self) -> Option<[&[u8]; 2]> {
+        let behind = self.chunks.get(1).map(|chunk| match chunk {
+            Chunk::Gathered(bytes) => Piece::Bytes(bytes),
+            Chunk::Blob(blob) => blob.piece(0),
+        });
+        match (self.front(), behind) {
+            (Some(Piece::Bytes(front)), Some(Piece::Bytes(behind))) => Some([front, behind]),
+            _ => None,
+        }
+    }
+
     pub fn push(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
@@ -101,12 +113,12 @@ impl OutQueue {
         self.marks.push_back(Mark { position: self.pushed, epoch, bytes });
     }
 
-    /// The kernel took `count` bytes of the front.
+    /// The kernel took `count` bytes of what is in front.
     pub fn advance(&mut self, count: usize) {
         self.flushed += count as u64;
         self.head += count;
-        if self.chunks.front().is_some_and(|chunk| self.head >= chunk.len()) {
-            self.head = 0;
+        while let Some(len) = self.chunks.front().map(Chunk::len).filter(|len| self.head >= *len) {
+            self.head -= len;
             // An upload gives its memory back as it goes; the queue's own is small.
             if let Some(Chunk::Gathered(mut bytes)) = self.chunks.pop_front()
                 && bytes.capacity() <= MAX_SPARE
@@ -214,6 +226,26 @@ mod tests {
         assert!(queue.is_empty());
         queue.push_blob(blob(b"12345"), 4);
         assert_eq!(drain(&mut queue, 99), b"5");
+    }
+
+    #[test]
+    fn what_is_taken_of_two_is_taken_of_the_first_before_the_second() {
+        for count in 0..=7 {
+            let mut queue = OutQueue::default();
+            queue.push(b"abc");
+            assert_eq!(queue.pair(), None);
+            queue.push_blob(blob(b"defg"), 0);
+            assert_eq!(queue.pair(), Some([&b"abc"[..], b"defg"]));
+            queue.advance(count);
+            assert_eq!(queue.len(), 7 - count as u64);
+            assert_eq!(queue.pair().is_some(), count < 3);
+            assert_eq!(drain(&mut queue, 99), b"abcdefg"[count..]);
+            assert!(queue.is_empty());
+        }
+        let mut queue = OutQueue::default();
+        queue.push(b"abc");
+        queue.push_blob(Blob::Lent(Lent::new(std::ptr::null(), 9, 1, Arc::new(Loans::new()))), 0);
+        assert_eq!(queue.pair(), None, "it is the kernel's to read");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::connection::ConnectionId;
 use super::lane::{PassedOn, State};
 use super::status::add;
 use crate::binding::records::{LaneRef, event};
-use crate::binding::submission::Payload;
+use crate::binding::submission::{Payload, When};
 use crate::exchange::{Framing, Hint, Progress};
 
 impl Pool {
@@ -104,7 +104,7 @@ impl Pool {
         self.report_secured(to.slot, id, 0);
         let payload = Payload::Inline(&request.bytes);
         self.keep_output(to.slot, &payload);
-        self.put_out(to.slot, payload, false, 0);
+        self.put_out(to.slot, payload, When::Now, 0);
         self.waiting.forget(request);
     }
 }

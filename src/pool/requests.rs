@@ -87,7 +87,7 @@ impl Pool {
                 // The others speak of the one that the lane has now.
                 _ if !is_present => {}
                 Op::Yield { queue } => self.yield_to(slot, queue),
-                Op::Write { bytes, leave, early, notify } => self.write(slot, bytes, leave, early, notify),
+                Op::Write { bytes, leave, when, notify } => self.write(slot, bytes, leave, when, notify),
                 Op::Shutdown => self.shutdown(slot),
                 Op::Hint { timeout_ms, max } => {
                     if let Some(lane) = self.lane(slot) {

@@ -15,7 +15,7 @@ use super::Pool;
 use super::lane::State;
 use super::out_queue::OutQueue;
 use crate::binding::records::LaneRef;
-use crate::binding::submission::{Leave, Payload};
+use crate::binding::submission::{Leave, Payload, When};
 use crate::error::CloseReason;
 
 /// The memory of so many requests is kept for the next ones, of no more bytes each.
@@ -146,7 +146,7 @@ impl Pool {
             lane.queue = request.next();
         }
         // A listener for 'socket' may still destroy it in this tick.
-        self.write(slot, Payload::Inline(&request.bytes), request.leave, true, 0);
+        self.write(slot, Payload::Inline(&request.bytes), request.leave, When::WithTick, 0);
         self.waiting.forget(request);
     }
 

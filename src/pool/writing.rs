@@ -11,7 +11,7 @@ use super::connection::{ConnectionId, Fin};
 use super::lane::State;
 use crate::binding::blob::Blob;
 use crate::binding::records::event;
-use crate::binding::submission::{Leave, Payload};
+use crate::binding::submission::{Leave, Payload, When};
 use crate::connect::Piece;
 
 impl Pool {
@@ -20,16 +20,16 @@ impl Pool {
         slot: u32,
         payload: Payload<'_, Blob>,
         leave: Leave,
-        early: bool,
+        when: When,
         notify: u32,
     ) {
         let must_look = self.begin_output(slot, leave);
         self.keep_output(slot, &payload);
         // Last of all: what the server does between the look and the write is not seen.
         if must_look {
-            self.last_look(slot, early);
+            self.last_look(slot, when == When::WithTick);
         }
-        self.put_out(slot, payload, early, notify);
+        self.put_out(slot, payload, when, notify);
     }
 
     /// What may have to be sent again is kept.
@@ -47,11 +47,11 @@ impl Pool {
     }
 
     /// To the connection, or to wait for one. Of a request whose connection has had its last look, if it needs one.
-    pub(super) fn put_out(&mut self, slot: u32, payload: Payload<'_, Blob>, early: bool, notify: u32) {
+    pub(super) fn put_out(&mut self, slot: u32, payload: Payload<'_, Blob>, when: When, notify: u32) {
         let Some(lane) = self.lane(slot) else { return };
         let epoch = lane.epoch;
         match lane.state {
-            State::Bound(id) => self.write_to(slot, id, payload, early, notify),
+            State::Bound(id) => self.write_to(slot, id, payload, when, notify),
             State::Failed => {}
             _ => {
                 match payload {
@@ -109,23 +109,21 @@ impl Pool {
         self.select(slot);
     }
 
-    fn write_to(
-        &mut self,
-        slot: u32,
-        id: ConnectionId,
-        payload: Payload<'_, Blob>,
-        early: bool,
-        notify: u32,
-    ) {
+    fn write_to(&mut self, slot: u32, id: ConnectionId, payload: Payload<'_, Blob>, when: When, notify: u32) {
         let Some(connection) = self.connections.get_mut(id) else { return };
+        // What was written before, and has waited for this.
+        let is_gathered = std::mem::replace(&mut connection.gathers, false);
         let mut written = 0;
         let mut failure = None;
         // After a failure too, bytes and marks are queued: if the first write
         // was refused whole (rule R3) they go to the next connection, and if
         // the request is sent again (R4) the marks are reported.
-        if early {
+        if when == When::WithTick {
             // A CLOSE among the rows that follow takes it back.
             self.early.push(id);
+        } else if when == When::WithNext {
+            connection.gathers =
+                is_gathered || (connection.out.is_empty() && connection.write_error.is_none());
         } else if connection.out.is_empty() && connection.write_error.is_none() {
             match connection.stream.try_write(payload.piece()) {
                 Ok(count) => {
@@ -149,7 +147,7 @@ impl Pool {
                 Payload::Inline(bytes) => connection.out.push(&bytes[written..]),
                 Payload::Blob(blob) => connection.out.push_blob(blob, written),
             }
-            if !early {
+            if when == When::Now && !is_gathered {
                 connection.wake();
             }
         }
@@ -168,6 +166,8 @@ impl Pool {
         }
         if let Some(error) = failure {
             self.write_failed(id, error);
+        } else if is_gathered && when == When::Now {
+            self.write_out(id);
         }
     }
 
@@ -193,10 +193,17 @@ impl Pool {
     pub(super) fn write_out(&mut self, id: ConnectionId) {
         while let Some(connection) = self.connections.get_mut(id) {
             let Some(piece) = connection.out.front().filter(|_| connection.write_error.is_none()) else {
+                if connection.stream.is_blocked() {
+                    connection.wake();
+                }
                 return;
             };
             let slot = connection.lane;
-            match connection.stream.try_write(piece) {
+            let written = match connection.out.pair() {
+                Some(pair) => connection.stream.try_write_pair(pair),
+                None => connection.stream.try_write(piece),
+            };
+            match written {
                 Ok(count) => {
                     connection.out.advance(count);
                     connection.tally.wrote(count);
@@ -253,6 +260,7 @@ mod tests {
     use super::*;
     use crate::binding::records::{op, op_flag};
     use crate::binding::submission::Submission;
+    use crate::block::Block;
     use crate::error::CloseReason;
     use crate::reply::pair;
 
@@ -272,7 +280,7 @@ mod tests {
             let mut test = TestPool::new(LIMITS);
             let (id, mut peer) = test.reuse(0).await;
             let mut pool = test.pool.borrow_mut();
-            pool.write(0, Payload::Inline(b"request"), LEAVE, true, 0);
+            pool.write(0, Payload::Inline(b"request"), LEAVE, When::WithTick, 0);
             // Over the loopback interface the FIN has arrived when this returns.
             peer.shutdown(Shutdown::Write).unwrap();
             pool.apply(&mut Submission::new()).unwrap();
@@ -299,6 +307,21 @@ mod tests {
             lane.pending.push(b"request");
             pool.select(0);
             assert_eq!(all_of(&mut peer), b"request");
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
+    async fn a_head_leaves_with_its_large_body() {
+        let test = async {
+            let mut test = TestPool::new(LIMITS);
+            let (id, mut peer) = test.reuse(0).await;
+            let mut pool = test.pool.borrow_mut();
+            pool.write(0, Payload::Inline(b"head"), LEAVE, When::WithNext, 4);
+            assert_eq!(pool.connections.get(id).unwrap().out.len(), 4);
+            pool.write(0, Payload::Blob(Blob::Copied(Block::of(b"body"))), LEAVE, When::Now, 4);
+            assert_eq!(all_of(&mut peer), b"headbody");
+            assert!(pool.connections.get(id).unwrap().has_written(), "and that is told");
         };
         LocalSet::new().run_until(test).await;
     }
@@ -351,10 +374,10 @@ mod tests {
             let (id, _peer) = test.reuse(0).await;
             let (lost, _) = test.reuse(1).await;
             let mut pool = test.pool.borrow_mut();
-            pool.write(0, Payload::Inline(b"request"), LEAVE, true, 0);
+            pool.write(0, Payload::Inline(b"request"), LEAVE, When::WithTick, 0);
             pool.drop_connection(lost, CloseReason::PeerClosedIdle);
             pool.set_state(1, State::Lost);
-            pool.write(1, Payload::Inline(b"request"), LEAVE, false, 0);
+            pool.write(1, Payload::Inline(b"request"), LEAVE, When::Now, 0);
             assert!(matches!(pool.lane(1).unwrap().state, State::Connecting { .. }));
 
             for (slot, written) in [(0, true), (1, false)] {
@@ -376,7 +399,7 @@ mod tests {
             let mut test = TestPool::new(LIMITS);
             let (_, mut peer) = test.reuse(0).await;
             let mut pool = test.pool.borrow_mut();
-            pool.write(0, Payload::Inline(b"request"), LEAVE, true, 0);
+            pool.write(0, Payload::Inline(b"request"), LEAVE, When::WithTick, 0);
             let (reply, answer) = pair();
             assert_eq!(answer.wait(Duration::ZERO), None);
             pool.answer(0, 2, Ask { question: Question::Facts, reply });

@@ -19,8 +19,8 @@ use crate::connect::Stream;
 /// The most ciphertext that is taken from the socket at once: two whole records.
 const READ_SIZE: usize = 33 * 1024;
 
-/// The most plaintext that is encrypted at once: four whole records.
-const WRITE_SIZE: usize = 64 * 1024;
+/// The most plaintext that is encrypted at once: four whole records, and a fifth for the head before so much.
+const WRITE_SIZE: usize = 80 * 1024;
 
 thread_local! {
     /// For ciphertext on its way from a socket to rustls, which is copied there at once.
@@ -169,20 +169,34 @@ impl TlsStream {
     /// Encrypts and writes what the kernel takes right now. Once encrypted,
     /// bytes count as written: they cannot be taken back.
     pub fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.try_write_pair([bytes, &[]])
+    }
+
+    /// Two pieces, in the same records.
+    pub fn try_write_pair(&mut self, pair: [&[u8]; 2]) -> io::Result<usize> {
         self.flush()?;
-        let count = self.encrypt(bytes)?;
+        let count = self.encrypt(pair)?;
         self.settle(count)
     }
 
     pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_pair(cx, [bytes, &[]])
+    }
+
+    pub fn poll_write_pair(&mut self, cx: &mut Context<'_>, pair: [&[u8]; 2]) -> Poll<io::Result<usize>> {
         ready!(self.poll_flush(cx))?;
-        let count = self.encrypt(bytes)?;
+        let count = self.encrypt(pair)?;
         // What stays behind has its waker by poll_flush, which the task calls when it has nothing to write.
         Poll::Ready(self.settle(count))
     }
 
-    fn encrypt(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.tls.writer().write(&bytes[..bytes.len().min(WRITE_SIZE)])
+    fn encrypt(&mut self, [first, next]: [&[u8]; 2]) -> io::Result<usize> {
+        let first = &first[..first.len().min(WRITE_SIZE)];
+        let next = &next[..next.len().min(WRITE_SIZE - first.len())];
+        if next.is_empty() {
+            return self.tls.writer().write(first);
+        }
+        self.tls.writer().write_vectored(&[IoSlice::new(first), IoSlice::new(next)])
     }
 
     /// Sends what was encrypted. An error is that of this write only if the

@@ -7,6 +7,9 @@
 
 mod anchors;
 mod certificate;
+#[cfg(test)]
+#[path = "../../fuzz/checks/certificate.rs"]
+mod certificate_check;
 mod context;
 mod handshake;
 mod judge;

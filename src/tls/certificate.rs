@@ -3,7 +3,7 @@
 use rustls::pki_types::SubjectPublicKeyInfoDer;
 use x509_cert::certificate::{Certificate, Version};
 use x509_cert::der::asn1::{AnyRef, ObjectIdentifier};
-use x509_cert::der::{Decode, Encode};
+use x509_cert::der::{Decode, Reader, SliceReader};
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{
@@ -152,23 +152,41 @@ pub struct Signed {
 }
 
 impl Signed {
+    /// All of it as it stands there: what is not quite DER would be written in another way, and that is not what has
+    /// been signed.
     pub fn of(der: &[u8]) -> Option<Self> {
         let certificate = Certificate::from_der(der).ok()?;
-        let tbs = &certificate.tbs_certificate;
-        // webpki names an algorithm by the contents of its sequence.
-        let algorithm =
-            AnyRef::from_der(&certificate.signature_algorithm.to_der().ok()?).ok()?.value().to_vec();
+        let mut parts = parts_of(der).ok()?;
+        let content = parts.tlv_bytes().ok()?;
+        let algorithm = parts.tlv_bytes().ok()?;
+        let mut fields = parts_of(content).ok()?;
+        let first = fields.tlv_bytes().ok()?;
+        // The serial number, or the version before it; then the algorithm, the issuer, the validity, and the subject.
+        let others = if first.first() == Some(&VERSION) { 5 } else { 4 };
+        for _ in 0..others {
+            fields.tlv_bytes().ok()?;
+        }
         Some(Self {
-            content: tbs.to_der().ok()?,
-            algorithm,
+            content: content.to_vec(),
+            // webpki names an algorithm by the contents of its sequence.
+            algorithm: AnyRef::from_der(algorithm).ok()?.value().to_vec(),
             signature: certificate.signature.as_bytes()?.to_vec(),
-            public_key: tbs.subject_public_key_info.to_der().ok()?.into(),
+            public_key: fields.tlv_bytes().ok()?.to_vec().into(),
         })
     }
 }
 
+/// The tag of a version, which may be missing.
+const VERSION: u8 = 0xa0;
+
+/// What a sequence consists of.
+fn parts_of(sequence: &[u8]) -> x509_cert::der::Result<SliceReader<'_>> {
+    SliceReader::new(AnyRef::from_der(sequence)?.value())
+}
+
 #[cfg(test)]
 mod tests {
+    use x509_cert::der::Encode;
     use x509_cert::der::asn1::{Null, OctetString};
     use x509_cert::der::flagset::FlagSet;
     use x509_cert::ext::pkix::KeyUsages;

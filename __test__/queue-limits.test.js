@@ -136,6 +136,28 @@ test('a request that is destroyed leaves the queue at once', patience, async (t)
   assert.strictEqual(await failures[3], undefined);
 });
 
+test(
+  'a name that had nothing but requests that waited leaves the books with the last',
+  patience,
+  async (t) => {
+    const { agent, get, name } = await busyAgent(t, {
+      maxSockets: Infinity,
+      maxTotalSockets: 1,
+      maxQueuedRequests: 2,
+      queueTimeout: 60,
+    });
+    const options = { localAddress: '127.0.0.1' };
+    const destroyed = get(options);
+    const [timedOut, full] = [get(options), get(options)].map(failureOf);
+    destroyed.destroy();
+    // As with http.Agent the name is there as long as one waits.
+    assert.deepStrictEqual(Object.values(agent.sockets), [agent.sockets[name], []]);
+    assert.strictEqual((await full).code, 'ERR_QUEUE_FULL');
+    assert.strictEqual((await timedOut).code, 'ERR_QUEUE_TIMEOUT');
+    assert.deepStrictEqual(books(agent), { sockets: { [name]: 1 }, freeSockets: {}, requests: {}, total: 1 });
+  },
+);
+
 test('a signal takes it out too', patience, async (t) => {
   const { agent, get } = await busyAgent(t);
   const controller = new AbortController();

@@ -64,7 +64,10 @@ function leave(request) {
   const at = list?.indexOf(request) ?? -1;
   if (at === -1) return false;
   list.splice(at, 1);
-  if (list.length === 0) delete agent.requests[name];
+  if (list.length > 0) return true;
+  delete agent.requests[name];
+  // Node makes this list for each request, and deletes it with the last socket in it: here none may ever come.
+  if (agent.sockets[name]?.length === 0) delete agent.sockets[name];
   return true;
 }
 

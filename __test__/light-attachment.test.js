@@ -8,7 +8,7 @@ const { once } = require('node:events');
 const { finished } = require('node:stream');
 const { test } = require('node:test');
 
-const { transport } = require('./helpers/blocked');
+const { transport, until } = require('./helpers/blocked');
 const { odd, plain } = require('./helpers/responses');
 const { agents, compare, startServer, using, watch } = require('./helpers/traces');
 
@@ -199,6 +199,34 @@ const ENDS = {
   // Under TLS it is the socket below.
   RST: (socket) => (socket._parent ?? socket).resetAndDestroy(),
 };
+
+test('what comes behind a response that is not read yet gets no parser', { timeout }, async (t) => {
+  const said = 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody';
+  let socket;
+  const server = listen((peer) => {
+    socket = peer.on('data', () => peer.write(said)).on('error', () => {});
+  }).listen(0, '127.0.0.1');
+  t.after(() => server.close());
+  await once(server, 'listening');
+  const { port } = server.address();
+  for (const [name, agent] of agents(t)) {
+    await using(name, async () => {
+      await warm(agent, port);
+      const request = get(agent, port, '/');
+      const [response] = await once(request, 'response');
+      const lane = request.socket;
+      assert.equal(request.reusedSocket, true);
+      const before = lane.bytesRead;
+      socket.write(said);
+      await until(() => lane.bytesRead >= before + said.length);
+      // Nobody would give it back.
+      assert.equal(lane.parser ?? null, null);
+      response.resume();
+      await once(request, 'close');
+      agent.destroy();
+    });
+  }
+});
 
 test('what becomes of a request whose connection is lost', { timeout }, async (t) => {
   const server = listen((socket) => {

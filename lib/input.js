@@ -44,7 +44,9 @@ class Input extends ReadWindow {
 
   /** Bytes come that Node's parser has to read. */
   becomeParsed() {
-    this.#parts.exchange.context.runInAsyncScope(this.#takeParser, this);
+    const { context, request } = this.#parts.exchange;
+    // What comes behind the end of its response is for nobody. Nor would anybody give a parser back.
+    if (!request.res?.complete) context.runInAsyncScope(this.#takeParser, this);
   }
 
   #takeParser() {

@@ -60,11 +60,15 @@ impl Pool {
     /// What has not left of a request that JavaScript is about to end never does: its CLOSE may come later
     /// than the answer, which says what has left.
     fn hold_back(&mut self, slot: u32, epoch: u32) {
-        if let Some(request) = self.waiting.take(LaneRef { slot, epoch }) {
-            self.waiting.forget(request);
-        }
-        let Some(lane) = self.lane(slot) else { return };
-        // Rows that may still be taken back come later: with which it begins, or with which it writes while it connects.
+        // Rows of it that could still be taken back come later: with which it begins, or writes while it connects.
+        let request = LaneRef { slot, epoch };
+        let was_waiting = self.waiting.discard(request);
+        let Some(lane) = self.lane(slot) else {
+            if !was_waiting {
+                self.waiting.refuse(request);
+            }
+            return;
+        };
         lane.ended = Some(epoch);
         if lane.epoch != epoch {
             return;

@@ -22,7 +22,7 @@ use crate::tls::Secured;
 pub struct Lane {
     /// Goes up with each request; what speaks of an older one is late.
     pub epoch: u32,
-    /// The epoch of a request that is given up: if it has not come it does not begin, and it writes no more.
+    /// The epoch of a request that was given up: what still comes of it is dropped, up to its CLOSE.
     pub ended: Option<u32>,
     pub destination: SharedDestination,
     pub limits: Limits,

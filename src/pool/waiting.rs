@@ -85,12 +85,22 @@ impl Waiting {
         }
     }
 
+    /// Takes a request out for good. Whether it was there.
+    pub fn discard(&mut self, waiting: LaneRef) -> bool {
+        self.take(waiting).map(|request| self.forget(request)).is_some()
+    }
+
+    /// It has not come yet, and does not wait when it does.
+    pub fn refuse(&mut self, waiting: LaneRef) {
+        self.withdrawn.push(waiting);
+    }
+
     /// JavaScript gives a request up. Whether it has not been sent.
     pub fn close(&mut self, waiting: LaneRef) -> bool {
         let before = self.withdrawn.len();
         self.withdrawn.retain(|other| *other != waiting);
-        let taken = self.take(waiting).map(|request| self.forget(request));
-        self.withdrawn.len() < before || taken.is_some()
+        let is_refused = self.withdrawn.len() < before;
+        self.discard(waiting) || is_refused
     }
 
     pub fn has_next(&self, queue: u32) -> bool {
@@ -153,13 +163,12 @@ impl Pool {
     /// Takes a request back: nothing. Or it has been sent, and these are its facts.
     pub(super) fn withdraw(&mut self, slot: u32, epoch: u32) -> Option<String> {
         let waiting = LaneRef { slot, epoch };
-        if let Some(request) = self.waiting.take(waiting) {
-            self.waiting.forget(request);
+        if self.waiting.discard(waiting) {
             return None;
         }
         let lane = self.lanes.get(slot as usize).and_then(Option::as_ref);
         let Some(lane) = lane.filter(|lane| lane.epoch == epoch) else {
-            self.waiting.withdrawn.push(waiting);
+            self.waiting.refuse(waiting);
             return None;
         };
         Some(self.facts_of(lane).unwrap_or_else(|| String::from("bytesRead\t0")))
@@ -221,7 +230,7 @@ mod tests {
     fn what_is_taken_back_before_it_comes_does_not_wait() {
         let mut waiting = waiting(&[3]);
         let early = LaneRef { slot: 1, epoch: 4 };
-        waiting.withdrawn.push(early);
+        waiting.refuse(early);
         waiting.add(early, 7, b"x", LEAVE, false);
         assert!(waiting.close(early));
         assert_eq!(slots(&mut waiting, 7), [3]);

@@ -258,7 +258,7 @@ mod tests {
     use super::super::ask::{Ask, Question};
     use super::super::test_pool::{LIMITS, TestPool};
     use super::*;
-    use crate::binding::records::{op, op_flag};
+    use crate::binding::records::{LaneRef, op, op_flag};
     use crate::binding::submission::Submission;
     use crate::block::Block;
     use crate::error::CloseReason;
@@ -349,20 +349,51 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_request_has_written_behind_its_facts_does_not_leave() {
+    async fn what_comes_of_a_request_behind_its_facts_is_not_written() {
         let test = async {
             let mut test = TestPool::new(LIMITS);
-            let (id, _peer) = test.reuse(0).await;
+            let (id, mut peer) = test.reuse(0).await;
             let mut pool = test.pool.borrow_mut();
+            pool.lease(0, 3, true, 0, 100);
             let (reply, answer) = pair();
-            pool.answer(0, 2, Ask { question: Question::Facts, reply });
+            pool.answer(0, 3, Ask { question: Question::Facts, reply });
             assert!(answer.wait(Duration::ZERO).unwrap().contains("bytesWritten\t0"));
 
             let mut held = Submission::new();
-            held.rows.extend([op::WRITE, 0, 2, 0, 7]);
+            held.rows.extend([op::WRITE, 0, 3, 0, 7]);
             held.bytes.extend(b"request");
+            held.rows.extend([op::CLOSE, 0, 3, CloseReason::Aborted as i32, 0]);
             pool.apply(&mut held).unwrap();
-            assert!(pool.connections.get(id).unwrap().facts(Instant::now()).contains("bytesWritten\t0\n"));
+            assert_eq!(all_of(&mut peer), b"", "nothing but the end");
+            assert!(pool.connections.get(id).is_none() && pool.lane(0).is_none());
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
+    async fn a_request_that_waited_and_comes_behind_its_facts_is_not_written() {
+        let test = async {
+            let mut test = TestPool::new(LIMITS);
+            let (id, mut peer) = test.reuse(0).await;
+            let mut pool = test.pool.borrow_mut();
+            let (reply, answer) = pair();
+            pool.answer(1, 1, Ask { question: Question::Facts, reply });
+            assert_eq!(answer.wait(Duration::ZERO).as_deref(), Some(""));
+
+            let mut held = Submission::new();
+            held.rows.extend([op::WAIT, 1, 1, 7, 7]);
+            held.bytes.extend(b"request");
+            held.rows.extend([op::ATTACH, 1, 1, 0, 0]);
+            pool.apply(&mut held).unwrap();
+            let mut held = Submission::new();
+            held.rows.extend([op::CLOSE, 1, 1, CloseReason::Aborted as i32, 0]);
+            // The slot is another one's by then.
+            held.rows.extend([op::WAIT, 1, 2, 7, 5]);
+            held.bytes.extend(b"other");
+            pool.apply(&mut held).unwrap();
+            assert_eq!(all_of(&mut peer), b"", "nothing but the end");
+            assert!(pool.connections.get(id).is_none() && pool.lane(0).is_none());
+            assert!(pool.waiting.take(LaneRef { slot: 1, epoch: 2 }).is_some());
         };
         LocalSet::new().run_until(test).await;
     }

@@ -82,6 +82,43 @@ for (const version of [undefined, 'TLSv1.2', 'TLSv1.3']) {
   }
 }
 
+test('many flows that die at once are left at once', { timeout }, async (t) => {
+  const COUNT = 20;
+  const network = await Network.make(t);
+  if (network === undefined) return;
+  await network.agent({ maxSockets: COUNT, deadPeerTimeout: 8000 });
+  network.loseRequests(...(await warm(network, COUNT)));
+  const ids = Array.from({ length: COUNT - 1 }, (_, i) => `get-${i}`);
+  const [post, ...gets] = network.sendAll(
+    { id: 'post', method: 'POST', body: 'x' },
+    ...ids.map((id) => ({ id })),
+  );
+  const results = Promise.all(gets);
+  // A POST has nowhere to go: its failure is the limit.
+  const first = await Promise.race([results, post]);
+  assert.ok(Array.isArray(first), 'the limit has run out');
+  for (const { status, attempts, reused } of first) {
+    assert.deepStrictEqual([status, attempts, reused], [200, 2, false]);
+  }
+  for (const id of ids) assert.strictEqual(network.server.arrivals(id), 1, id);
+  assert.strictEqual((await post).code, 'ETIMEDOUT');
+});
+
+test('a server that computes for longer than the limit is not dead', { timeout }, async (t) => {
+  const network = await Network.make(t);
+  if (network === undefined) return;
+  await network.agent({ deadPeerTimeout: 500 });
+  await warm(network, 2);
+  const slow = network.sendAll(
+    { id: 'get', act: 'ok/2500' },
+    { id: 'post', method: 'POST', body: 'x', act: 'ok/2500' },
+  );
+  for (const { status, attempts, reused } of await Promise.all(slow)) {
+    assert.deepStrictEqual([status, attempts, reused], [200, 1, true]);
+  }
+  for (const id of ['get', 'post']) assert.strictEqual(network.server.arrivals(id), 1, id);
+});
+
 test('idle connections to the address of a dead one are not used', { timeout }, async (t) => {
   const network = await Network.make(t);
   if (network === undefined) return;

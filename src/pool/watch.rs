@@ -95,6 +95,10 @@ impl Watch {
             return Finding::Acknowledged;
         }
         let looked = std::mem::replace(&mut self.looked, now);
+        if self.seen.is_none() && info.timeouts == 0 && now - self.since >= limit {
+            // The process was stopped, say. What was written first may have arrived long ago, and this be younger.
+            self.since = now;
+        }
         // What has run out of time by the first look, which may be late, was sent again before it.
         let at_first = info.retransmitted.saturating_sub(u32::from(info.timeouts > 0));
         let (acked, sent_again) = *self.seen.get_or_insert((info.acked, at_first));
@@ -291,6 +295,18 @@ pub mod tests {
             peer.watch.look(&peer.info, None, LIMIT, peer.start + ms(at)) == Finding::GivenUp
         });
         assert!(found.is_some_and(|at| (219_000..=221_000).contains(&at)), "{found:?}");
+    }
+
+    #[test]
+    fn what_a_first_look_finds_after_the_limit_may_be_young() {
+        let mut peer = Silent::new();
+        let now = peer.start + LIMIT * 2;
+        assert_eq!(peer.watch.look(&peer.info, None, LIMIT, now), Finding::Waiting);
+        assert_eq!(peer.watch.look(&peer.info, None, LIMIT, now + LIMIT), Finding::GivenUp);
+
+        let mut peer = Silent::new();
+        peer.info.timeouts = 7;
+        assert_eq!(peer.watch.look(&peer.info, None, LIMIT, now), Finding::GivenUp);
     }
 
     #[test]

@@ -344,8 +344,9 @@ declare namespace HttpAgent {
     /**
      * How long bytes may stay unacknowledged, or keep-alive probes unanswered, before the peer counts as dead
      * and its connection is reset; in ms. What may be repeated is then sent again (see `retry`), the rest fails
-     * with `ETIMEDOUT`. Where another connection to the same destination works, or can be made, meanwhile, a dead one is
-     * noticed earlier: when TCP has sent the bytes again, and once more after that, in vain; with a near server after 0.6 s.
+     * with `ETIMEDOUT`. Where another connection to the same destination works meanwhile, or can be made, a dead one
+     * is noticed earlier: when TCP has sent the bytes again, and once more after that, in vain; with a near server
+     * after 0.6 s.
      * The kernel's part of it (TCP_USER_TIMEOUT, TCP_INFO) is there on Linux only; elsewhere only probes find dead peers,
      * as in Node. A peer that acknowledges but does not read is not dead. 0: no limit. Default: 20000 ms.
      */

@@ -4,6 +4,7 @@
 // All else goes in rows (submit.js), and comes in batches (deliver.js).
 
 const { native } = require('./binding');
+const { mayLend } = require('./chunks');
 const deliver = require('./deliver');
 const hold = require('./hold');
 const { startLog } = require('./log');
@@ -19,7 +20,7 @@ function start() {
   startLog(native);
   const { rowsOut, bytesOut } = submit;
   const { rowsIn, bytesIn } = deliver;
-  crossing = new native.Crossing(rowsOut, bytesOut, rowsIn, bytesIn, deliver.deliver, hold.resource);
+  crossing = new native.Crossing(rowsOut, bytesOut, rowsIn, bytesIn, deliver.deliver, hold.resource, mayLend);
   for (const part of [submit, deliver, hold]) part.begin(crossing);
 }
 
@@ -117,7 +118,6 @@ function quiet(slot, epoch) {
 
 module.exports = {
   INLINE_MAX: submit.INLINE_MAX,
-  copyOut: deliver.copyOut,
   row: submit.row,
   patientRow: submit.patientRow,
   write: submit.write,

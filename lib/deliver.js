@@ -5,6 +5,7 @@
 
 const { performance } = require('perf_hooks');
 
+const { copyOf, detachable } = require('./chunks');
 const { immediately } = require('./immediate');
 const loans = require('./loans');
 const { ROW_WIDTH, event, eventFlag, isBinary } = require('./records');
@@ -15,8 +16,6 @@ const youngBuffers = require('./young-buffers');
 
 const ROWS_IN = 2048;
 const BYTES_IN = 256 * 1024;
-/** Bytes up to which a loop is quicker than the call, which makes a view of what it copies. */
-const SMALL = 32;
 
 const rowsIn = new Int32Array(ROWS_IN * ROW_WIDTH);
 const bytesIn = Buffer.allocUnsafeSlow(BYTES_IN);
@@ -58,37 +57,39 @@ function deliver(count, list, begins) {
     drainTicks();
   }
   while (nextRow < lastRow) {
-    const at = nextRow++ * ROW_WIDTH;
-    const head = rowsIn[at];
-    const slot = rowsIn[at + 1];
-    const length = rowsIn[at + 4];
+    const row = nextRow++ * ROW_WIDTH;
+    const head = rowsIn[row];
+    const slot = rowsIn[row + 1];
+    const length = rowsIn[row + 4];
     const code = head & 0xff;
     const flags = head >> 8;
     const binary = isBinary(code);
     const isPlain = code === event.RESPONSE || code === event.BODY;
     const own = (binary || isPlain) && (flags & eventFlag.OWN_BUFFER) !== 0;
     const from = nextByte;
-    const buffer = own ? buffers[nextBuffer++] : undefined;
+    const buffer = own ? detachable(buffers[nextBuffer++]) : undefined;
     if (own) youngBuffers.note(buffer.length);
     nextByte += length;
 
-    const lane = slots.occupantOf(slot, rowsIn[at + 2]);
+    const lane = slots.occupantOf(slot, rowsIn[row + 2]);
     if (lane === undefined) {
-      if (code === event.RETURNED) loans.takeBack(rowsIn[at + 3]);
+      if (code === event.RETURNED) loans.takeBack(rowsIn[row + 3]);
       continue;
     }
     if (code === event.DATA) {
-      lane._received(own ? buffer : copyOut(from, length));
+      lane._received(own ? buffer : copyOf(bytesIn, from, nextByte));
     } else if (isPlain) {
-      const size = rowsIn[at + 3];
+      const size = rowsIn[row + 3];
       const receive = code === event.RESPONSE ? lane._receivedResponse : lane._receivedBody;
-      if (own) receive.call(lane, buffer, 0, size, bytesIn, from, length, true);
-      else receive.call(lane, bytesIn, from, size, bytesIn, from + size, length - size, false);
+      // What is not in the buffer, the head, stands before the parts.
+      const at = from + size - (own ? buffer.length : 0);
+      if (own) receive.call(lane, buffer, from - at, size, bytesIn, at, nextByte - at, true);
+      else receive.call(lane, bytesIn, from, size, bytesIn, at, nextByte - at, false);
     } else if (binary) {
-      lane._reported(code, flags, rowsIn[at + 3], own ? buffer : copyOut(from, length));
+      lane._reported(code, flags, rowsIn[row + 3], own ? buffer : copyOf(bytesIn, from, nextByte));
     } else {
       const text = length > 0 ? bytesIn.toString('utf8', from, nextByte) : '';
-      lane._reported(code, flags, rowsIn[at + 3], text);
+      lane._reported(code, flags, rowsIn[row + 3], text);
     }
     drainTicks();
     if (nextRow < lastRow && performance.now() >= turnEnds) return pause();
@@ -125,12 +126,4 @@ function handOver() {
   }
 }
 
-/** A chunk of its own: the shared buffer is overwritten by the next batch. */
-function copyOut(from, length) {
-  const chunk = Buffer.allocUnsafe(length);
-  if (length > SMALL) bytesIn.copy(chunk, 0, from, from + length);
-  else for (let i = 0; i < length; i++) chunk[i] = bytesIn[from + i];
-  return chunk;
-}
-
-module.exports = { rowsIn, bytesIn, begin, deliver, handOver, copyOut };
+module.exports = { rowsIn, bytesIn, begin, deliver, handOver };

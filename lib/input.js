@@ -5,7 +5,7 @@
 // for nothing.
 
 const { parserFor } = require('./attach');
-const { copyOut } = require('./crossing');
+const { wholeOf } = require('./chunks');
 const { isLearning } = require('./node-client');
 const plainResponse = require('./plain-response');
 const ReadWindow = require('./read-window');
@@ -77,7 +77,7 @@ class Input extends ReadWindow {
   takeResponse(bytes, from, length, parts, at, size, own) {
     const { exchange, lane, parking } = this.#parts;
     if (parking.isParked || !plainResponse.isReady(lane, exchange.request, parts, at)) {
-      this.take(own ? bytes : copyOut(from, length));
+      this.take(wholeOf(bytes, from, length, parts, at, size, own));
       return;
     }
     this.#count(length);
@@ -96,7 +96,7 @@ class Input extends ReadWindow {
       exchange.context.runInAsyncScope(handOverBody, lane, bytes, from, parts, at, size, own);
       return;
     }
-    const chunk = own ? bytes : copyOut(from, length);
+    const chunk = wholeOf(bytes, from, length, parts, at, size, own);
     if (body !== null) {
       if (this.#isLight) this.becomeParsed();
       body.expect(lane, chunk, parts, at, size);

@@ -8,6 +8,7 @@
 // itself is brought to where the body is, and reads them and all that follow: no byte is read by both.
 
 const bodyPlace = require('./body-place');
+const { copyOf } = require('./chunks');
 const { functionsOf, listeners } = require('./node-client');
 
 /** Bytes of the flags, behind which the place stands. */
@@ -16,8 +17,6 @@ const COMPLETE = 1;
 const UNCLEAR = 2;
 /** Bytes of where one piece of data begins and ends. */
 const SPAN = 8;
-/** A smaller piece that is kept must not hold all that was read with it. */
-const MIN_SHARED = 4096;
 
 /** Of a connection that is kept: where it ends with the response Rust takes no body that is not whole. */
 const STATUS_LINE = 'HTTP/1.1 200 OK\r\n';
@@ -92,7 +91,7 @@ class PlainBody {
       return parser.execute(bytes);
     }
     const known = functionsOf(parser);
-    if (this.#read(known, bytes, 0, due.parts, 0, due.parts.length, true)) {
+    if (this.#read(known, bytes, 0, due.parts, 0, due.parts.length, lane._isReadByNode)) {
       lane._plainBody = null;
       parser.execute = known.execute;
       known.onComplete.call(parser);
@@ -140,12 +139,14 @@ function begin(lane, parser, place) {
   return (lane._plainBody = new PlainBody(parser, place));
 }
 
-/** The pieces of `bytes`, from `from` on, of which `parts` has the places in `size` bytes from `at` on. */
+/** The pieces of `bytes`, from `from` on, of which `parts` has the places in `size` bytes from `at` on. `own`: one may be `bytes`. */
 function cut(bytes, from, parts, at, size, own) {
   const pieces = new Array(size / SPAN);
   for (let i = 0; i < pieces.length; i++, at += SPAN) {
-    const piece = bytes.subarray(from + parts.readUInt32LE(at), from + parts.readUInt32LE(at + 4));
-    pieces[i] = own && piece.length >= MIN_SHARED ? piece : Buffer.from(piece);
+    const start = from + parts.readUInt32LE(at);
+    const end = from + parts.readUInt32LE(at + 4);
+    const isAll = own && start === 0 && end === bytes.length;
+    pieces[i] = isAll ? bytes : copyOf(bytes, start, end);
   }
   return pieces;
 }

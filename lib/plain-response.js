@@ -7,7 +7,7 @@
 // else reads the socket, the parser has begun, an option of the request), the bytes take that way.
 
 const bodyPlace = require('./body-place');
-const { copyOut } = require('./crossing');
+const { copyOf } = require('./chunks');
 const { functionsOf, listeners } = require('./node-client');
 const plainBody = require('./plain-body');
 
@@ -75,13 +75,14 @@ function isExecutedByNode(ofParser, known) {
 
 /**
  * The parts of the response in `bytes`: `length` bytes from `from` on. Where they are stands in `parts`, in `size` bytes
- * from `at` on. `own`: the bytes are not used again; else they are the crossing's.
+ * from `at` on. `own`: the bytes are the body's alone, and not used again; the head stands in `parts` before `at`, and so
+ * much less than 0 is `from`. Else they are the crossing's.
  */
 function parse(bytes, from, length, parts, at, size, own) {
   const heading = at + bodyPlace.SIZE;
   const number = (index) => parts[heading + 2 * index] | (parts[heading + 2 * index + 1] << 8);
   const headLength = number(2);
-  const head = bytes.latin1Slice(from, from + headLength);
+  const head = own ? parts.latin1Slice(at - headLength, at) : bytes.latin1Slice(from, from + headLength);
   const count = number(5);
   const headers = new Array(count * 2);
   for (let i = 0, index = HEADING; i < count * 2; i += 2, index += PER_HEADER) {
@@ -93,8 +94,7 @@ function parse(bytes, from, length, parts, at, size, own) {
   let body;
   let pieces;
   if (flags & CHUNKED) pieces = plainBody.cut(bytes, from, parts, spans, at + size - spans, own);
-  else if (length > headLength)
-    body = own ? bytes.subarray(headLength, length) : copyOut(from + headLength, length - headLength);
+  else if (length > headLength) body = own ? bytes : copyOf(bytes, from + headLength, from + length);
   return {
     status: number(0),
     keepAlive: (flags & KEEP_ALIVE) !== 0,

@@ -81,7 +81,7 @@ const event = {
 };
 
 const eventFlag = {
-  /** DATA, SECURED, UNSENT: the bytes are in a buffer of their own; of RESPONSE and BODY, those of the peer. */
+  /** DATA, SECURED, UNSENT: the bytes are in a buffer of their own; of RESPONSE and BODY, those of the body. */
   OWN_BUFFER: 1,
   /** CONNECTED, REBOUND: nothing is written before PROCEED. */
   GATED: 1,

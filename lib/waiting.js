@@ -6,6 +6,7 @@
 // connection becomes free and JavaScript does not see to it (src/pool/passing_on.rs). When Node gives the request a
 // lane, the lane moves into that slot: what Rust has of the request is the lane's from then on.
 
+const { wholeOf } = require('./chunks');
 const crossing = require('./crossing');
 const { sendsEarly } = require('./early');
 const { immediately } = require('./immediate');
@@ -98,8 +99,8 @@ class Waiting {
   }
 
   /** What is known of the bytes is of use only where it has come to. Node's parser reads them. */
-  _receivedResponse(bytes, from, length, parts, at, size, own) {
-    this._received(own ? bytes : crossing.copyOut(from, length));
+  _receivedResponse(...args) {
+    this._received(wholeOf(...args));
   }
 
   _receivedBody(...args) {

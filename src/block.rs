@@ -43,6 +43,8 @@ pub struct Block {
     memory: Memory,
     /// So many bytes have been written.
     len: usize,
+    /// So many of them have been taken off the front.
+    start: usize,
 }
 
 impl Block {
@@ -50,7 +52,7 @@ impl Block {
     pub fn new() -> Self {
         WANTED.fetch_add(1, Ordering::Relaxed);
         let spare = spare().pop();
-        Self { memory: spare.unwrap_or_else(|| Box::new_uninit_slice(BLOCK_SIZE)), len: 0 }
+        Self { memory: spare.unwrap_or_else(|| Box::new_uninit_slice(BLOCK_SIZE)), len: 0, start: 0 }
     }
 
     /// With these bytes, of which there are no more than fit.
@@ -66,22 +68,27 @@ impl Block {
         let result = read(&mut buf);
         let (filled, len) = (buf.filled().as_ptr(), buf.filled().len());
         assert!(ptr::eq(filled, self.memory.as_ptr().cast()), "another buffer");
-        self.len = len;
+        (self.start, self.len) = (0, len);
         result
     }
 
-    /// What [`Block::from_raw`] makes a block of again.
+    /// Takes so many bytes off the front, of which there are more.
+    pub fn drop_front(&mut self, count: usize) {
+        assert!(count < self.len - self.start, "some are left");
+        self.start += count;
+    }
+
+    /// All of its memory, which [`Block::from_raw`] makes a block of again. Its bytes stay where they are.
     pub fn into_raw(mut self) -> *mut u8 {
         Box::into_raw(mem::take(&mut self.memory)).cast()
     }
 
     /// # Safety
-    /// `memory` comes from [`Block::into_raw`] of a block of `len` bytes or more, and nobody uses it or will give it
-    /// here again.
-    pub unsafe fn from_raw(memory: *mut u8, len: usize) -> Self {
+    /// `memory` comes from [`Block::into_raw`], and nobody uses it or will give it here again.
+    pub unsafe fn from_raw(memory: *mut u8) -> Self {
         let memory = ptr::slice_from_raw_parts_mut(memory.cast(), BLOCK_SIZE);
         // SAFETY: as the caller promises; all blocks are of this size.
-        Self { memory: unsafe { Box::from_raw(memory) }, len }
+        Self { memory: unsafe { Box::from_raw(memory) }, len: 0, start: 0 }
     }
 }
 
@@ -90,7 +97,9 @@ impl Deref for Block {
 
     fn deref(&self) -> &[u8] {
         // SAFETY: so many bytes have been written.
-        unsafe { slice::from_raw_parts(self.memory.as_ptr().cast(), self.len) }
+        unsafe {
+            slice::from_raw_parts(self.memory[self.start..self.len].as_ptr().cast(), self.len - self.start)
+        }
     }
 }
 
@@ -172,9 +181,11 @@ mod tests {
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
             let task = tokio::spawn(give_back_unwanted());
-            let block = Block::of(b"abc");
+            let mut block = Block::of(b"abc");
             assert_eq!(&*block, b"abc");
             let place = block.as_ptr();
+            block.drop_front(2);
+            assert_eq!(&*block, b"c");
             drop(block);
             let again = Block::new();
             assert_eq!((again.as_ptr(), again.len()), (place, 0));
@@ -182,7 +193,7 @@ mod tests {
             let raw = again.into_raw();
             assert_eq!(spare().len(), 0);
             // SAFETY: from into_raw, once.
-            drop(unsafe { Block::from_raw(raw, 0) });
+            drop(unsafe { Block::from_raw(raw) });
             assert_eq!(spare().len(), 1);
 
             let many: Vec<_> = (0..=MAX_SPARE).map(|_| Block::new()).collect();

@@ -32,6 +32,8 @@ pub struct State {
     pub bell: Bell,
     /// The large writes of the submission that is being made; empty between two.
     pub blobs: RefCell<Vec<Blob>>,
+    /// Buffers may have memory that is not V8's.
+    pub lends: bool,
     /// A batch is being handled; another one then waits.
     pub delivering: Cell<bool>,
 }
@@ -50,8 +52,9 @@ impl Crossing {
     /// `deliver(count, buffers, begins)` finds filled. `deliver(-1)` goes on after
     /// a handler threw, and with what it has left for a later turn of its loop,
     /// which it says by returning true. `begins`: this is the first call of a turn. `resource`: what async_hooks
-    /// know all this by.
+    /// know all this by. `lends`: large pieces may come in memory that is not V8's.
     #[napi(constructor)]
+    #[allow(clippy::too_many_arguments, reason = "it is called once, by the other half of this")]
     pub fn new(
         env: Env,
         rows_out: Object<'_>,
@@ -60,6 +63,7 @@ impl Crossing {
         bytes_in: Object<'_>,
         deliver: Function<'_>,
         resource: Object<'_>,
+        lends: bool,
     ) -> Result<Self> {
         let raw = env.raw();
         let link = Arc::new(Link::new());
@@ -76,6 +80,7 @@ impl Crossing {
             delivery: RefCell::new(Delivery::new()),
             bell: Bell::new(&link),
             blobs: RefCell::new(Vec::new()),
+            lends,
             delivering: Cell::new(false),
         }));
         // SAFETY: the state lives until `end`.

@@ -2,7 +2,7 @@
 //! much as they hold.
 
 use std::ffi::c_void;
-use std::ptr;
+use std::{ptr, slice};
 
 use napi::sys;
 
@@ -127,7 +127,8 @@ fn fill(env: sys::napi_env, state: &State, delivery: &mut Delivery) -> (usize, s
         } else {
             bytes_in[used..used + len].copy_from_slice(bytes);
             used += len;
-            has_block(row[0]).then(|| blocks.pop_front()).flatten().map(|block| lent_buffer(env, block))
+            let block = has_block(row[0]).then(|| blocks.pop_front()).flatten();
+            block.map(|block| if state.lends { lent_buffer(env, block) } else { copied_buffer(env, &block) })
         };
         if let Some(buffer) = own {
             // SAFETY: the place is valid, the values are of this callback's handle scope.
@@ -164,30 +165,33 @@ fn copied_buffer(env: sys::napi_env, bytes: &[u8]) -> sys::napi_value {
 /// A buffer over a block's memory, which comes back when JavaScript has forgotten the buffer. V8 counts it among its
 /// external memory by itself. Where a buffer must not have such memory (Electron), a copy.
 fn lent_buffer(env: sys::napi_env, block: Block) -> sys::napi_value {
-    let (mut buffer, len) = (ptr::null_mut(), block.len());
+    let (mut buffer, len, data) = (ptr::null_mut(), block.len(), block.as_ptr().cast_mut());
     let memory = block.into_raw();
     // SAFETY: the memory is the buffer's alone until take_back.
     let status = unsafe {
         sys::napi_create_external_buffer(
             env,
             len,
-            memory.cast(),
+            data.cast(),
             Some(take_back),
-            ptr::null_mut(),
+            memory.cast(),
             &raw mut buffer,
         )
     };
     if status == sys::Status::napi_ok {
         return buffer;
     }
-    // SAFETY: it was not taken.
-    let block = unsafe { Block::from_raw(memory, len) };
-    copied_buffer(env, &block)
+    // SAFETY: it was not taken, and the bytes are where they were.
+    unsafe {
+        let buffer = copied_buffer(env, slice::from_raw_parts(data, len));
+        drop(Block::from_raw(memory));
+        buffer
+    }
 }
 
-unsafe extern "C" fn take_back(_env: sys::napi_env, memory: *mut c_void, _hint: *mut c_void) {
+unsafe extern "C" fn take_back(_env: sys::napi_env, _data: *mut c_void, memory: *mut c_void) {
     // SAFETY: lent_buffer gave it, and this is called once, when no buffer has it.
-    drop(unsafe { Block::from_raw(memory.cast(), 0) });
+    drop(unsafe { Block::from_raw(memory.cast()) });
 }
 
 /// Calls `deliver`, and again after each handler that threw: what it threw is

@@ -123,7 +123,7 @@ pub mod event {
     pub const RESOLVE: i32 = 14;
     /// The connection is dead, and its request can go nowhere else: its place may be given away.
     pub const DEAD: i32 = 15;
-    /// `arg` bytes of the peer that begin a plain response, and behind them (or alone, with
+    /// `arg` bytes of the peer that begin a plain response, and behind them (or behind its head, with
     /// [`super::event_flag::OWN_BUFFER`]) where its parts are ([`crate::exchange::Plain`]). What is missing of its
     /// body comes as [`BODY`], up to the first bytes that are for Node's parser.
     pub const RESPONSE: i32 = 16;
@@ -165,7 +165,7 @@ pub const fn is_binary(event: i32) -> bool {
 
 /// Flags of events.
 pub mod event_flag {
-    /// DATA, SECURED, UNSENT: the bytes are the next of the buffers beside. RESPONSE, BODY: those of the peer are.
+    /// DATA, SECURED, UNSENT: the bytes are the next of the buffers beside. RESPONSE, BODY: those of the body are.
     pub const OWN_BUFFER: i32 = 1;
     /// CONNECTED: nothing is written before PROCEED, which names it by `arg`.
     pub const GATED: i32 = 1;

@@ -75,6 +75,11 @@ impl Plain {
         })
     }
 
+    /// Bytes of the head.
+    pub const fn head_len(&self) -> usize {
+        self.head_len as usize
+    }
+
     /// What of the body is still to come.
     pub const fn rest(&self) -> Option<Rest> {
         self.rest

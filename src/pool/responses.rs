@@ -99,7 +99,7 @@ impl Pool {
     }
 
     /// Bytes for JavaScript: many in the block itself, which then is another one, few in the batch. There stands, too,
-    /// what they are.
+    /// what they are, and always the head that was read: what a program gets of a body is to have memory of its own.
     fn hand_over(&mut self, slot: u32, block: &mut Block, reading: &Reading) {
         let (lane, count) = (self.lane_ref(slot), block.len());
         let is_lent = count >= LEND_MIN;
@@ -110,6 +110,10 @@ impl Pool {
         let code = match reading {
             Reading::Bytes => event::DATA,
             Reading::Response(plain) => {
+                if is_lent {
+                    self.batch.bytes.extend_from_slice(&block[..plain.head_len()]);
+                    block.drop_front(plain.head_len());
+                }
                 plain.write(&self.spans, &mut self.batch.bytes);
                 event::RESPONSE
             }

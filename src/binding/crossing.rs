@@ -32,7 +32,7 @@ pub struct State {
     pub bell: Bell,
     /// The large writes of the submission that is being made; empty between two.
     pub blobs: RefCell<Vec<Blob>>,
-    /// Buffers may have memory that is not V8's.
+    /// Whether JavaScript may be given the memory of blocks (deliver.rs says where not).
     pub lends: bool,
     /// A batch is being handled; another one then waits.
     pub delivering: Cell<bool>,

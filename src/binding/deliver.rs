@@ -164,10 +164,15 @@ fn copied_buffer(env: sys::napi_env, bytes: &[u8]) -> sys::napi_value {
 
 /// A buffer over a block's memory, which comes back when JavaScript has forgotten the buffer. V8 counts it among its
 /// external memory by itself. Where a buffer must not have such memory (Electron), a copy.
+///
+/// And a copy in a worker. A program may transfer the memory, away from the buffer that it was made for, to another
+/// thread. At an environment's end Node gives back all that was made in it, wherever the memory is by then. So only an
+/// environment may be given it that ends last of all that can have it, as the main one does: it stops its workers before
+/// it gives back.
 fn lent_buffer(env: sys::napi_env, block: Block) -> sys::napi_value {
     let (mut buffer, len, data) = (ptr::null_mut(), block.len(), block.as_ptr().cast_mut());
     let memory = block.into_raw();
-    // SAFETY: the memory is the buffer's alone until take_back.
+    // SAFETY: the memory is JavaScript's alone until take_back.
     let status = unsafe {
         sys::napi_create_external_buffer(
             env,
@@ -190,7 +195,8 @@ fn lent_buffer(env: sys::napi_env, block: Block) -> sys::napi_value {
 }
 
 unsafe extern "C" fn take_back(_env: sys::napi_env, _data: *mut c_void, memory: *mut c_void) {
-    // SAFETY: lent_buffer gave it, and this is called once, when no buffer has it.
+    // SAFETY: lent_buffer gave it, and this is called once: when no buffer has it, on whichever thread, or at the end of
+    // the main environment, when no thread is left that could look into one.
     drop(unsafe { Block::from_raw(memory.cast()) });
 }
 

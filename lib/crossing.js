@@ -61,11 +61,10 @@ function resolved(slot, serial, addresses) {
 /**
  * What is known of a lane's connection, as text (see facts.js). Empty: nothing of this request has left, nor
  * will before the end of the tick. undefined: it is not known. `isOpening`: the lane has no connection yet, as far as
- * is known here. What is written on one leaves at once if it stands; the request that ends has to keep it.
+ * is known here. If it has, what was written in this tick would leave at once; so it goes together with the CLOSE.
  */
 function facts(slot, epoch, isOpening) {
-  if (isOpening) submit.holdBefore();
-  else sendBefore();
+  if (!isOpening) sendBefore();
   return crossing.facts(slot, epoch) ?? undefined;
 }
 

@@ -161,11 +161,6 @@ function sendBefore() {
   else if (!revocable) send();
 }
 
-/** What stands in the rows goes to Rust, which keeps it as what may be taken back until the tick ends. */
-function holdBefore() {
-  if (rows > 0) sendRevocable();
-}
-
 /** Whether what has been sent in this tick may still be taken back. */
 function isRevocable() {
   return revocable;
@@ -279,7 +274,6 @@ module.exports = {
   lend,
   wait,
   sendBefore,
-  holdBefore,
   sendEarly,
   isRevocable,
   prolongTick,

@@ -81,6 +81,17 @@ fails('a name that does not exist', { host: 'does-not-exist.invalid', port: 80 }
 fails('a name that does not exist, of one family', { host: 'does-not-exist.invalid', port: 80, family: 6 });
 fails('a name that no name can be', { host: 'a'.repeat(70) + '.invalid', port: 80 });
 fails('a name with an empty label', { host: 'a..b', port: 80 });
+// To a URL, the name would end before these.
+const answering = (t) => httpServer(t, (request, response) => response.end());
+for (const mark of ['#', '/', '?', '\\', '@', ':']) {
+  const host = `localhost${mark}.example`;
+  fails(`a name with ${mark} in it`, async (t) => ({ host, port: (await answering(t)).port }));
+}
+fails('a name with a tab in it', async (t) => ({ host: 'local\thost', port: (await answering(t)).port }));
+fails('a name with a mark and letters of another alphabet', async (t) => ({
+  host: 'localhost#.exämple',
+  port: (await answering(t)).port,
+}));
 fails(
   'every address of a name refuses',
   async () => ({
@@ -126,6 +137,9 @@ fails('a refused connect from a local address', async () => ({
   localAddress: '127.0.0.3',
 }));
 for (const port of [-1, 65536, 'x', 1.5, '12x', true]) fails(`port ${port}`, { port });
+fails('a type of service that is none', async () => ({ port: await closedPort(), typeOfService: 'x' }));
+fails('a type of service that is too high', async () => ({ port: await closedPort(), typeOfService: 300 }));
+fails('a descriptor that is null', async () => ({ port: await closedPort(), fd: null }));
 fails('a family that is none', { host: 'localhost', port: 80, family: 5 });
 fails('hints that are none', { host: 'localhost', port: 80, hints: 1 << 30 });
 fails('a lookup that is no function', { host: 'localhost', port: 80, lookup: 'dns' });
@@ -146,6 +160,15 @@ fails('a lookup that finds no address', {
   family: 4,
   lookup: (host, query, callback) => setImmediate(callback, null, 'x', 4),
 });
+fails(
+  'a lookup that knows nothing of `all`',
+  {
+    host: 'localhost',
+    port: 80,
+    lookup: (host, query, callback) => setImmediate(callback, null, '127.0.0.1', 4),
+  },
+  { code: 'ERR_INVALID_IP_ADDRESS' },
+);
 fails('a lookup that finds an unknown family', {
   host: 'x.test',
   port: 80,

@@ -136,7 +136,9 @@ class Plan {
     lookup(host, query, (error, address, family) => {
       lane._inContext(() => {
         if (lane.destroyed) return;
-        const found = all && !error ? address : [{ address, family }];
+        // A function that does not know of `all` has no list to give.
+        const list = Array.isArray(address) ? address : [];
+        const found = all && !error ? list : [{ address, family }];
         for (const one of found) {
           lane.emit('lookup', error, one.address, one.family, host);
           if (lane.destroyed) return;

@@ -24,6 +24,10 @@ const MAX_DELAY = 0x7fffffff;
 function nodeReason(options, surroundings) {
   if (options.proxyEnv != null) return 'proxyEnv';
   for (const name of ['fd', 'handle', 'onread']) if (options[name] != null) return name;
+  if (options.fd === null) return '';
+  // Node knows it from version 24 on.
+  if (options.typeOfService !== undefined && 'setTypeOfService' in net.Socket.prototype)
+    return 'typeOfService';
   for (const name of ['readable', 'writable']) if (options[name] === false) return name;
   if (surroundings.isNetworkDenied) return '';
 
@@ -79,6 +83,15 @@ function toFamily(family) {
   }
 }
 
+/** What has a meaning in a URL: domainToASCII() would take what is before it for the whole name. */
+const NO_NAME = /[\0-\x20"#%/:<>?@[\\\]^`{|}\x7f]/;
+
+/** As dns.lookup() gives a name to the system. */
+function toASCII(host) {
+  if (/^[\0-\x7f]*$/.test(host) || NO_NAME.test(host)) return host;
+  return domainToASCII(host) || host;
+}
+
 /** Whether the program has put another function in the place of dns.lookup. */
 function isReplaced(lookup) {
   // Node marks its own for util.promisify, with a symbol that nobody else can get by accident.
@@ -123,7 +136,7 @@ class Route {
     this.native = {
       agent: agentId,
       path: isPath ? options.path : undefined,
-      host: this.isAddress ? this.host : domainToASCII(this.host) || this.host,
+      host: this.isAddress ? this.host : toASCII(this.host),
       port: this.port,
       family: this.family,
       hints: this.hints,

@@ -61,9 +61,15 @@ function onTimeout(request, ms) {
 function leave(request) {
   const { agent, name } = request[kWait];
   const list = agent.requests[name];
-  const at = list?.indexOf(request) ?? -1;
-  if (at === -1) return false;
-  list.splice(at, 1);
+  if (list === undefined) return false;
+  // Of many that are given up, each is at one of the ends, mostly.
+  if (list[0] === request) list.shift();
+  else if (list.at(-1) === request) list.pop();
+  else {
+    const at = list.indexOf(request);
+    if (at === -1) return false;
+    list.splice(at, 1);
+  }
   if (list.length > 0) return true;
   delete agent.requests[name];
   // Node makes this list for each request, and deletes it with the last socket in it: here none may ever come.

@@ -28,6 +28,55 @@ test('keepAlive is read for each request', { timeout: 20_000 }, async (t) => {
   assert.deepStrictEqual(headers, ['close', 'keep-alive', 'close']);
 });
 
+test('a timeout that is none is none, at first and later', { timeout: 20_000 }, async (t) => {
+  const server = await echoServer(t);
+  await asNode(t, async (make) => {
+    const agent = make({ keepAlive: true, timeout: null });
+    const { socket } = await exchangeAndIdle({ ...server.at, agent });
+    const seen = [];
+    for (const timeout of [null, false, '', NaN, undefined, 0]) {
+      agent.options.timeout = timeout;
+      const next = await exchangeAndIdle({ ...server.at, agent });
+      seen.push([next.socket === socket, next.socket.timeout, books(agent)]);
+    }
+    return seen;
+  });
+});
+
+test('an idle limit that is taken away is the default', { timeout: 20_000 }, async (t) => {
+  const server = await echoServer(t);
+  const agent = ourAgent(t, { freeSocketTimeout: 1000 });
+  const { socket } = await exchangeAndIdle({ ...server.at, agent });
+  for (const none of [null, undefined]) {
+    agent.options.freeSocketTimeout = none;
+    agent.options.maxFreeSocketTimeout = none;
+    assert.strictEqual((await exchangeAndIdle({ ...server.at, agent })).socket, socket);
+  }
+});
+
+/** As libraries that merge configurations make it. */
+function deepCopy(value, known = new Map()) {
+  if (value === null || typeof value !== 'object') return value;
+  if (value instanceof Set) return new Set(value);
+  if (known.has(value)) return known.get(value);
+  const copy = Array.isArray(value) ? [] : Object.create(Object.getPrototypeOf(value));
+  known.set(value, copy);
+  for (const name of Reflect.ownKeys(value)) {
+    if (Object.prototype.propertyIsEnumerable.call(value, name)) copy[name] = deepCopy(value[name], known);
+  }
+  return copy;
+}
+
+test('a deep copy of an agent is an agent', { timeout: 20_000 }, async (t) => {
+  const server = await echoServer(t);
+  await asNode(t, async (make) => {
+    const agent = deepCopy(make());
+    const { status } = await exchange({ ...server.at, agent });
+    agent.destroy();
+    return status;
+  });
+});
+
 test(
   'keepAlive that is turned off closes the socket at the end of its request',
   { timeout: 20_000 },

@@ -20,7 +20,7 @@ const Lane = require('./lane');
 const { isLearning, learnListener } = require('./node-client');
 const nodeSocket = require('./node-socket');
 const keepAliveStatus = require('./keepalive-status');
-const { agentOptions } = require('./options');
+const { DEFAULTS, agentOptions } = require('./options');
 const queue = require('./queue');
 const { releaseLane } = require('./release');
 const { setPolicy } = require('./retry-policy');
@@ -31,8 +31,6 @@ const { parseStats } = require('./status');
 const { surroundings } = require('./surroundings');
 
 const kId = Symbol('id');
-/** What the options of its connections come to (decisions.js). */
-const kDecisions = Symbol('decisions');
 /** Busy lanes that are no longer in the books. */
 const kPlaceless = Symbol('placeless');
 const kIdleLaneGone = Symbol('idleLaneGone');
@@ -46,6 +44,9 @@ const kChosen = Symbol('chosen');
 
 /** Node's channel for each new client socket. */
 const clientSockets = channel('net.client.socket');
+
+/** What the options of an agent's connections come to. Not on the agent: a deep copy of one is an agent, too. */
+const decisions = new WeakMap();
 
 let lastId = 0;
 
@@ -62,7 +63,6 @@ function defineAgent(Base, name) {
       // null prototype). In fast mode, with the same prototype and the same members, the copy is cheap.
       this.options = Object.setPrototypeOf({ ...this.options }, null);
       this[kId] = lastId = (lastId + 1) >>> 0;
-      this[kDecisions] = new Decisions();
       this[kIdleLaneGone] = false;
       this[kGiven] = undefined;
       this[kEnding] = false;
@@ -142,7 +142,8 @@ function pooling(Base) {
 
     /** Decides whether the socket is kept for another request, and for how long. */
     keepSocketAlive(socket) {
-      const { agentKeepAliveTimeoutBuffer: buffer, timeout = 0 } = this.options;
+      const { agentKeepAliveTimeoutBuffer: buffer } = this.options;
+      const timeout = this.options.timeout || 0;
       const hint = hintOf(socket._httpMessage?.res);
       let limit = idleLimit(this._idleLimit(), this._idleLimit('maxFreeSocketTimeout'), hint, buffer);
       if (timeout > 0) limit = Math.min(limit, timeout);
@@ -166,7 +167,7 @@ function pooling(Base) {
 
     /** The agent's own limit of an idle connection in ms; the option may be changed while it runs. */
     _idleLimit(name = 'freeSocketTimeout') {
-      const value = this.options[name];
+      const value = this.options[name] ?? DEFAULTS[name];
       const ms = typeof value === 'number' ? value : toDuration(value, name);
       return ms === 0 ? Infinity : ms;
     },
@@ -237,6 +238,12 @@ function pooling(Base) {
 function noteClose(agent, socket) {
   keepAliveStatus.count(agent, 'closeSocketCount');
   if (socket.errored) keepAliveStatus.count(agent, 'errorSocketCount');
+}
+
+function decisionsOf(agent) {
+  let known = decisions.get(agent);
+  if (known === undefined) decisions.set(agent, (known = new Decisions()));
+  return known;
 }
 
 /** A createConnection that counts what it makes. */
@@ -339,7 +346,7 @@ const HttpAgent = defineAgent(NodeAgent, 'HttpAgent');
 define(HttpAgent.prototype, {
   createConnection: counting(function (...args) {
     const [options, callback] = normalizeArgs(args);
-    const { reason, route } = this[kDecisions].of(
+    const { reason, route } = decisionsOf(this).of(
       options.path || options.host,
       [options, this.options, surroundings],
       (...sources) => decide(this[kId], ...sources),
@@ -387,7 +394,7 @@ define(HttpsAgent.prototype, {
     const byNode = (given) => nodeConnection(NodeHttpsAgent, this, given);
     const { socket, lane, plan, options } = secureConnection(
       this,
-      { id: this[kId], decisions: this[kDecisions] },
+      { id: this[kId], decisions: decisionsOf(this) },
       args,
       byNode,
     );

@@ -7,10 +7,13 @@ const errors = require('./errors');
 const { toDuration } = require('./durations');
 const { toPolicy } = require('./retry-policy');
 
-/** ms. Below the 5 s after which Node's own server closes an idle connection. */
-const FREE_SOCKET_TIMEOUT = 4000;
-/** ms. Well below the idle limits of what may stand between: balancers and firewalls begin at a minute. */
-const MAX_FREE_SOCKET_TIMEOUT = 60_000;
+/** ms. */
+const DEFAULTS = {
+  /** Below the 5 s after which Node's own server closes an idle connection. */
+  freeSocketTimeout: 4000,
+  /** Well below the idle limits of what may stand between: balancers and firewalls begin at a minute. */
+  maxFreeSocketTimeout: 60_000,
+};
 /** ms. After it a changed DNS answer has been followed. */
 const SOCKET_ACTIVE_TTL = 600_000;
 /** ms. Longer than a network takes to find another way, or a machine to move to another host. */
@@ -37,8 +40,8 @@ function agentOptions(given) {
   options.keepAlive ??= true;
   options.freeSocketTimeout ??= options.freeSocketKeepAliveTimeout ?? options.keepAliveTimeout;
   // A limit that the program has chosen is not raised by a server, unless the program says so.
-  options.maxFreeSocketTimeout ??= options.freeSocketTimeout ?? MAX_FREE_SOCKET_TIMEOUT;
-  options.freeSocketTimeout ??= FREE_SOCKET_TIMEOUT;
+  options.maxFreeSocketTimeout ??= options.freeSocketTimeout ?? DEFAULTS.maxFreeSocketTimeout;
+  options.freeSocketTimeout ??= DEFAULTS.freeSocketTimeout;
   // null is agentkeepalive's word for none.
   if (options.socketActiveTTL === undefined) options.socketActiveTTL = SOCKET_ACTIVE_TTL;
   options.deadPeerTimeout ??= DEAD_PEER_TIMEOUT;
@@ -78,4 +81,4 @@ function agentOptions(given) {
   return options;
 }
 
-module.exports = { agentOptions };
+module.exports = { DEFAULTS, agentOptions };

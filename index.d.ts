@@ -357,7 +357,7 @@ declare namespace HttpAgent {
   export interface NodeOptions<Time = Duration> {
     /** Keep connections for other requests. Default: `true` (Node's class: `false`, its global agent: `true`). */
     keepAlive?: boolean | undefined;
-    /** Idle time after which TCP keep-alive probes begin, if `keepAlive` is on. Default: 1000 ms. */
+    /** Idle time after which TCP keep-alive probes begin, if `keepAlive` is on; at most half of `deadPeerTimeout`. Default: 1000 ms. */
     keepAliveMsecs?: number | undefined;
     /** Sockets per `getName()`, those that are connecting included; other requests wait. Default: Infinity. */
     maxSockets?: number | undefined;

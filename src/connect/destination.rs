@@ -62,6 +62,17 @@ impl Hash for SharedDestination {
     }
 }
 
+impl Destination {
+    /// After how much idle time the first keep-alive probe is sent where the program asks for `asked`; less than a second
+    /// leaves that to the system. A probe behind the user timeout would have to be answered at once: to the kernel, all
+    /// of the idle time has gone unanswered then.
+    pub fn probe_delay(&self, asked: Duration) -> Duration {
+        let Some(limit) = self.dead_peer else { return asked };
+        let most = (limit / 2).max(Duration::from_secs(1));
+        if asked.as_secs() == 0 { most } else { asked.min(most) }
+    }
+}
+
 impl SharedDestination {
     /// Whether both are one, and not only equal.
     #[cfg(test)]
@@ -149,5 +160,24 @@ impl TcpTarget {
             no_delay: true,
             keep_alive: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_has_time_to_be_answered_before_the_user_timeout() {
+        let secs = Duration::from_secs;
+        let mut destination = Destination::for_test(1);
+        assert_eq!(destination.probe_delay(secs(60)), secs(60));
+        assert_eq!(destination.probe_delay(Duration::ZERO), Duration::ZERO);
+        destination.dead_peer = Some(secs(20));
+        assert_eq!(destination.probe_delay(secs(60)), secs(10));
+        assert_eq!(destination.probe_delay(secs(3)), secs(3));
+        assert_eq!(destination.probe_delay(Duration::ZERO), secs(10), "the system's own is two hours");
+        destination.dead_peer = Some(secs(1));
+        assert_eq!(destination.probe_delay(secs(3)), secs(1), "the kernel counts in seconds");
     }
 }

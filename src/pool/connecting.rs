@@ -250,8 +250,8 @@ impl Pool {
         if let Some(limit) = destination.dead_peer {
             stream.set_user_timeout(Some(limit));
             // A peer that dies while its answer is waited for shows by keep-alive probes only.
-            if matches!(&destination.target, Target::Tcp(target) if target.keep_alive.is_none()) {
-                stream.set_keep_alive(Some((limit / 2).max(Duration::from_secs(1))));
+            if let Target::Tcp(target) = &destination.target {
+                stream.set_keep_alive(Some(destination.probe_delay(target.keep_alive.unwrap_or_default())));
             }
         }
         let id = self.connections.insert(|id| Connection {

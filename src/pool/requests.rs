@@ -111,8 +111,11 @@ impl Pool {
                 }
                 Op::NoDelay(on) => self.with_stream(slot, |connection| connection.stream.set_no_delay(on)),
                 Op::KeepAlive(ms) => {
-                    let delay = ms.map(|ms| Duration::from_millis(ms.into()));
-                    self.with_stream(slot, |connection| connection.stream.set_keep_alive(delay));
+                    let asked = ms.map(|ms| Duration::from_millis(ms.into()));
+                    self.with_stream(slot, |connection| {
+                        let delay = asked.map(|asked| connection.destination.probe_delay(asked));
+                        connection.stream.set_keep_alive(delay);
+                    });
                 }
             }
         })?;

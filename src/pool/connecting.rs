@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;

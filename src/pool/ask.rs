@@ -60,15 +60,14 @@ impl Pool {
     /// What has not left of a request that JavaScript is about to end never does: its CLOSE may come later
     /// than the answer, which says what has left.
     fn hold_back(&mut self, slot: u32, epoch: u32) {
-        // Rows of it that could still be taken back come later: with which it begins, or writes while it connects.
         let request = LaneRef { slot, epoch };
         let was_waiting = self.waiting.discard(request);
-        let Some(lane) = self.lane(slot) else {
-            if !was_waiting {
-                self.waiting.refuse(request);
-            }
-            return;
-        };
+        // Rows of it that could still be taken back come later: with which it begins, on this lane or on one that opens
+        // with it, or with which it writes while it connects.
+        if !was_waiting && self.lane(slot).is_none_or(|lane| lane.epoch != epoch) {
+            self.waiting.refuse(request);
+        }
+        let Some(lane) = self.lane(slot) else { return };
         lane.ended = Some(epoch);
         if lane.epoch != epoch {
             return;

@@ -71,7 +71,8 @@ impl Pool {
                 }
                 Op::Open(how) => self.open(slot, epoch, Open { how, addresses: None, answers: None }),
                 Op::Close { reset, reason } => {
-                    if is_over || (!self.waiting.close(LaneRef { slot, epoch }) && is_present) {
+                    self.waiting.close(LaneRef { slot, epoch });
+                    if is_over || is_present {
                         self.close_lane(slot, reset, reason);
                     }
                 }
@@ -140,6 +141,9 @@ impl Pool {
     fn open(&mut self, slot: u32, epoch: u32, open: Open) {
         // A slot is only given away again after its CLOSE, so this finds nothing.
         self.close_lane(slot, false, CloseReason::NotKept);
+        if self.waiting.is_refused(LaneRef { slot, epoch }) {
+            return;
+        }
         let Opening { route, resolver, .. } = open.how;
         let Some((destination, mut limits)) = self.routes.find(route, resolver) else {
             error!(lane = slot, route, "no such route");

@@ -38,7 +38,8 @@ pub struct TestPool {
 }
 
 impl TestPool {
-    const ROUTE: u32 = 1;
+    /// The number of its only route.
+    pub const ROUTE: u32 = 1;
 
     pub fn new(limits: Limits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -47,7 +47,7 @@ pub struct Request {
 
 impl Waiting {
     pub fn add(&mut self, waiting: LaneRef, queue: u32, bytes: &[u8], leave: Leave, last: bool) {
-        if self.withdrawn.contains(&waiting) {
+        if self.is_refused(waiting) {
             return;
         }
         let LaneRef { slot, epoch } = waiting;
@@ -90,17 +90,19 @@ impl Waiting {
         self.take(waiting).map(|request| self.forget(request)).is_some()
     }
 
-    /// It has not come yet, and does not wait when it does.
+    /// It has not come yet. When it does it neither waits nor opens a lane.
     pub fn refuse(&mut self, waiting: LaneRef) {
         self.withdrawn.push(waiting);
     }
 
-    /// JavaScript gives a request up. Whether it has not been sent.
-    pub fn close(&mut self, waiting: LaneRef) -> bool {
-        let before = self.withdrawn.len();
+    pub fn is_refused(&self, waiting: LaneRef) -> bool {
+        self.withdrawn.contains(&waiting)
+    }
+
+    /// JavaScript gives a request up, and speaks no more of it.
+    pub fn close(&mut self, waiting: LaneRef) {
         self.withdrawn.retain(|other| *other != waiting);
-        let is_refused = self.withdrawn.len() < before;
-        self.discard(waiting) || is_refused
+        self.discard(waiting);
     }
 
     pub fn has_next(&self, queue: u32) -> bool {
@@ -232,9 +234,9 @@ mod tests {
         let early = LaneRef { slot: 1, epoch: 4 };
         waiting.refuse(early);
         waiting.add(early, 7, b"x", LEAVE, false);
-        assert!(waiting.close(early));
+        waiting.close(early);
         assert_eq!(slots(&mut waiting, 7), [3]);
-        assert!(!waiting.close(early) && waiting.withdrawn.is_empty());
+        assert!(!waiting.is_refused(early));
     }
 
     #[tokio::test]

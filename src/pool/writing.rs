@@ -349,6 +349,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_lane_that_opens_behind_the_facts_of_its_request_connects_to_nothing() {
+        let test = async {
+            let mut test = TestPool::new(LIMITS);
+            // In slot 0 there is none yet, in slot 1 one that JavaScript has left.
+            let (_, _peer) = test.reuse(1).await;
+            for (slot, epoch) in [(0, 1), (1, 3)] {
+                let (reply, answer) = pair();
+                test.pool.borrow_mut().answer(slot, epoch, Ask { question: Question::Facts, reply });
+                assert_eq!(answer.wait(Duration::ZERO).as_deref(), Some(""));
+                let slot = slot.cast_signed();
+                test.submit(|held| {
+                    held.rows.extend([op::CLOSE, slot, 2, CloseReason::NotKept as i32, 0]);
+                    held.rows.extend([op::OPEN, slot, epoch.cast_signed(), TestPool::ROUTE.cast_signed(), 0]);
+                    held.rows.extend([op::WRITE, slot, epoch.cast_signed(), 0, 7]);
+                    held.bytes.extend(b"request");
+                });
+                assert!(test.pool.borrow_mut().lane(slot.cast_unsigned()).is_none(), "of slot {slot}");
+                test.submit(|held| {
+                    held.rows.extend([op::CLOSE, slot, epoch.cast_signed(), CloseReason::Aborted as i32, 0]);
+                    held.rows.extend([op::OPEN, slot, 4, TestPool::ROUTE.cast_signed(), 0]);
+                });
+                let mut pool = test.pool.borrow_mut();
+                assert!(pool.lane(slot.cast_unsigned()).is_some(), "the next one does, in slot {slot}");
+                assert!(!pool.waiting.is_refused(LaneRef { slot: slot.cast_unsigned(), epoch }));
+            }
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
     async fn what_comes_of_a_request_behind_its_facts_is_not_written() {
         let test = async {
             let mut test = TestPool::new(LIMITS);

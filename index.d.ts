@@ -117,6 +117,7 @@ declare namespace HttpAgent {
     | 'connect-timeout'
     | 'dead-peer'
     | 'idle-timeout'
+    | 'internal-error'
     | 'invalid-response'
     | 'lookup-failed'
     | 'network-error'

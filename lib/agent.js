@@ -351,10 +351,10 @@ define(HttpAgent.prototype, {
       [options, this.options, surroundings],
       (...sources) => decide(this[kId], ...sources),
     );
-    if (reason !== undefined) {
+    if (reason !== undefined || !crossing.isReady()) {
       const socket = nodeConnection(NodeAgent, this, args);
       countTimeouts(this, socket);
-      if (reason !== '') warnNodeSocket(reason);
+      if (reason) warnNodeSocket(reason);
       return socket;
     }
     const plan = new Plan(route);

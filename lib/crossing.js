@@ -6,6 +6,7 @@
 const { native } = require('./binding');
 const { mayLend } = require('./chunks');
 const deliver = require('./deliver');
+const { warnNoThread } = require('./fallback');
 const hold = require('./hold');
 const { startLog } = require('./log');
 const { op, closeReason } = require('./records');
@@ -16,18 +17,24 @@ const { sendBefore } = submit;
 
 let crossing;
 
-function start() {
+/**
+ * Whether there is a thread to lead to: started now, if it does not run yet. Without one, for want of descriptors or
+ * threads, connections are Node's own, and the next is tried again.
+ */
+function isReady() {
+  if (crossing !== undefined) return true;
   startLog(native);
+  const errno = native.startRuntime();
+  if (errno === 0) start();
+  else warnNoThread(errno);
+  return errno === 0;
+}
+
+function start() {
   const { rowsOut, bytesOut } = submit;
   const { rowsIn, bytesIn } = deliver;
   crossing = new native.Crossing(rowsOut, bytesOut, rowsIn, bytesIn, deliver.deliver, hold.resource, mayLend);
   for (const part of [submit, deliver, hold]) part.begin(crossing);
-}
-
-/** Gives a lane its slot. */
-function enter(lane) {
-  if (crossing === undefined) start();
-  return slots.enter(lane);
 }
 
 /** Tells Rust where a number leads (see routes.js); `forgotten` leads nowhere from now on. */
@@ -126,7 +133,8 @@ module.exports = {
   endWithTick: submit.endWithTick,
   sendEarly: submit.sendEarly,
   hold: hold.hold,
-  enter,
+  isReady,
+  enter: slots.enter,
   enterAt: slots.enterAt,
   leave: slots.leave,
   nextEpoch: slots.nextEpoch,

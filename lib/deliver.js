@@ -74,6 +74,7 @@ function deliver(count, list, begins) {
     const lane = slots.occupantOf(slot, rowsIn[row + 2]);
     if (lane === undefined) {
       if (code === event.RETURNED) loans.takeBack(rowsIn[row + 3]);
+      else if (code === event.BROKEN) breakOff(bytesIn.toString('utf8', from, nextByte));
       continue;
     }
     if (code === event.DATA) {
@@ -97,6 +98,12 @@ function deliver(count, list, begins) {
   buffers = undefined;
   endBatch();
   return false;
+}
+
+/** Nobody can say what has become of what is under way: nobody is to wait for it. */
+function breakOff(what) {
+  for (const occupant of slots.everybody()) occupant._broken(what);
+  drainTicks();
 }
 
 /** What is left is handed over behind the loop's timers: they run between two phases of immediates. */

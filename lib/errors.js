@@ -8,6 +8,9 @@ const { getSystemErrorName, inspect } = require('util');
 const EAI_NODATA = -3007;
 const EAI_NONAME = -3008;
 
+/** What Node prints as the local address of a socket that could not be made. */
+const NO_SOCKET = 'undefined:undefined';
+
 /** A failed system call on a socket: `read ECONNRESET`. */
 function errnoException(errno, syscall) {
   const code = getSystemErrorName(errno);
@@ -30,7 +33,7 @@ function connectException(errno, syscall, address, port, local) {
   error.syscall = syscall;
   error.address = address;
   if (port) error.port = port;
-  if (local) {
+  if (local && local !== NO_SOCKET) {
     const colon = local.lastIndexOf(':');
     error.localAddress = local.slice(0, colon);
     error.localPort = Number(local.slice(colon + 1));
@@ -54,6 +57,12 @@ function lookupException(errno, hostname) {
   error.syscall = 'getaddrinfo';
   error.hostname = hostname;
   return error;
+}
+
+/** What a bug of ours has cost. */
+function internalError(what) {
+  const message = `offloop has ended this request because of a bug of its own, which please report: ${what}`;
+  return coded(Error, 'ERR_OFFLOOP_INTERNAL', message);
 }
 
 /** One of Node's coded errors. */
@@ -123,6 +132,7 @@ module.exports = {
   connectException,
   aggregateException,
   lookupException,
+  internalError,
   coded,
   invalidArgType,
   invalidArgValue,

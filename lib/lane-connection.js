@@ -219,8 +219,10 @@ class LaneConnection {
 
   #onResolve(serial) {
     this.#parts.plan.resolveAgain(this.#parts.lane, (addresses, refusal) => {
-      if (this.#parts.lane.destroyed) return;
+      const { lane } = this.#parts;
+      if (lane.destroyed) return;
       this.#refusal = refusal;
+      if (addresses?.length > 1 && lane.connecting) lane.autoSelectFamilyAttemptedAddresses = [];
       this.#parts.place.resolved(serial, addresses);
     });
   }

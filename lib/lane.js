@@ -230,9 +230,9 @@ class Lane extends SocketShape {
         this._endReading();
         break;
       case event.ERROR: {
-        const [syscall] = text.split('\n', 1);
-        ending.lose(text.slice(syscall.length + 1));
-        this.destroy(errors.errnoException(argument, syscall));
+        const [what] = text.split('\n', 1);
+        ending.lose(text.slice(what.length + 1));
+        this.destroy(argument === 0 ? errors.internalError(what) : errors.errnoException(argument, what));
         break;
       }
       case event.WRITTEN:
@@ -264,6 +264,13 @@ class Lane extends SocketShape {
       default:
         connection.report(code, flags, argument, text);
     }
+  }
+
+  /** Rust does not know what it has been told of the request on the lane. */
+  _broken(what) {
+    if (!this._isOpened || this.#parts.parking.takes(event.ERROR)) return;
+    this.#parts.ending.note(closeReason.INTERNAL_ERROR);
+    this._inContext(this.destroy, errors.internalError(what));
   }
 
   /** Publishes on one of channels.js. */

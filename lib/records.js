@@ -71,6 +71,7 @@ const event = {
   AHEAD: 17,
   RETURNED: 18,
   BODY: 19,
+  BROKEN: 20,
   SECURED: 30,
   KEY_LINES: 31,
   HANDSHAKE_FAILED: 32,
@@ -123,6 +124,7 @@ const closeReason = {
   REQUEST_TIMEOUT: 19,
   SOCKET_TIMEOUT: 20,
   TLS_FAILED: 21,
+  INTERNAL_ERROR: 22,
 };
 
 module.exports = { ROW_WIDTH, op, opFlag, event, eventFlag, isBinary, rebound, closeReason };

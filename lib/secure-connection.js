@@ -3,6 +3,7 @@
 // createConnection() of the HttpsAgent: a lane over TLS, or Node's own TLS for what rustls cannot do.
 
 const { Plan, normalizeArgs } = require('./connect');
+const crossing = require('./crossing');
 const { warnNodeSocket } = require('./fallback');
 const { Route, nodeReason } = require('./route');
 const { surroundings } = require('./surroundings');
@@ -81,7 +82,7 @@ function secureConnection(agent, { id, decisions }, args, byNode) {
     (...sources) => decide(agent, id, ...sources),
   );
   const name = nameOf(agent, options);
-  if (reason !== undefined || isRefused(agent, name)) {
+  if (reason !== undefined || isRefused(agent, name) || !crossing.isReady()) {
     const socket = byNode(args);
     if (reason) warnNodeSocket(reason);
     return { socket };

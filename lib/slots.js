@@ -23,6 +23,11 @@ function nextEpoch(slot) {
   return (epochs[slot] = ((epochs[slot] | 0) + 1) & 0x7fffffff);
 }
 
+/** Everybody who is somewhere. */
+function everybody() {
+  return occupants.filter((occupant) => occupant !== undefined);
+}
+
 /** The slot is in the epoch before. */
 function takeBackEpoch(slot) {
   epochs[slot] = (epochs[slot] - 1) & 0x7fffffff;
@@ -40,4 +45,4 @@ function occupantOf(slot, epoch) {
   return epochs[slot] === epoch ? occupants[slot] : undefined;
 }
 
-module.exports = { enter, enterAt, leave, nextEpoch, occupantOf, takeBackEpoch };
+module.exports = { enter, enterAt, everybody, leave, nextEpoch, occupantOf, takeBackEpoch };

@@ -24,6 +24,7 @@ let lastNumber = 0;
 
 /** A request that has a place and no lane yet. Has those members of a lane that the crossing calls. */
 class Waiting {
+  #request;
   #queue;
   #isQueued = true;
   #lane;
@@ -33,6 +34,7 @@ class Waiting {
   isInDoubt = false;
 
   constructor(request, queue) {
+    this.#request = request;
     this.#queue = queue;
     queue.count++;
     /** What it will write to its lane. */
@@ -88,6 +90,12 @@ class Waiting {
     else immediately(report, this);
     // Another request may have the lane by now: as in the crossing, it does not hear of this.
     if (epoch === lane._epoch) lane[method](...args);
+  }
+
+  /** It may not be there. If it is not, or has not been sent, it is a request like others. */
+  _broken(what) {
+    if (this.#lane !== undefined) this.#lane._broken(what);
+    else if (this.withdraw() === undefined) forget(this.#request);
   }
 
   #keep(method, ...args) {

@@ -51,10 +51,12 @@ pub enum CloseReason {
     SocketTimeout = 20,
     /// The TLS handshake or a check of the certificate failed.
     TlsFailed = 21,
+    /// A bug of ours.
+    InternalError = 22,
 }
 
 impl CloseReason {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::IdleTimeout,
         Self::PeerClosedIdle,
         Self::PeerReset,
@@ -76,6 +78,7 @@ impl CloseReason {
         Self::RequestTimeout,
         Self::SocketTimeout,
         Self::TlsFailed,
+        Self::InternalError,
     ];
 
     /// As it stands on errors, in logs and in the status.
@@ -87,6 +90,7 @@ impl CloseReason {
             Self::ConnectTimeout => "connect-timeout",
             Self::DeadPeer => "dead-peer",
             Self::IdleTimeout => "idle-timeout",
+            Self::InternalError => "internal-error",
             Self::InvalidResponse => "invalid-response",
             Self::LookupFailed => "lookup-failed",
             Self::NetworkError => "network-error",

@@ -1,17 +1,17 @@
 //! The thread that everything native runs on: one for the process, whatever
-//! the number of agents and worker threads, started with the first
-//! environment and never stopped (nothing may depend on an orderly end at
-//! `process.exit`).
+//! the number of agents and worker threads, started by the first that needs it
+//! and never stopped (nothing may depend on an orderly end at `process.exit`).
 
 use std::cell::RefCell;
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 use tokio::task::LocalSet;
 use tokio::time::Instant;
@@ -48,17 +48,23 @@ static SHARED: Shared = Shared {
     changes: Mutex::new(Vec::new()),
 };
 
-/// Adds an environment; starts the thread if it is the first.
-pub fn attach(link: &Arc<Link>) -> io::Result<()> {
-    static STARTED: OnceLock<Result<(), io::ErrorKind>> = OnceLock::new();
-    let started = STARTED.get_or_init(|| {
+/// Starts the thread, unless it runs. Only success is remembered: the process may be out of descriptors or threads
+/// for a moment. All that can fail is done on the thread of the caller, who is told.
+pub fn start() -> io::Result<()> {
+    static STARTED: Mutex<bool> = Mutex::new(false);
+    let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !*started {
         pin::pin();
-        let builder = thread::Builder::new().name("offloop".to_owned());
-        builder.spawn(run).map(drop).map_err(|error| error.kind())
-    });
-    started.map_err(io::Error::from)?;
-    change(Change::Attach(Arc::clone(link)));
+        let runtime = build()?;
+        thread::Builder::new().name("offloop".to_owned()).spawn(move || run(&runtime))?;
+        *started = true;
+    }
     Ok(())
+}
+
+/// Adds an environment. The thread runs already.
+pub fn attach(link: &Arc<Link>) {
+    change(Change::Attach(Arc::clone(link)));
 }
 
 /// Removes an environment and closes all its connections.
@@ -115,12 +121,11 @@ pub fn look() {
     }
 }
 
-fn run() {
-    time_slice::lengthen();
-    let runtime = tokio::runtime::Builder::new_current_thread()
+/// Takes descriptors of the system.
+fn build() -> io::Result<Runtime> {
+    Builder::new_current_thread()
         .enable_io()
         .enable_time()
-        .max_blocking_threads(16)
         .on_thread_park(|| {
             SHARED.parked.store(true, Ordering::SeqCst);
             if SHARED.work.load(Ordering::SeqCst) {
@@ -130,7 +135,10 @@ fn run() {
         })
         .on_thread_unpark(|| SHARED.parked.store(false, Ordering::SeqCst))
         .build()
-        .expect("epoll, kqueue or a completion port is there on every supported system");
+}
+
+fn run(runtime: &Runtime) {
+    time_slice::lengthen();
     runtime.block_on(LocalSet::new().run_until(dispatch()));
 }
 
@@ -147,11 +155,9 @@ async fn dispatch() {
             let woken = SHARED.notify.notified();
             let is_hushed = environments.iter().any(|(link, _)| link.is_hushed());
             if is_hushed && is_patrolling() {
-                // To set a timer that is sooner costs a system call and a turn of the loop, so one that runs is left as
-                // it is. What is behind rows that were left waits with them.
-                if grace.is_some() || patrol.is_elapsed() {
-                    let pause = grace.map_or(PATROL, |grace| grace.saturating_sub(TIMER_STEP));
-                    patrol.as_mut().reset(Instant::now() + pause);
+                let timer = (!patrol.is_elapsed()).then(|| patrol.deadline());
+                if let Some(next) = next_patrol(timer, grace, Instant::now()) {
+                    patrol.as_mut().reset(next);
                 }
                 tokio::select! {
                     biased;
@@ -172,7 +178,8 @@ async fn dispatch() {
                 Change::Detach(link) => environments.retain(|(other, pool)| {
                     let keep = !Arc::ptr_eq(other, &link);
                     if !keep {
-                        pool.borrow_mut().end();
+                        // A panic has been printed, and nobody is there to be told.
+                        let _ = Pool::attempt(pool, Pool::end);
                     }
                     keep
                 }),
@@ -186,8 +193,7 @@ async fn dispatch() {
                 SHARED.patrolling.store(true, Ordering::SeqCst);
             }
             if taken.any {
-                let applied = pool.borrow_mut().apply(&mut submission);
-                debug_assert!(applied.is_ok(), "the two halves disagree about the records");
+                Pool::apply_or_break(pool, &mut submission);
                 submission.clear();
             }
             if link.loans.has_returned() {
@@ -202,6 +208,17 @@ async fn dispatch() {
     }
 }
 
+/// To when the timer is set, which may run already; none: it is left as it is, since one that is sooner costs a system
+/// call and a turn of the loop. What is behind rows that were left waits with them. Once these have gone, the timer that
+/// was set for them may be later than a patrol's would be.
+fn next_patrol(timer: Option<Instant>, grace: Option<Duration>, now: Instant) -> Option<Instant> {
+    match (grace, timer) {
+        (Some(grace), _) => Some(now + grace.saturating_sub(TIMER_STEP)),
+        (None, Some(timer)) if timer <= now + PATROL + TIMER_STEP => None,
+        (None, _) => Some(now + PATROL),
+    }
+}
+
 /// Whether the thread was patrolling. It looks once more then: what was submitted before without a wake is there.
 fn stop_patrolling() -> bool {
     let was_patrolling = SHARED.patrolling.swap(false, Ordering::SeqCst);
@@ -209,4 +226,25 @@ fn stop_patrolling() -> bool {
         SHARED.work.store(true, Ordering::SeqCst);
     }
     was_patrolling
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patrol_is_never_later_than_its_pause_and_a_step() {
+        let (now, us) = (Instant::now(), Duration::from_micros);
+        let next = |timer: Option<u64>, grace: Option<u64>| {
+            next_patrol(timer.map(|at| now + us(at)), grace.map(us), now).map(|at| at - now)
+        };
+        assert_eq!(next(None, None), Some(us(1000)));
+        // One that runs is left alone.
+        assert_eq!(next(Some(300), None), None);
+        assert_eq!(next(Some(2000), None), None);
+        // But not the one of rows that had longer, and have gone.
+        assert_eq!(next(Some(4000), None), Some(us(1000)));
+        assert_eq!(next(Some(300), Some(5000)), Some(us(4000)));
+        assert_eq!(next(None, Some(500)), Some(us(0)));
+    }
 }

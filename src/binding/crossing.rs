@@ -85,10 +85,13 @@ impl Crossing {
         }));
         // SAFETY: the state lives until `end`.
         let waker =
-            unsafe { waker_of(raw, Sleeper { context: state.cast(), run: on_wake, end }, resource.raw()) }?;
+            unsafe { waker_of(raw, Sleeper { context: state.cast(), run: on_wake, end }, resource.raw()) };
+        let waker = waker.inspect_err(|_| {
+            // SAFETY: nobody has it but this function.
+            drop(unsafe { Box::from_raw(state) });
+        })?;
         link.set_waker(waker.share());
-        runtime::attach(&link)
-            .map_err(|error| napi::Error::from_reason(format!("the thread of offloop: {error}")))?;
+        runtime::attach(&link);
         Ok(Self { link, state, waker })
     }
 

@@ -24,7 +24,8 @@ mod waker;
 
 use napi_derive::napi;
 
-use crate::log;
+use crate::error::uv_errno;
+use crate::{log, runtime};
 
 /// The version of the crate, so that the loader can refuse a binary that
 /// belongs to another release of the JavaScript half.
@@ -40,4 +41,12 @@ pub fn version() -> String {
 #[cfg_attr(test, allow(dead_code))]
 pub fn start_log(filter: String) -> Option<String> {
     log::start(&filter).err()
+}
+
+/// Starts the thread that all crossings lead to, unless it runs: before the first of them. 0, or libuv's number for what
+/// the system has refused; the next call tries again.
+#[napi]
+#[cfg_attr(test, allow(dead_code))]
+pub fn start_runtime() -> i32 {
+    runtime::start().map_or_else(|error| uv_errno(&error), |()| 0)
 }

@@ -95,7 +95,8 @@ pub mod event {
     pub const DATA: i32 = 1;
     /// The peer's FIN; the text has the facts ([`crate::pool`]'s `facts`).
     pub const END: i32 = 2;
-    /// The connection failed; `arg` is the errno. The text has its syscall, and the facts in further rows.
+    /// The connection failed; `arg` is the errno. The text has its syscall, and the facts in further rows. 0 for a bug
+    /// of ours: the text then begins with what has happened.
     pub const ERROR: i32 = 3;
     /// The lane's first connection stands; the text has the addresses.
     pub const CONNECTED: i32 = 4;
@@ -135,6 +136,9 @@ pub mod event {
     /// `arg` bytes of the body that a [`RESPONSE`] has begun, and behind them (or alone, with
     /// [`super::event_flag::OWN_BUFFER`]) what they are ([`crate::exchange::Piece`]).
     pub const BODY: i32 = 19;
+    /// A bug of ours, of which the text says more: what is under way has ended, or has never come. Of no lane, as
+    /// RETURNED.
+    pub const BROKEN: i32 = 20;
     /// A TLS connection comes under the lane: [`crate::tls::Secured::report`].
     pub const SECURED: i32 = 30;
     /// Lines for 'keylog'.

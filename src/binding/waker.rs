@@ -224,6 +224,8 @@ unsafe fn on_loop(
         }
         if (uv.async_init)(uv_loop.cast(), handle, on_wake) != 0 {
             alloc::dealloc(handle.cast(), memory);
+            sys::napi_async_destroy(env, async_context);
+            sys::napi_delete_reference(env, resource);
             return Err(napi::Error::from_reason("libuv has no room for another handle"));
         }
         handle

@@ -10,7 +10,11 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::destination::TcpTarget;
-use super::{ConnectError, Endpoint, Failure, Progress, failed, tcp};
+use super::tcp::{self, Unmade};
+use super::{ConnectError, Endpoint, Failure, Progress, failed};
+
+/// What Node prints as the local address of a socket that could not be made.
+const NO_SOCKET: &str = "undefined:undefined";
 
 /// Addresses with the families alternating, beginning with the first one's
 /// (RFC 8305 section 4); each address once.
@@ -75,8 +79,8 @@ pub async fn connect<P: Progress>(
                         break;
                     }
                 }
-                // An attempt is never cancelled while it is awaited here, and does not panic.
-                Some(Err(_)) => {}
+                // An attempt is never cancelled while it is awaited here.
+                Some(Err(_)) => return Err(ConnectError::Panicked),
                 None => break,
             }
         }
@@ -85,10 +89,17 @@ pub async fn connect<P: Progress>(
 }
 
 async fn attempt(target: TcpTarget, address: SocketAddr, endpoint: Endpoint) -> Result<TcpStream, Failure> {
-    let socket = tcp::socket(&target, address.ip()).map_err(|(error, local)| {
-        let bound = Endpoint { address: local.ip().to_string(), port: local.port(), family: endpoint.family };
-        failed(bound, "bind", &error, None)
-    })?;
+    let socket = match tcp::socket(&target, address.ip()) {
+        Ok(socket) => socket,
+        Err(Unmade::Bind(error, local)) => {
+            let bound =
+                Endpoint { address: local.ip().to_string(), port: local.port(), family: endpoint.family };
+            return Err(failed(bound, "bind", &error, None));
+        }
+        Err(Unmade::Socket(error)) => {
+            return Err(failed(endpoint, "connect", &error, Some(NO_SOCKET.to_owned())));
+        }
+    };
     // Node names the local address of a failed connect only if both halves were given.
     let local = target.local_address.filter(|_| target.local_port != 0);
     let local = local.map(|local| format!("{local}:{}", target.local_port));

@@ -6,6 +6,7 @@
 mod destination;
 mod happy_eyeballs;
 mod resolve;
+mod resolver_threads;
 mod stream;
 mod tcp;
 mod tcp_info;
@@ -17,6 +18,8 @@ use std::rc::Rc;
 pub use destination::{Destination, Order, SharedDestination, Target, TcpTarget};
 pub use stream::{Piece, Stream};
 pub use tcp_info::{RoundTrip, TcpInfo};
+
+use resolve::Unresolved;
 
 use crate::error::{timed_out, uv_errno};
 use crate::tls::{self, HandshakeError, KeyLines, Secured};
@@ -50,7 +53,7 @@ pub struct Failure {
     pub errno: i32,
     pub syscall: &'static str,
     pub endpoint: Endpoint,
-    /// `address:port` that the socket was bound to by option.
+    /// `address:port` that the socket was bound to by option; or what Node prints in its place.
     pub local: Option<String>,
 }
 
@@ -64,6 +67,10 @@ pub enum ConnectError {
         aggregate: bool,
     },
     Handshake(HandshakeError),
+    /// A bug: the work on it panicked.
+    Panicked,
+    /// The name has to be resolved elsewhere: the system has no thread for that here.
+    NoResolver,
 }
 
 /// What a handshake needs beside the destination.
@@ -126,7 +133,11 @@ async fn tcp_connect<P: Progress>(
     } else if let Ok(address) = target.host.parse::<IpAddr>() {
         vec![address]
     } else {
-        let resolved = resolve::resolve(target).await;
+        let resolved = match resolve::resolve(target).await {
+            Ok(addresses) => Ok(addresses),
+            Err(Unresolved::Name(errno)) => Err(errno),
+            Err(Unresolved::NoThread) => return Err(ConnectError::NoResolver),
+        };
         progress.lookup(resolved.as_deref().map_err(|&errno| errno));
         let mut resolved = resolved.map_err(ConnectError::Lookup)?;
         if target.first_only {

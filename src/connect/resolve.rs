@@ -4,14 +4,31 @@
 use std::io;
 use std::net::IpAddr;
 
-use super::destination::{Order, TcpTarget};
+use tokio::sync::oneshot;
 
-/// Addresses in the order in which Node would give them; else libuv's number
-/// for getaddrinfo's error.
-pub async fn resolve(target: &TcpTarget) -> Result<Vec<IpAddr>, i32> {
+use super::destination::{Order, TcpTarget};
+use super::resolver_threads::Threads;
+
+static THREADS: Threads = Threads::new();
+
+pub enum Unresolved {
+    /// libuv's number for getaddrinfo's error.
+    Name(i32),
+    /// The system has no thread for it.
+    NoThread,
+}
+
+/// Addresses in the order in which Node would give them.
+pub async fn resolve(target: &TcpTarget) -> Result<Vec<IpAddr>, Unresolved> {
     let (host, family, hints) = (target.host.clone(), target.family, target.hints);
-    let resolved = tokio::task::spawn_blocking(move || getaddrinfo(&host, family, hints)).await;
-    let mut addresses = resolved.map_err(|_| EAI_CANCELED)??;
+    let (sender, resolved) = oneshot::channel();
+    let job = move || {
+        // Who asked may have gone.
+        let _ = sender.send(getaddrinfo(&host, family, hints));
+    };
+    THREADS.run(Box::new(job)).map_err(|_| Unresolved::NoThread)?;
+    let resolved = resolved.await.unwrap_or(Err(EAI_CANCELED));
+    let mut addresses = resolved.map_err(Unresolved::Name)?;
     sort(&mut addresses, target.order);
     Ok(addresses)
 }
@@ -118,7 +135,7 @@ mod tests {
     async fn resolves_localhost_in_the_order_asked_for() {
         let mut target = TcpTarget::for_test("localhost", 80);
         target.family = 4;
-        let addresses = resolve(&target).await.unwrap();
+        let addresses = resolve(&target).await.ok().unwrap();
         assert!(addresses.iter().all(|address| address.is_ipv4() && address.is_loopback()), "{addresses:?}");
     }
 

@@ -9,11 +9,20 @@ use tokio::net::TcpSocket;
 
 use super::destination::TcpTarget;
 
-/// The error is bind's, and comes with the address that could not be bound.
-pub fn socket(target: &TcpTarget, peer: IpAddr) -> Result<TcpSocket, (io::Error, SocketAddr)> {
+/// What failed before there was a connect(2).
+pub enum Unmade {
+    /// The address could not be bound.
+    Bind(io::Error, SocketAddr),
+    Socket(io::Error),
+}
+
+/// As libuv, which makes a socket when it is first asked for something: to be bound, or else to connect. So where there
+/// is no descriptor left the one that is asked for fails.
+pub fn socket(target: &TcpTarget, peer: IpAddr) -> Result<TcpSocket, Unmade> {
     let any: IpAddr =
         if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let local = SocketAddr::new(target.local_address.unwrap_or(any), target.local_port);
+    let is_bound = target.local_address.is_some() || target.local_port != 0;
     let make = || -> io::Result<Socket> {
         if local.is_ipv4() != peer.is_ipv4() {
             // Of this the systems have errors of many kinds; libuv has one.
@@ -22,7 +31,7 @@ pub fn socket(target: &TcpTarget, peer: IpAddr) -> Result<TcpSocket, (io::Error,
         let domain = if peer.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
         let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
-        if target.local_address.is_some() || target.local_port != 0 {
+        if is_bound {
             // As libuv does: a port in TIME_WAIT can be bound again.
             #[cfg(unix)]
             socket.set_reuse_address(true)?;
@@ -34,7 +43,8 @@ pub fn socket(target: &TcpTarget, peer: IpAddr) -> Result<TcpSocket, (io::Error,
         }
         Ok(socket)
     };
-    let socket = make().map_err(|error| (error, local))?;
+    let socket =
+        make().map_err(|error| if is_bound { Unmade::Bind(error, local) } else { Unmade::Socket(error) })?;
     Ok(TcpSocket::from_std_stream(socket.into()))
 }
 

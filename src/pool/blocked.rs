@@ -72,7 +72,7 @@ impl Pool {
         loop {
             begins.notified().await;
             let mut look = None;
-            while pool.borrow_mut().look_for_block(&mut look) {
+            while Self::attempt_or_break(&pool, |pool| pool.look_for_block(&mut look)) == Some(true) {
                 tokio::time::sleep(PAUSE).await;
             }
         }

@@ -12,6 +12,7 @@ use super::Pool;
 use super::connection::{Connection, ConnectionId, Fin};
 use super::deadlines::jittered;
 use super::facts::Tally;
+use super::faults::caught;
 use super::lane::{Cause, LossReport, State, accepts};
 use super::out_queue::OutQueue;
 use super::read_window::ReadWindow;
@@ -152,11 +153,9 @@ impl Pool {
             (None, Some(_)) => self.answers.get(&destination, Instant::now()),
             (addresses, None) => addresses,
         };
-        let Some(lane) = self.lane(slot) else { return };
         // JavaScript has a say in where this leads: it is asked each time.
         if destination.resolver != 0 && addresses.is_none() {
-            lane.state = State::Resolving { serial, cause };
-            self.report(event::RESOLVE, self.lane_ref(slot), serial.cast_signed(), &[]);
+            self.ask_to_resolve(slot, serial, cause);
             return;
         }
         debug!(lane = slot, to = %destination.target, ?cause, "connecting");
@@ -175,7 +174,10 @@ impl Pool {
             key_lines: keylog.then(KeyLines::default),
         });
         let task = tokio::task::spawn_local(async move {
-            let work = connect::connect(&destination, addresses, tls, &reporter);
+            let work = async {
+                let connected = caught(connect::connect(&destination, addresses, tls, &reporter)).await;
+                connected.unwrap_or(Err(ConnectError::Panicked))
+            };
             let result = match retry_limit {
                 // Nobody knows whether there is anything left to connect to.
                 Some(limit) => tokio::time::timeout(limit, work)
@@ -183,9 +185,17 @@ impl Pool {
                     .unwrap_or_else(|_| Err(ConnectError::Attempts { failures: vec![], aggregate: false })),
                 None => work.await,
             };
-            reporter.pool.borrow_mut().connect_ended(slot, serial, result);
+            let ended = Self::attempt(&reporter.pool, |pool| pool.connect_ended(slot, serial, result));
+            if ended.is_none() {
+                Self::attempt_or_break(&reporter.pool, |pool| pool.fail_lane(slot));
+            }
         });
         self.set_state(slot, State::Connecting { serial, cause, task: task.abort_handle() });
+    }
+
+    fn ask_to_resolve(&mut self, slot: u32, serial: u32, cause: Cause) {
+        self.set_state(slot, State::Resolving { serial, cause });
+        self.report(event::RESOLVE, self.lane_ref(slot), serial.cast_signed(), &[]);
     }
 
     /// JavaScript has resolved the name, or refuses.
@@ -218,6 +228,8 @@ impl Pool {
         let cause = *cause;
         match result {
             Ok(connected) => self.connected(slot, cause, connected),
+            // libuv has threads for that, if it has ever needed one.
+            Err(ConnectError::NoResolver) => self.ask_to_resolve(slot, serial, cause),
             Err(error) => self.connect_failed(slot, cause, &error),
         }
     }
@@ -368,6 +380,10 @@ impl Pool {
             self.handshake_failed(slot, cause, error);
             return;
         }
+        if let (Cause::First | Cause::Fresh, ConnectError::Panicked) = (cause, error) {
+            self.fail_lane(slot);
+            return;
+        }
         self.set_state(slot, State::Failed);
         let lane = self.lane_ref(slot);
         match (cause, error) {
@@ -382,7 +398,8 @@ impl Pool {
                 let flags = if *aggregate { event_flag::AGGREGATE } else { 0 };
                 self.report(event::CONNECT_FAILED | flags << 8, lane, 0, rows.join("\n").as_bytes());
             }
-            (_, ConnectError::Handshake(_)) => {}
+            // They have gone other ways.
+            (_, ConnectError::Handshake(_) | ConnectError::NoResolver | ConnectError::Panicked) => {}
         }
     }
 

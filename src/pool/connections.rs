@@ -21,9 +21,14 @@ const READS_PER_TURN: u32 = 4;
 impl Pool {
     /// The task of a connection. It ends with the connection. Not an `async fn`, which would keep what it is given once
     /// more beside what it awaits: with the two words of this one, all of tokio's task is 128 bytes, else 256.
-    fn serve(pool: Weak<RefCell<Self>>, id: ConnectionId) -> impl Future<Output = ()> {
+    pub(super) fn serve(pool: Weak<RefCell<Self>>, id: ConnectionId) -> impl Future<Output = ()> {
         poll_fn(move |cx| {
-            pool.upgrade().map_or(Poll::Ready(()), |pool| pool.borrow_mut().poll_connection(id, cx))
+            let Some(pool) = pool.upgrade() else { return Poll::Ready(()) };
+            let polled = Self::attempt(&pool, |pool| pool.poll_connection(id, cx));
+            polled.unwrap_or_else(|| {
+                Self::fail_connection(&pool, id);
+                Poll::Ready(())
+            })
         })
     }
 

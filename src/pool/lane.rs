@@ -151,6 +151,8 @@ pub enum Cause {
 /// How JavaScript is told that a connection was lost.
 #[derive(Clone, Copy, Debug)]
 pub enum LossReport {
+    /// A bug of ours.
+    Bug,
     End,
     Error {
         errno: i32,
@@ -190,6 +192,7 @@ impl LossReport {
 
     pub const fn reason(self) -> CloseReason {
         match self {
+            Self::Bug => CloseReason::InternalError,
             Self::End => CloseReason::PeerFin,
             Self::Error { reason, .. } => reason,
             Self::Tls { .. } => CloseReason::TlsFailed,

@@ -25,6 +25,7 @@ use tracing::info;
 
 use super::Pool;
 use super::connection::{Connection, ConnectionId};
+use super::faults::caught;
 use super::lane::LossReport;
 use super::watch::{ALERT, Finding, Watch};
 use crate::binding::records::event;
@@ -81,7 +82,7 @@ impl Pool {
             let mut pause = Some(CALM);
             while let Some(time) = pause {
                 tokio::time::sleep(time).await;
-                pause = pool.borrow_mut().look_at_all();
+                pause = Self::attempt_or_break(&pool, Self::look_at_all).flatten();
             }
         }
     }
@@ -219,12 +220,12 @@ impl Pool {
         tokio::task::spawn_local(async move {
             let limit = destination.dead_peer.unwrap_or_default();
             // Without TLS: that the peer's kernel answers is all there is to know.
-            let connected =
-                tokio::time::timeout(limit, connect::connect(&destination, None, None, &Unheard)).await;
+            let connect = caught(connect::connect(&destination, None, None, &Unheard));
+            let connected = tokio::time::timeout(limit, connect).await;
             let mut pool = pool.borrow_mut();
             pool.probing.remove(&destination);
             // If there was none to be had, the next retransmission of a suspect asks again.
-            if matches!(connected, Ok(Ok(_))) {
+            if matches!(connected, Ok(Some(Ok(_)))) {
                 pool.heard_by_probe.insert(destination, Instant::now());
             }
         });

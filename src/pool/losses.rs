@@ -170,8 +170,10 @@ impl Pool {
             loop {
                 tokio::time::sleep(pause).await;
                 let Some(pool) = pool.upgrade() else { return };
-                if pool.borrow_mut().look_for_reset(id, start.elapsed() >= PATIENCE) {
-                    return;
+                match Self::attempt(&pool, |pool| pool.look_for_reset(id, start.elapsed() >= PATIENCE)) {
+                    Some(false) => {}
+                    Some(true) => return,
+                    None => return Self::fail_connection(&pool, id),
                 }
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
@@ -263,6 +265,14 @@ impl Pool {
     pub(super) fn tell_loss(&mut self, slot: u32, report: LossReport, facts: &str) {
         let lane = self.lane_ref(slot);
         match report {
+            LossReport::Bug => {
+                self.report(
+                    event::ERROR,
+                    lane,
+                    0,
+                    format!("the work on its connection panicked\n{facts}").as_bytes(),
+                );
+            }
             LossReport::End => self.report(event::END, lane, 0, facts.as_bytes()),
             LossReport::Error { errno, syscall, .. } => {
                 self.report(event::ERROR, lane, errno, format!("{syscall}\n{facts}").as_bytes());

@@ -16,6 +16,7 @@ mod connection;
 mod connections;
 mod deadlines;
 mod facts;
+mod faults;
 mod histogram;
 mod idle;
 mod idle_limit;
@@ -170,9 +171,10 @@ impl Pool {
     /// all tasks that are ready now, so that what they report goes along.
     async fn flusher(pool: Rc<RefCell<Self>>) {
         poll_fn::<(), _>(|cx| {
-            let mut pool = pool.borrow_mut();
-            pool.flush_waker = Some(cx.waker().clone());
-            pool.flush();
+            Self::attempt_or_break(&pool, |pool| {
+                pool.flush_waker = Some(cx.waker().clone());
+                pool.flush();
+            });
             crate::runtime::look();
             Poll::Pending
         })
@@ -181,9 +183,13 @@ impl Pool {
 
     async fn deadline_watch(pool: Rc<RefCell<Self>>) {
         poll_fn::<(), _>(|cx| {
-            let mut pool = pool.borrow_mut();
-            while let Poll::Ready(id) = pool.deadlines.poll_expired(cx) {
-                pool.deadline_fired(id);
+            let looked = Self::attempt_or_break(&pool, |pool| {
+                while let Poll::Ready(id) = pool.deadlines.poll_expired(cx) {
+                    pool.deadline_fired(id);
+                }
+            });
+            if looked.is_none() {
+                cx.waker().wake_by_ref();
             }
             Poll::Pending
         })

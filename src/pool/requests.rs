@@ -13,7 +13,7 @@ use super::lane::{Cause, Guards, Lane, State};
 use super::routes::Route;
 use super::status::add;
 use crate::binding::blob::Blob;
-use crate::binding::records::LaneRef;
+use crate::binding::records::{LaneRef, event};
 use crate::binding::submission::{Malformed, Op, Opening, Submission};
 use crate::connect::Stream;
 use crate::error::CloseReason;
@@ -146,7 +146,9 @@ impl Pool {
         }
         let Opening { route, resolver, .. } = open.how;
         let Some((destination, mut limits)) = self.routes.find(route, resolver) else {
-            error!(lane = slot, route, "no such route");
+            error!(lane = slot, route, "a bug: no such route");
+            let text = format!("it has no such route\nreason\t{}", CloseReason::InternalError as i32);
+            self.report(event::ERROR, LaneRef { slot, epoch }, 0, text.as_bytes());
             return;
         };
         limits.answers = open.answers;

@@ -9,6 +9,7 @@ const http = require('node:http');
 const net = require('node:net');
 const path = require('node:path');
 const { test } = require('node:test');
+const { HttpAgent } = require('..');
 const {
   closedPort,
   describeError,
@@ -102,6 +103,24 @@ fails(
   }),
   { name: 'AggregateError', code: 'ECONNREFUSED' },
 );
+test('thousands of addresses of a name refuse', options, async (t) => {
+  // The report of all of them is longer than the array that reports cross in.
+  const addresses = Array.from({ length: 9000 }, (_, index) => `127.9.${index >> 8}.${index & 0xff}`);
+  const agent = new HttpAgent();
+  t.after(() => agent.destroy());
+  const request = http.get({
+    host: 'many.test',
+    port: await closedPort(),
+    agent,
+    lookup: finding(...addresses),
+    autoSelectFamily: true,
+  });
+  const [error] = await once(request, 'error');
+  assert.deepStrictEqual(
+    error.errors.map(({ address }) => address),
+    addresses,
+  );
+});
 fails('the only address of a name refuses', async () => ({
   host: 'one.test',
   port: await closedPort(),

@@ -65,7 +65,7 @@ function deliver(count, list, begins) {
     const flags = head >> 8;
     const binary = isBinary(code);
     const isPlain = code === event.RESPONSE || code === event.BODY;
-    const own = (binary || isPlain) && (flags & eventFlag.OWN_BUFFER) !== 0;
+    const own = (flags & (binary || isPlain ? eventFlag.OWN_BUFFER : eventFlag.OWN_TEXT)) !== 0;
     const from = nextByte;
     const buffer = own ? detachable(buffers[nextBuffer++]) : undefined;
     if (own) youngBuffers.note(buffer.length);
@@ -89,7 +89,7 @@ function deliver(count, list, begins) {
     } else if (binary) {
       lane._reported(code, flags, rowsIn[row + 3], own ? buffer : copyOf(bytesIn, from, nextByte));
     } else {
-      const text = length > 0 ? bytesIn.toString('utf8', from, nextByte) : '';
+      const text = own ? buffer.toString() : length > 0 ? bytesIn.toString('utf8', from, nextByte) : '';
       lane._reported(code, flags, rowsIn[row + 3], text);
     }
     drainTicks();

@@ -84,6 +84,8 @@ const event = {
 const eventFlag = {
   /** DATA, SECURED, UNSENT: the bytes are in a buffer of their own; of RESPONSE and BODY, those of the body. */
   OWN_BUFFER: 1,
+  /** Of any report with text: it is in a buffer of its own. */
+  OWN_TEXT: 4,
   /** CONNECTED, REBOUND: nothing is written before PROCEED. */
   GATED: 1,
   /** CONNECT_FAILED: several addresses were there to try. */

@@ -114,14 +114,17 @@ fn fill(env: sys::napi_env, state: &State, delivery: &mut Delivery) -> (usize, s
     for row in reports[*from..].chunks_exact(EVENT_WIDTH) {
         let at = rows * EVENT_WIDTH;
         let len = row[4] as usize;
-        let large = len > INLINE_MAX && is_binary(row[0]);
+        let is_bytes = is_binary(row[0]);
+        // Text goes in whatever its length, as long as there is room for it in an empty array.
+        let large = len > if is_bytes { INLINE_MAX } else { bytes_in.len() };
         if at + EVENT_WIDTH > rows_in.len() || (!large && used + len > bytes_in.len()) {
             break;
         }
         rows_in[at..at + EVENT_WIDTH].copy_from_slice(row);
         let bytes = &bytes[*offset..*offset + len];
         let own = if large {
-            rows_in[at] |= event_flag::OWN_BUFFER << 8;
+            let flag = if is_bytes { event_flag::OWN_BUFFER } else { event_flag::OWN_TEXT };
+            rows_in[at] |= flag << 8;
             rows_in[at + 4] = 0;
             Some(copied_buffer(env, bytes))
         } else {

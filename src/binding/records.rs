@@ -171,7 +171,9 @@ pub const fn is_binary(event: i32) -> bool {
 pub mod event_flag {
     /// DATA, SECURED, UNSENT: the bytes are the next of the buffers beside. RESPONSE, BODY: those of the body are.
     pub const OWN_BUFFER: i32 = 1;
-    /// CONNECTED: nothing is written before PROCEED, which names it by `arg`.
+    /// Of any report with text: it is the next of the buffers beside, as it is longer than the byte buffer.
+    pub const OWN_TEXT: i32 = 4;
+    /// CONNECTED, REBOUND: nothing is written before PROCEED. That of a CONNECTED has its `arg`.
     pub const GATED: i32 = 1;
     /// CONNECT_FAILED: several addresses were there to try.
     pub const AGGREGATE: i32 = 1;

@@ -192,6 +192,30 @@ for (const version of ['TLSv1.2', 'TLSv1.3']) {
     });
   });
 
+  test(
+    `keys are exported beside a request that has left before its tick has ended (${version})`,
+    { timeout },
+    async (t) => {
+      const server = await start(t, limits);
+      await asHttps(t, async (make) => {
+        const at = { host: 'localhost', family: 4, port: server.port, agent: make({ ca, keepAlive: true }) };
+        const get = () =>
+          new Promise((resolve, reject) => {
+            https.get(at, (response) => response.resume().on('close', resolve)).on('error', reject);
+          });
+        await Promise.all([get(), get()]);
+        let key;
+        const first = https.get(at);
+        first.on('socket', (socket) => (key = attempt(() => socket.exportKeyingMaterial(16, LABEL).length)));
+        const second = get();
+        const [response] = await once(first, 'response');
+        response.resume();
+        await Promise.all([once(response, 'close'), second]);
+        return { key, isReused: first.reusedSocket };
+      });
+    },
+  );
+
   test(`the chain ends with itself (${version})`, { timeout }, async (t) => {
     const server = await start(t, limits);
     await asHttps(t, async (make) => {

@@ -55,8 +55,9 @@ function openTo(addresses, ttl, slot, epoch, flags, route, resolver) {
   crossing.openTo(slot, epoch, { flags, route, resolver, addresses, ttl });
 }
 
+/** Behind all that was sent in this tick, which can no longer be taken back then: the request may have begun with that. */
 function exportKeyingMaterial(slot, epoch, length, label, context) {
-  sendBefore();
+  submit.settle();
   return crossing.exportKeyingMaterial(slot, epoch, length, label, context);
 }
 

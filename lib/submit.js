@@ -12,7 +12,7 @@ const BYTES_OUT = 256 * 1024;
 
 /**
  * Strings and buffers up to this length go through the shared buffer. Longer strings are made buffers of; longer buffers
- * are copied by Rust, or lent to it. Nothing longer can be sent before the end of a tick: it could not be taken back.
+ * are copied by Rust, or lent to it. Nothing longer is sent early: what has gone with it cannot be taken back.
  */
 const INLINE_MAX = 16 * 1024;
 /** In the place of the number of a loan. */
@@ -161,6 +161,11 @@ function sendBefore() {
   else if (!revocable) send();
 }
 
+/** Sends what stands in the rows. Nothing of this tick can be taken back from here on. */
+function settle() {
+  send();
+}
+
 /** Whether what has been sent in this tick may still be taken back. */
 function isRevocable() {
   return revocable;
@@ -215,7 +220,10 @@ function lend(slot, epoch, flags, chunk, notify) {
   return chunk.length;
 }
 
-/** Sent at once: what is copied may be changed as soon as the write is reported as done, which may be now. */
+/**
+ * Sent at once: what is copied may be changed as soon as the write is reported as done, which may be now. Nothing that this
+ * tick has sent can be taken back from here on.
+ */
 function blobRow(slot, epoch, flags, notify, chunk, loan) {
   row(op.WRITE | ((flags | opFlag.BLOB) << 8), slot, epoch, notify, chunk.length);
   (blobs ??= []).push(chunk, loan);
@@ -274,6 +282,7 @@ module.exports = {
   lend,
   wait,
   sendBefore,
+  settle,
   sendEarly,
   isRevocable,
   prolongTick,

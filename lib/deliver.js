@@ -5,7 +5,7 @@
 
 const { performance } = require('perf_hooks');
 
-const { copyOf, detachable } = require('./chunks');
+const { copyOf, detachable, wholeOf } = require('./chunks');
 const { immediately } = require('./immediate');
 const loans = require('./loans');
 const { ROW_WIDTH, event, eventFlag, isBinary } = require('./records');
@@ -39,6 +39,13 @@ let turnEnds = 0;
 /** All of it is wanted now. */
 let isDraining = false;
 
+/**
+ * Whose reports are being handled: several where a handler lets the event loop turn, and is served from within. What comes
+ * for one of these waits until its handler has ended: it would get bytes before those that it is handling.
+ */
+const inHand = [];
+const late = [];
+
 /** The native side is there. */
 function begin(native) {
   crossing = native;
@@ -56,41 +63,10 @@ function deliver(count, list, begins) {
   } else {
     drainTicks();
   }
-  while (nextRow < lastRow) {
-    const row = nextRow++ * ROW_WIDTH;
-    const head = rowsIn[row];
-    const slot = rowsIn[row + 1];
-    const length = rowsIn[row + 4];
-    const code = head & 0xff;
-    const flags = head >> 8;
-    const binary = isBinary(code);
-    const isPlain = code === event.RESPONSE || code === event.BODY;
-    const own = (flags & (binary || isPlain ? eventFlag.OWN_BUFFER : eventFlag.OWN_TEXT)) !== 0;
-    const from = nextByte;
-    const buffer = own ? detachable(buffers[nextBuffer++]) : undefined;
-    if (own) youngBuffers.note(buffer.length);
-    nextByte += length;
-
-    const lane = slots.occupantOf(slot, rowsIn[row + 2]);
-    if (lane === undefined) {
-      if (code === event.RETURNED) loans.takeBack(rowsIn[row + 3]);
-      else if (code === event.BROKEN) breakOff(bytesIn.toString('utf8', from, nextByte));
-      continue;
-    }
-    if (code === event.DATA) {
-      lane._received(own ? buffer : copyOf(bytesIn, from, nextByte));
-    } else if (isPlain) {
-      const size = rowsIn[row + 3];
-      const receive = code === event.RESPONSE ? lane._receivedResponse : lane._receivedBody;
-      // What is not in the buffer, the head, stands before the parts.
-      const at = from + size - (own ? buffer.length : 0);
-      if (own) receive.call(lane, buffer, from - at, size, bytesIn, at, nextByte - at, true);
-      else receive.call(lane, bytesIn, from, size, bytesIn, at, nextByte - at, false);
-    } else if (binary) {
-      lane._reported(code, flags, rowsIn[row + 3], own ? buffer : copyOf(bytesIn, from, nextByte));
-    } else {
-      const text = own ? buffer.toString() : length > 0 ? bytesIn.toString('utf8', from, nextByte) : '';
-      lane._reported(code, flags, rowsIn[row + 3], text);
+  for (;;) {
+    if (late.length === 0 || !takeLate()) {
+      if (nextRow === lastRow) break;
+      if (!takeRow()) continue;
     }
     drainTicks();
     if (nextRow < lastRow && performance.now() >= turnEnds) return pause();
@@ -106,6 +82,90 @@ function breakOff(what) {
   drainTicks();
 }
 
+/** Hands over the next row. Returns whether somebody has got it. */
+function takeRow() {
+  const row = nextRow++ * ROW_WIDTH;
+  const head = rowsIn[row];
+  const slot = rowsIn[row + 1];
+  const argument = rowsIn[row + 3];
+  const length = rowsIn[row + 4];
+  const code = head & 0xff;
+  const flags = head >> 8;
+  const binary = isBinary(code);
+  const isPlain = code === event.RESPONSE || code === event.BODY;
+  const own = (flags & (binary || isPlain ? eventFlag.OWN_BUFFER : eventFlag.OWN_TEXT)) !== 0;
+  const from = nextByte;
+  const buffer = own ? detachable(buffers[nextBuffer++]) : undefined;
+  if (own) youngBuffers.note(buffer.length);
+  nextByte += length;
+
+  const lane = slots.occupantOf(slot, rowsIn[row + 2]);
+  if (lane === undefined) {
+    if (code === event.RETURNED) loans.takeBack(argument);
+    else if (code === event.BROKEN) breakOff(bytesIn.toString('utf8', from, nextByte));
+    return false;
+  }
+  if (isPlain) {
+    // What is not in the buffer, the head, stands before the parts.
+    const at = from + argument - (own ? buffer.length : 0);
+    if (own) takePlain(lane, row, buffer, from - at, at, true);
+    else takePlain(lane, row, bytesIn, from, at, false);
+  } else {
+    let value;
+    if (binary) value = own ? buffer : copyOf(bytesIn, from, nextByte);
+    else if (own) value = buffer.toString();
+    else value = length > 0 ? bytesIn.toString('utf8', from, nextByte) : '';
+    take(lane, slot, rowsIn[row + 2], code, flags, argument, value);
+  }
+  return true;
+}
+
+/** Bytes that Rust has read, whose parts stand from `at` on. */
+function takePlain(lane, row, bytes, from, at, own) {
+  const size = rowsIn[row + 3];
+  if (isInHand(lane)) {
+    // What is known of the bytes is of use only at once. Node's parser reads them.
+    const chunk = wholeOf(bytes, from, size, bytesIn, at, nextByte - at, own);
+    take(lane, rowsIn[row + 1], rowsIn[row + 2], event.DATA, 0, 0, chunk);
+    return;
+  }
+  inHand.push(lane);
+  try {
+    if ((rowsIn[row] & 0xff) === event.RESPONSE)
+      lane._receivedResponse(bytes, from, size, bytesIn, at, nextByte - at, own);
+    else lane._receivedBody(bytes, from, size, bytesIn, at, nextByte - at, own);
+  } finally {
+    inHand.pop();
+  }
+}
+
+function take(lane, slot, epoch, code, flags, argument, value) {
+  if (isInHand(lane)) {
+    late.push({ lane, slot, epoch, code, flags, argument, value });
+    return;
+  }
+  inHand.push(lane);
+  try {
+    if (code === event.DATA) lane._received(value);
+    else lane._reported(code, flags, argument, value);
+  } finally {
+    inHand.pop();
+  }
+}
+
+function isInHand(lane) {
+  return inHand.length > 0 && inHand.includes(lane);
+}
+
+/** Hands over the first that has waited for the end of a handler, if it may come now. */
+function takeLate() {
+  const index = late.findIndex(({ lane }) => !inHand.includes(lane));
+  if (index === -1) return false;
+  const [{ lane, slot, epoch, code, flags, argument, value }] = late.splice(index, 1);
+  if (slots.occupantOf(slot, epoch) === lane) take(lane, slot, epoch, code, flags, argument, value);
+  return true;
+}
+
 /** What is left is handed over behind the loop's timers: they run between two phases of immediates. */
 function pause() {
   endBatch();
@@ -114,7 +174,7 @@ function pause() {
 }
 
 function resume() {
-  crossing.drain();
+  crossing.resume();
 }
 
 /** Node drains both queues between the events of two sockets, so every row gets its own drain. */

@@ -102,6 +102,8 @@ class PlainBody {
   /** Hands over the data of clear bytes; returns whether the body is complete. */
   #read({ onBody }, bytes, from, parts, at, size, own) {
     const spans = at + FLAGS + bodyPlace.SIZE;
+    // Before the handlers: they may let the event loop turn, and the next batch overwrites this.
+    const isComplete = (parts[at] & COMPLETE) !== 0;
     this.#place.move(parts, at + FLAGS);
     const pieces = cut(bytes, from, parts, spans, at + size - spans, own);
     let hasThrown = true;
@@ -111,7 +113,7 @@ class PlainBody {
     } finally {
       if (hasThrown) this.noteThrown('onBody');
     }
-    return (parts[at] & COMPLETE) !== 0;
+    return isComplete;
   }
 
   /** What follows is for `parser`, which is a fresh one: it is brought to where the body is. */

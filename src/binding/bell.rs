@@ -49,7 +49,9 @@ impl Bell {
 
     fn hush_since(&self, since: Instant) {
         self.link.set_hushed(true);
-        self.mode.set(Mode::Hushed { since, due: false });
+        // A batch may be handled within a batch: what the one outside is due stays so.
+        let due = matches!(self.mode.get(), Mode::Hushed { due: true, .. });
+        self.mode.set(Mode::Hushed { since, due });
     }
 
     /// Back to a wake for each submission, and one for what has had none.

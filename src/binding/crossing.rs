@@ -34,7 +34,7 @@ pub struct State {
     pub blobs: RefCell<Vec<Blob>>,
     /// Whether JavaScript may be given the memory of blocks (deliver.rs says where not).
     pub lends: bool,
-    /// A batch is being handled; another one then waits.
+    /// A batch is being handled.
     pub delivering: Cell<bool>,
 }
 
@@ -130,10 +130,21 @@ impl Crossing {
         unsafe { &*self.state }.bell.unhush();
     }
 
-    /// Hands over now what waits to be handed over. Not from within a batch.
+    /// Hands over now what waits to be handed over. Not from within a batch: a handler would be served the rest of it
+    /// out of turn.
     #[napi]
     pub fn drain(&self, env: Env) {
         // SAFETY: called by JavaScript, so the environment and with it the state is there.
+        let state = unsafe { &*self.state };
+        if !state.delivering.get() {
+            deliver_pending(env.raw(), state);
+        }
+    }
+
+    /// Goes on with what `deliver` has left for this turn of the loop.
+    #[napi]
+    pub fn resume(&self, env: Env) {
+        // SAFETY: as above.
         deliver_pending(env.raw(), unsafe { &*self.state });
     }
 

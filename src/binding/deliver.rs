@@ -61,46 +61,49 @@ pub unsafe fn on_wake(env: sys::napi_env, context: *mut c_void) {
     deliver_pending(env, unsafe { &*context.cast::<State>() });
 }
 
-/// The same, for who has the state.
+/// The same, for who has the state: the event loop calls. A handler may let the loop turn (an addon that waits for
+/// something so), and this comes from within the call of a batch then. It goes on with the batch, and with what comes:
+/// the handler may be waiting for that, and no wake but this one is on its way. Where JavaScript is in the batch it
+/// knows itself, and the call outside goes on from there. So nothing of the delivery is held during a call.
 pub fn deliver_pending(env: sys::napi_env, state: &State) {
-    // A handler of a batch would be served the rest of it out of turn.
-    if state.delivering.replace(true) {
-        return;
-    }
-    let mut delivery = state.delivery.borrow_mut();
+    let is_within = state.delivering.replace(true);
     state.bell.hush();
     let mut deliver = ptr::null_mut();
     // SAFETY: the reference was made in this environment.
     unsafe { sys::napi_get_reference_value(env, state.deliver, &raw mut deliver) };
     let mut begins = true;
     let mut outcome = Outcome::Done;
-    if delivery.paused {
+    if state.delivery.borrow().paused || is_within {
         outcome = call(env, deliver, REST, ptr::null_mut(), begins);
         begins = false;
     }
     let mut taken = false;
     while outcome == Outcome::Done {
-        if !delivery.has_more() {
-            delivery.clear();
-            // What comes from here on has a wake of its own.
-            if taken {
-                break;
+        let (rows, buffers) = {
+            let mut delivery = state.delivery.borrow_mut();
+            if !delivery.has_more() {
+                delivery.clear();
+                // What comes from here on has a wake of its own.
+                if taken {
+                    break;
+                }
+                taken = true;
+                state.link.take_batch(&mut delivery.batch);
+                continue;
             }
-            taken = true;
-            state.link.take_batch(&mut delivery.batch);
-            continue;
-        }
-        let (rows, buffers) = fill(env, state, &mut delivery);
+            fill(env, state, &mut delivery)
+        };
         outcome = call(env, deliver, rows as i32, buffers, begins);
         begins = false;
     }
+    let mut delivery = state.delivery.borrow_mut();
     delivery.paused = outcome == Outcome::Paused;
     if outcome == Outcome::Gone {
         delivery.clear();
     }
     drop(delivery);
     state.bell.unhush();
-    state.delivering.set(false);
+    state.delivering.set(is_within);
 }
 
 /// Fills the in arrays with what is next. How many rows went in, and

@@ -12,7 +12,7 @@ const { clearTimeout, setTimeout } = require('./node-clock');
 const { closeReason } = require('./records');
 const waiting = require('./waiting');
 
-/** On a request that waits, or has waited: { agent, list, name, since, timer, waits }. */
+/** On a request that waits, or has waited: { agent, name, since, timer, isOver }. */
 const kWait = Symbol('wait');
 
 /** The longest span that a timer takes. */

@@ -15,7 +15,7 @@ use super::bell::Bell;
 use super::blob::Blob;
 use super::deliver::{Delivery, deliver_pending, on_wake};
 use super::link::Link;
-use super::slab::Slab;
+use super::shared_array::SharedArray;
 use super::submit::submit;
 use super::waker::{Sleeper, Waker, waker_of};
 use crate::runtime;
@@ -23,10 +23,10 @@ use crate::runtime;
 /// What the JavaScript thread of one environment needs for both calls.
 pub struct State {
     pub link: Arc<Link>,
-    pub rows_out: Slab<i32>,
-    pub bytes_out: Slab<u8>,
-    pub rows_in: Slab<i32>,
-    pub bytes_in: Slab<u8>,
+    pub rows_out: SharedArray<i32>,
+    pub bytes_out: SharedArray<u8>,
+    pub rows_in: SharedArray<i32>,
+    pub bytes_in: SharedArray<u8>,
     pub deliver: sys::napi_ref,
     pub delivery: RefCell<Delivery>,
     pub bell: Bell,
@@ -72,10 +72,10 @@ impl Crossing {
         check_status!(unsafe { sys::napi_create_reference(raw, deliver.raw(), 1, &raw mut reference) })?;
         let state = Box::into_raw(Box::new(State {
             link: Arc::clone(&link),
-            rows_out: Slab::of(raw, rows_out.raw())?,
-            bytes_out: Slab::of(raw, bytes_out.raw())?,
-            rows_in: Slab::of(raw, rows_in.raw())?,
-            bytes_in: Slab::of(raw, bytes_in.raw())?,
+            rows_out: SharedArray::of(raw, rows_out.raw())?,
+            bytes_out: SharedArray::of(raw, bytes_out.raw())?,
+            rows_in: SharedArray::of(raw, rows_in.raw())?,
+            bytes_in: SharedArray::of(raw, bytes_in.raw())?,
             deliver: reference,
             delivery: RefCell::new(Delivery::new()),
             bell: Bell::new(&link),

@@ -17,7 +17,7 @@ pub mod records;
 mod records_check;
 pub mod route;
 pub mod secure;
-mod slab;
+mod shared_array;
 pub mod submission;
 mod submit;
 mod waker;

@@ -1,5 +1,5 @@
-//! Where lanes lead, as JavaScript gives it. JavaScript has checked its options
-//! them already and raised Node's errors; what is refused here is a bug.
+//! Where lanes lead, as JavaScript gives it. JavaScript has checked its options,
+//! and raised Node's errors: what is refused here is a bug.
 
 use std::net::IpAddr;
 use std::time::Duration;

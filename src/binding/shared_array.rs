@@ -6,12 +6,12 @@ use napi::{Result, check_status, sys};
 
 /// The environment keeps it alive.
 #[derive(Clone, Copy)]
-pub struct Slab<T> {
+pub struct SharedArray<T> {
     data: *mut T,
     len: usize,
 }
 
-impl<T> Slab<T> {
+impl<T> SharedArray<T> {
     /// The typed array is kept alive by a reference that the environment deletes at its end.
     pub fn of(env: sys::napi_env, array: sys::napi_value) -> Result<Self> {
         let (mut len, mut data, mut reference) = (0, ptr::null_mut(), ptr::null_mut());
@@ -39,7 +39,7 @@ impl<T> Slab<T> {
     }
 
     /// # Safety
-    /// As [`Slab::get`], and no other slice of this slab is in use.
+    /// As [`SharedArray::get`], and no other slice of this array is in use.
     #[allow(clippy::mut_from_ref)]
     pub unsafe fn get_mut(&self) -> &mut [T] {
         // SAFETY: as above.

@@ -5,13 +5,14 @@
 
 const crypto = require('crypto');
 const fs = require('fs');
+const path = require('path');
 const tls = require('tls');
 
 const { native } = require('./binding');
 const process = require('./node-process');
+const { isNodes } = require('./node-tls');
+const { environment, settings } = require('./process-start');
 const { derOf } = require('./tls-pem');
-
-const { NODE_EXTRA_CA_CERTS, NODE_OPTIONS = '', OPENSSL_CONF } = process.env;
 
 /** Options of Node's that change its TLS in a way that rustls cannot follow. */
 const FLAGS = [
@@ -25,23 +26,30 @@ const FLAGS = [
   '--use-openssl-ca',
 ];
 
-const given = [...NODE_OPTIONS.split(/\s+/), ...process.execArgv].map((argument) =>
-  argument.split('=', 1)[0].replaceAll('_', '-'),
-);
-const flag = FLAGS.find((name) => given.includes(name));
-const usesSystem = given.includes('--use-system-ca');
+let atStart;
 
-/** Programs put their own into the place of these, to add roots or to watch. */
-const { checkServerIdentity, connect, createSecureContext } = tls;
+/** What the process was started with: `{ reason, usesSystem }`, where `reason` keeps rustls out. */
+function readStart() {
+  const start = settings();
+  const options = start.environments.flatMap(({ NODE_OPTIONS = '' }) => NODE_OPTIONS.split(/\s+/));
+  const given = [...options, ...start.arguments].map((argument) =>
+    argument.split('=', 1)[0].replaceAll('_', '-'),
+  );
+  const hasConfiguration = start.environments.some(({ OPENSSL_CONF }) => OPENSSL_CONF);
+  return {
+    reason: FLAGS.find((name) => given.includes(name)) ?? (hasConfiguration ? 'OPENSSL_CONF' : undefined),
+    usesSystem: given.includes('--use-system-ca'),
+  };
+}
 
 /** Why no TLS of this process can be rustls's, or undefined. */
 function processReason() {
-  if (flag !== undefined) return flag;
-  if (OPENSSL_CONF) return 'OPENSSL_CONF';
+  atStart ??= readStart();
+  if (atStart.reason !== undefined) return atStart.reason;
   if (crypto.getFips() !== 0) return 'FIPS';
-  if (usesSystem && tls.getCACertificates === undefined) return '--use-system-ca';
-  if (tls.connect !== connect) return 'a replaced tls.connect';
-  if (tls.createSecureContext !== createSecureContext) return 'a replaced tls.createSecureContext';
+  if (atStart.usesSystem && tls.getCACertificates === undefined) return '--use-system-ca';
+  if (!isNodes('connect', tls.connect)) return 'a replaced tls.connect';
+  if (!isNodes('createSecureContext', tls.createSecureContext)) return 'a replaced tls.createSecureContext';
   return undefined;
 }
 
@@ -63,11 +71,16 @@ function defaultAnchors() {
   return anchors;
 }
 
-/** Where Node does not list them. It warns by itself of a file that cannot be read. */
+/**
+ * Where Node does not list them, and only if it has certainly read that file: of what others vouch for, Node decides.
+ * It warns by itself of a file that cannot be read.
+ */
 function extraCertificates() {
-  if (!NODE_EXTRA_CA_CERTS) return [];
+  const file = environment?.NODE_EXTRA_CA_CERTS;
+  // The program may have gone to another directory since.
+  if (!file || !path.isAbsolute(file)) return [];
   try {
-    const text = fs.readFileSync(NODE_EXTRA_CA_CERTS, 'latin1');
+    const text = fs.readFileSync(file, 'latin1');
     return text.match(/-----BEGIN CERTIFICATE-----[^]*?-----END CERTIFICATE-----/g) ?? [];
   } catch {
     return [];
@@ -76,7 +89,7 @@ function extraCertificates() {
 
 /** Whether `function` is Node's own identity check. */
 function isNodesCheck(check) {
-  return check === checkServerIdentity;
+  return isNodes('checkServerIdentity', check);
 }
 
 let warned = false;
@@ -90,7 +103,8 @@ function allowsUnauthorized() {
   if (!warned) {
     warned = true;
     const { Duplex } = require('stream');
-    const socket = connect({ socket: new Duplex({ read() {}, write() {} }) });
+    // It is Node's own where rustls may be used at all.
+    const socket = tls.connect({ socket: new Duplex({ read() {}, write() {} }) });
     socket.on('error', () => {});
     socket.destroy();
   }

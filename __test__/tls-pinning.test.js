@@ -7,7 +7,7 @@ const assert = require('node:assert/strict');
 const { execFile } = require('node:child_process');
 const { createHash } = require('node:crypto');
 const { test } = require('node:test');
-const { promisify } = require('node:util');
+const { inspect, promisify } = require('node:util');
 const { HttpsAgent } = require('..');
 const { block, blockUntil, now, send, startServer, until, warm } = require('./helpers/blocked');
 const { asHttps, identity } = require('./helpers/tls-oracle');
@@ -270,6 +270,17 @@ for (const maxVersion of VERSIONS) {
     assert.equal(error?.message, 'socket hang up');
     assert.deepEqual([request.attempts, calls, server.arrivals('it')], [1, 2, 1]);
   });
+
+  for (const passing of [false, 0, '', NaN, null, undefined]) {
+    test(`a check that results in ${inspect(passing)} passes (${maxVersion})`, { timeout }, async (t) => {
+      await asHttps(t, async (make) => {
+        const server = await start(t, maxVersion);
+        const agent = make({ ca: root.cert, checkServerIdentity: () => passing });
+        const { error, body } = await send(agent, server, { id: 'it' });
+        return { code: error?.code, body };
+      });
+    });
+  }
 
   test(`a socket without rejectUnauthorized is pinned too (${maxVersion})`, { timeout }, async (t) => {
     const server = await start(t, maxVersion);

@@ -140,7 +140,7 @@ class Plan {
         const list = Array.isArray(address) ? address : [];
         const found = all && !error ? list : [{ address, family }];
         for (const one of found) {
-          lane.emit('lookup', error, one.address, one.family, host);
+          lane._connection.ask(() => lane.emit('lookup', error, one.address, one.family, host));
           if (lane.destroyed) return;
         }
         const invalid = error ?? invalidAddress(found, this.route);

@@ -69,6 +69,20 @@ class LaneConnection {
     this.#parts.place.row(passes ? op.PROCEED : op.REFUSE, 0, 0);
   }
 
+  /** Calls what may refuse the connection. If it throws it has, for all that anybody knows: nothing may be sent. */
+  ask(guard) {
+    try {
+      return guard();
+    } catch (error) {
+      this.#parts.lane.destroy(error);
+      throw error;
+    }
+  }
+
+  #askListeners(event, ...args) {
+    this.ask(() => this.#parts.lane.emit(event, ...args));
+  }
+
   /** Whether it is the connection that the lane had before it moved; asked for once. */
   takeSame() {
     const isSame = this.#isSame;
@@ -114,20 +128,24 @@ class LaneConnection {
     lane._setAddresses(addresses);
     if (this.#isEstablished) {
       // Another connection, whose handshake a listener guards.
-      lane.emit('connect');
+      this.#askListeners('connect');
       this.#pass(flags, attempt);
       return;
     }
     lane.connecting = false;
     if (!this.#isSecure) this.#isEstablished = true;
     lane._unrefTimer();
-    lane.emit('connect');
+    this.#askListeners('connect');
     // As with net.Socket, what has been written is done before 'ready'.
     lane._pump();
-    lane.emit('ready');
-    if (!this.#isSecure && channels.opened.hasSubscribers) lane._tell(channels.opened);
-    this.#pass(flags, attempt);
-    lane._pump();
+    try {
+      lane.emit('ready');
+    } finally {
+      // It is no guard: what throws there stops nothing.
+      if (!this.#isSecure && channels.opened.hasSubscribers) lane._tell(channels.opened);
+      this.#pass(flags, attempt);
+      lane._pump();
+    }
   }
 
   /** Another connection is under the lane; its users see other addresses, and nothing else. */
@@ -149,7 +167,7 @@ class LaneConnection {
     }
     this.#tellOfRebound(why, lost, request);
     this.#options?.tellAnew();
-    if (flags & eventFlag.GATED) lane.emit('connect');
+    if (flags & eventFlag.GATED) this.#askListeners('connect');
     this.#pass(flags, 0);
   }
 
@@ -174,13 +192,13 @@ class LaneConnection {
     const { lane } = this.#parts;
     const { host, native } = this.#parts.route;
     if (errno !== 0) {
-      lane.emit('lookup', errors.lookupException(errno, host), undefined, undefined, host);
+      this.#askListeners('lookup', errors.lookupException(errno, host), undefined, undefined, host);
       return;
     }
     const found = lookupResults(text);
     if (native.firstOnly) found.length = 1;
     for (const { address, family } of found) {
-      lane.emit('lookup', null, address, family, host);
+      this.#askListeners('lookup', null, address, family, host);
       if (lane.destroyed) return;
     }
     if (found.length > 1) lane.autoSelectFamilyAttemptedAddresses = [];
@@ -188,7 +206,7 @@ class LaneConnection {
 
   #onAttempt(attempt, text) {
     const [address, port, family] = endpoint(text);
-    this.#parts.lane.emit('connectionAttempt', address, port, family);
+    this.#askListeners('connectionAttempt', address, port, family);
     this.#parts.lane.autoSelectFamilyAttemptedAddresses?.push(`${address}:${port}`);
     this.#pass(0, attempt);
   }

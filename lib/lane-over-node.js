@@ -86,7 +86,7 @@ class LaneOverNode extends Lane {
     this.#takeAddresses();
     if (!this.connecting) return;
     this.connecting = false;
-    this.emit('connect');
+    this._connection.ask(() => this.emit('connect'));
     this.emit('ready');
   }
 

@@ -109,7 +109,7 @@ class TlsLane extends LaneOverNode {
       return;
     }
     this.#security = security;
-    const error = this.#verify();
+    const error = this._connection.ask(() => this.#verify());
     const passes = error === null || !this.#secure.rejects;
     const isGated = (flags & eventFlag.SECURED_GATED) !== 0;
     if (!isFirst) {
@@ -130,8 +130,7 @@ class TlsLane extends LaneOverNode {
     }
     this.secureConnecting = false;
     this._connection.establish();
-    this.emit('secure');
-    this.emit('secureConnect');
+    this.#tellSecure();
     if (isGated && !this.destroyed) this._connection.judge(true);
   }
 
@@ -142,7 +141,7 @@ class TlsLane extends LaneOverNode {
     if (flaw !== '' && flaw !== 'name') return Object.assign(new Error(flaw), { code: flaw });
     // Rust has compared the name already, by stricter rules.
     if (flaw === '' && checkId === 0) return null;
-    return check(hostname, this.getPeerCertificate(true)) ?? null;
+    return check(hostname, this.getPeerCertificate(true)) || null;
   }
 
   // ---- Node's TLS in the place of rustls's.
@@ -176,8 +175,14 @@ class TlsLane extends LaneOverNode {
   #onNodesSecure() {
     this.#takeVerdict();
     this.secureConnecting = false;
-    this.emit('secure');
-    this.emit('secureConnect');
+    this.#tellSecure();
+  }
+
+  #tellSecure() {
+    this._connection.ask(() => {
+      this.emit('secure');
+      this.emit('secureConnect');
+    });
   }
 
   // ---- The members of tls.TLSSocket. As there, nothing is known of a socket that is destroyed.

@@ -95,6 +95,17 @@ test(
   },
 );
 
+test("the program's clock has no say in how long an origin stays with Node", { timeout }, async (t) => {
+  const server = await tlsServer(t, { ...identity(leaf), ...OLD });
+  const agent = new HttpsAgent({ ca, keepAlive: false });
+  t.after(() => agent.destroy());
+  await send(agent, server.port);
+  const before = Date.now();
+  t.mock.method(Date, 'now', () => before + 24 * 60 * 60_000);
+  await send(agent, server.port);
+  assert.equal(server.accepted, 3, 'rustls is not asked again');
+});
+
 test("a listener for 'session' makes the connection Node's", { timeout }, async (t) => {
   const server = await tlsServer(t, identity(leaf));
   const agent = new HttpsAgent({ ca });

@@ -5,9 +5,11 @@
 
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
+const https = require('node:https');
 const { test } = require('node:test');
 const tls = require('node:tls');
 const { HttpsAgent } = require('..');
+const { securePoolName } = require('../lib/secure-pool-name');
 const { blockUntil, send, startServer } = require('./helpers/blocked');
 const { describePeer, identity, outcome, tlsServer } = require('./helpers/tls-oracle');
 const { authority } = require('./helpers/x509');
@@ -258,4 +260,18 @@ test('two agents with the same options share nothing', { timeout }, async (t) =>
     }
   }
   assert.deepEqual(connections, [1, 1, 2, 2]);
+});
+
+test('a request that brings any option of the name has a name of its own', () => {
+  const agent = new HttpsAgent();
+  const always = ['host', 'port', 'localAddress', 'family', 'socketPath'];
+  const options = [...String(https.Agent.prototype.getName).matchAll(/\boptions\.(\w+)/g)]
+    .map(([, option]) => option)
+    .filter((option) => !always.includes(option));
+  assert.ok(options.length > 15, 'not the names that Node writes');
+  const host = { host: 'a.test', port: 443 };
+  assert.equal(securePoolName(agent, host, undefined), agent.getName({ ...host, servername: 'a.test' }));
+  for (const option of options) {
+    assert.equal(securePoolName(agent, { ...host, [option]: 'x' }, undefined), undefined, option);
+  }
 });

@@ -187,6 +187,7 @@ for (const version of ['TLSv1.2', 'TLSv1.3']) {
           attempt(() => socket.exportKeyingMaterial(-1, LABEL)),
           attempt(() => socket.exportKeyingMaterial(32, 32)),
           attempt(() => socket.exportKeyingMaterial(32, LABEL, 'context')),
+          ...[undefined, 'x', 1n, 1.5, 2 ** 31].map((size) => attempt(() => socket.setMaxSendFragment(size))),
         ],
       };
     });

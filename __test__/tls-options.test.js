@@ -11,6 +11,7 @@ const https = require('node:https');
 const path = require('node:path');
 const { test } = require('node:test');
 const tls = require('node:tls');
+const { inspect } = require('node:util');
 const { HttpsAgent } = require('..');
 const { asHttps, identity, outcome, tlsServer } = require('./helpers/tls-oracle');
 const { authority } = require('./helpers/x509');
@@ -42,6 +43,7 @@ const rows = [
   ['cert, key', 'Buffers', { ca, cert: Buffer.from(cert), key: Buffer.from(key) }],
   ['cert, key', 'arrays of one', { ca, cert: [cert], key: [key] }],
   ['cert, key', 'an object with a passphrase', { ca, cert, key: [{ pem: encrypted, passphrase: 'word' }] }],
+  ['cert, key', 'an object that is in no array', { ca, cert, key: { pem: key } }, 'refused'],
   ['cert, key', 'several identities', { ca, cert: [cert, other.cert], key: [key, other.key] }, 'key'],
   ['cert, key', 'a key of another certificate', { ca, cert, key: root.client('Carol').key }, 'refused'],
   ['cert, key', 'no key at all', { ca, cert, key: 'nonsense' }, 'refused'],
@@ -171,6 +173,48 @@ for (const [row, name, options, who] of rows) {
     assert.equal(response.socket._nodeSocket, undefined, 'rustls has refused it');
     response.resume();
     await once(response, 'end');
+  });
+}
+
+/** Whether a wrong value is refused or passes is Node's to say, also where it looks as if the option were off. */
+const ODD = {
+  falsy: [undefined, null, 0, '', false, NaN, 0n],
+  'no object': [true, 1, -1, 'x', 1n, Symbol('x')],
+};
+/** A timeout is the agent's, and has rules of its own. */
+const FALSY = rows.flatMap(([row]) => row.split(', ')).filter((option) => option !== 'timeout');
+const NO_OBJECTS = [
+  'ALPNProtocols',
+  'allowPartialTrustChain',
+  'checkServerIdentity',
+  'minDHSize',
+  'pskCallback',
+  'secureContext',
+];
+
+for (const [kind, options] of Object.entries({
+  falsy: new Set([...FALSY, 'socket']),
+  'no object': NO_OBJECTS,
+})) {
+  for (const option of options) {
+    test(`${option} that is ${kind}`, { timeout }, async (t) => {
+      const server = await tlsServer(t, identity(served));
+      for (const value of ODD[kind]) {
+        await asHttps(t, async (make) => {
+          // Once as an option of the agent, once as one of the request.
+          const { port } = server;
+          const given = { ca, [option]: value };
+          return [await outcome(make(given), { port }), await outcome(make({}), { port, ...given })];
+        });
+      }
+    });
+  }
+}
+
+for (const value of [[1n], [Symbol('x')], [null], [['x']], {}]) {
+  test(`ALPNProtocols: ${inspect(value)}`, { timeout }, async (t) => {
+    const server = await tlsServer(t, identity(served));
+    await asHttps(t, (make) => outcome(make({ ca, ALPNProtocols: value }), { port: server.port }));
   });
 }
 

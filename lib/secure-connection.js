@@ -2,6 +2,8 @@
 
 // createConnection() of the HttpsAgent: a lane over TLS, or Node's own TLS for what rustls cannot do.
 
+const { performance } = require('perf_hooks');
+
 const { Plan, normalizeArgs } = require('./connect');
 const crossing = require('./crossing');
 const { warnNodeSocket } = require('./fallback');
@@ -9,6 +11,7 @@ const { Route, nodeReason } = require('./route');
 const { surroundings } = require('./surroundings');
 const TlsLane = require('./tls-lane');
 const { identityOf, secureOptions } = require('./tls-options');
+const { bytesOf } = require('./tls-pem');
 const { isNodesCheck } = require('./tls-process');
 
 /** How long an origin stays with Node's TLS once rustls has refused it and Node has not (ms). */
@@ -16,13 +19,13 @@ const REFUSED_FOR = 10 * 60_000;
 /** Origins of an agent that are remembered. */
 const MAX_REFUSED = 1000;
 
-/** What rustls has refused, and until when: by agent and name of the pool. */
+/** What rustls has refused, and until when: by agent and name of the pool. No program sets that clock. */
 const refused = new WeakMap();
 
 function isRefused(agent, name) {
   const until = refused.get(agent)?.get(name);
   if (until === undefined) return false;
-  if (until > Date.now()) return true;
+  if (until > performance.now()) return true;
   refused.get(agent).delete(name);
   return false;
 }
@@ -31,7 +34,7 @@ function remember(agent, name) {
   let names = refused.get(agent);
   if (names === undefined) refused.set(agent, (names = new Map()));
   names.delete(name);
-  names.set(name, Date.now() + REFUSED_FOR);
+  names.set(name, performance.now() + REFUSED_FOR);
   // The oldest comes first.
   if (names.size > MAX_REFUSED) names.delete(names.keys().next().value);
 }
@@ -45,13 +48,21 @@ function isolation(options) {
   let name = '';
   for (const option of ['checkServerIdentity', 'pskCallback', 'secureContext']) {
     const value = options?.[option];
-    if (value && !isNodesCheck(value)) name += `:${option}=${identityOf(value)}`;
+    if (value && !isNodesCheck(value)) name += `:${option}=${textOf(value)}`;
   }
   for (const option of ['ALPNProtocols', 'allowPartialTrustChain']) {
     const value = options?.[option];
-    if (value) name += `:${option}=${JSON.stringify(value)}`;
+    if (value) name += `:${option}=${textOf(value)}`;
   }
   return name;
+}
+
+/** Tells a value from all others. What is wrong with it Node says, when it connects. */
+function textOf(value) {
+  if (Array.isArray(value)) return `[${value.map(textOf).join()}]`;
+  if (ArrayBuffer.isView(value)) return `0x${bytesOf(value).toString('hex')}`;
+  if (Object(value) === value) return `#${identityOf(value)}`;
+  return typeof value === 'string' ? JSON.stringify(value) : String(value);
 }
 
 /** Names of pools by the options that Node keeps of a socket: it asks for them three times a request. */

@@ -24,6 +24,7 @@ const SECURE = new Set([
   'key',
   'maxVersion',
   'minVersion',
+  'passphrase',
   'pfx',
   'privateKeyEngine',
   'privateKeyIdentifier',

@@ -286,6 +286,7 @@ class TlsLane extends LaneOverNode {
   }
 
   setMaxSendFragment(size) {
+    errors.checkInteger(size, 'size', -0x80000000, 0x7fffffff);
     return this._nodeSocket?.setMaxSendFragment(size) ?? false;
   }
 

@@ -38,6 +38,24 @@ const NODES = [
   'ticketKeys',
 ];
 
+/**
+ * Values with which an option is off besides undefined and null. Those without an entry are off with whatever is
+ * falsy; Node refuses what else is wrong, so it must not pass here as if it were off.
+ */
+const OFF = {
+  certificateCompression: [],
+  clientCertEngine: [],
+  crl: [],
+  dhparam: [''],
+  enableTrace: [false],
+  pfx: [],
+  privateKeyIdentifier: [],
+  sessionIdContext: [''],
+  sessionTimeout: [0],
+  sigalgs: [],
+  ticketKeys: [],
+};
+
 const VERSIONS = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'];
 /** The older name of the two limits; those without an entry fix a version that rustls does not have. */
 const PROTOCOLS = {
@@ -84,8 +102,13 @@ function identityOf(value) {
  * plan. An empty reason means that Node will refuse them.
  */
 function secureOptions(agent, options, surroundings) {
-  for (const name of NODES) if (options[name]) return { reason: name };
-  if (options.minDHSize !== undefined && !(options.minDHSize > 0)) return { reason: '' };
+  for (const name of NODES) {
+    const value = options[name];
+    if (value) return { reason: name };
+    if (value != null && OFF[name]?.includes(value) === false) return { reason: '' };
+  }
+  if ('minDHSize' in options && !(typeof options.minDHSize === 'number' && options.minDHSize > 0))
+    return { reason: '' };
   const check =
     'checkServerIdentity' in options ? options.checkServerIdentity : surroundings.checkServerIdentity;
   if (typeof check !== 'function') return { reason: '' };
@@ -134,7 +157,8 @@ function makeContext(options, defaults, rejects, alpn) {
   if (versions.reason !== undefined) return versions;
   const suites = suitesOf(options.ciphers ?? tls.DEFAULT_CIPHERS);
   if (suites === undefined) return { reason: 'ciphers' };
-  const groups = groupsOf(options.ecdhCurve ?? tls.DEFAULT_ECDH_CURVE);
+  const { ecdhCurve = tls.DEFAULT_ECDH_CURVE } = options;
+  const groups = groupsOf(ecdhCurve);
   if (groups === undefined) return { reason: 'ecdhCurve' };
   const { tls13 } = versions;
   // As Node does it: those of TLS 1.3 are a list of their own, which stays the default if none is named. If
@@ -173,9 +197,10 @@ function makeContext(options, defaults, rejects, alpn) {
 
 /** Which of the two versions that rustls has are allowed. Older ones are left to Node if nothing else will do. */
 function versionsOf({ minVersion, maxVersion, secureProtocol }) {
-  let [min, max] = [minVersion || tls.DEFAULT_MIN_VERSION, maxVersion || tls.DEFAULT_MAX_VERSION];
+  let [min, max] = [minVersion ?? tls.DEFAULT_MIN_VERSION, maxVersion ?? tls.DEFAULT_MAX_VERSION];
+  if (secureProtocol === '') return { reason: '' };
   if (secureProtocol) {
-    if (minVersion || maxVersion) return { reason: '' };
+    if (minVersion != null || maxVersion != null) return { reason: '' };
     if (PROTOCOLS[secureProtocol] === undefined) return { reason: 'secureProtocol' };
     [min, max] = PROTOCOLS[secureProtocol];
   }

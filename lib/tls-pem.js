@@ -18,6 +18,10 @@ function derOf(pem) {
   });
 }
 
+function isPem(value) {
+  return typeof value === 'string' || ArrayBuffer.isView(value);
+}
+
 function bytesOf(value) {
   if (ArrayBuffer.isView(value)) return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
   throw new TypeError('neither a string nor bytes');
@@ -49,6 +53,7 @@ function readIdentity({ cert, key, passphrase }) {
   if (chains.length !== 1 || keys.length !== 1) return undefined;
   const certificates = derOf(chains[0]);
   const [given] = keys;
+  if (key === given && !isPem(key)) throw new TypeError('an object has its place in an array');
   const pem = given?.pem ?? given;
   const privateKey = createPrivateKey({
     key: pem,

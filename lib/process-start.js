@@ -35,13 +35,15 @@ function settings() {
   };
 }
 
-/** The command line is nowhere else in a Worker. It takes milliseconds, and without the network's names only these. */
+/** The command line is nowhere else in a Worker. It takes milliseconds, if it does not look up the names of peers. */
 function readReport() {
   const { report } = process;
   const { excludeNetwork } = report;
   try {
     if (excludeNetwork !== undefined) report.excludeNetwork = true;
     return report.getReport();
+  } catch {
+    return undefined; // No request fails for it: what the Worker was given has to do.
   } finally {
     if (excludeNetwork !== undefined) report.excludeNetwork = excludeNetwork;
   }

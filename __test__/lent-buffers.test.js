@@ -215,6 +215,46 @@ test('requests that are destroyed in the middle of a large write', options, asyn
   }
 });
 
+const FOREIGN = 255;
+
+/** Ways to write to a server and be destroyed before all of it has left; `written` is the callback of the write. */
+const destroyed = {
+  'a socket of its own': async (agent, at, body, written, turns) => {
+    const socket = agent.createConnection(at);
+    socket.on('error', () => {}).resume();
+    await once(socket, 'connect');
+    socket.write(body, written);
+    setTimeout(() => socket.destroy(), turns);
+  },
+  'a request that was answered': async (agent, at, body, written) => {
+    const request = upload(at, agent, { headers: { 'Content-Length': 2 * body.length } });
+    request.on('error', () => {});
+    request.flushHeaders();
+    const [socket] = await once(request, 'socket');
+    await once(socket, 'connect');
+    request.on('response', (response) => response.resume().on('end', () => request.destroy()));
+    request.write(body, written);
+  },
+};
+
+for (const [kind, write] of Object.entries(destroyed)) {
+  test(`${kind}: what is in a buffer when its writer has it back is not sent`, options, async (t) => {
+    const worker = new Worker(path.join(__dirname, 'helpers', 'accepting-worker.js'), {
+      workerData: { byte: FOREIGN },
+    });
+    t.after(() => worker.terminate());
+    const [port] = await once(worker, 'message');
+    const agent = seeingAgent(t, HttpAgent);
+    for (let round = 0; round < 150; round++) {
+      const body = Buffer.alloc(8 * MiB, 1);
+      const ended = once(worker, 'message');
+      const written = () => body.fill(FOREIGN);
+      await write(agent, { host: '127.0.0.1', port }, body, written, round % 3);
+      assert.deepStrictEqual(await ended, [false]);
+    }
+  });
+}
+
 test('a thread that is terminated in the middle of a large write', options, async (t) => {
   const server = await httpServer(t, hashing);
   const agent = seeingAgent(t, HttpAgent);

@@ -100,6 +100,11 @@ function takeBack(slot, epoch, count) {
   return true;
 }
 
+/** Takes back what was lent, if it is not back: when this returns nothing of it is sent any more. */
+function revoke({ chunk, number }) {
+  if (chunk !== undefined) crossing.revoke(number);
+}
+
 /** The status of an agent, as text (see status.js). */
 function stats(agent) {
   sendBefore();
@@ -129,6 +134,7 @@ module.exports = {
   patientRow: submit.patientRow,
   write: submit.write,
   lend: submit.lend,
+  revoke,
   wait: submit.wait,
   prolongTick: submit.prolongTick,
   endWithTick: submit.endWithTick,

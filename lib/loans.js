@@ -25,14 +25,16 @@ function isFit(chunk) {
   return isPossible && chunk.length >= MIN && !chunk.buffer.resizable && !chunk.buffer.growable;
 }
 
-/** Keeps a buffer. The number is its name. */
+/** Keeps a buffer. The number is its name; without the chunk, it is that of another. */
 function lend(chunk) {
   const number = free.length > 0 ? free.pop() : lent.length;
-  lent[number] = chunk;
-  return number;
+  const loan = { number, chunk };
+  lent[number] = loan;
+  return loan;
 }
 
 function takeBack(number) {
+  lent[number].chunk = undefined;
   lent[number] = undefined;
   free.push(number);
 }

@@ -3,6 +3,7 @@
 // How the bytes of a lane go to Rust. The first of a request say whether it may be sent again; a large buffer is
 // lent where nobody keeps it for that.
 
+const crossing = require('./crossing');
 const loans = require('./loans');
 const { opFlag } = require('./records');
 const { policyOf } = require('./retry-policy');
@@ -10,6 +11,8 @@ const { policyOf } = require('./retry-policy');
 class Sender {
   #parts;
   #isFirst = true;
+  /** The last. There is no other that is not back: while it is out the window lets nothing pass. */
+  #loan;
 
   constructor(parts) {
     this.#parts = parts;
@@ -42,7 +45,14 @@ class Sender {
     if (!connection.isEstablished || secure !== undefined || chunk.length <= maxReplayBytes) return 0;
     if (!loans.isFit(chunk)) return 0;
     const piece = chunk.length > loans.MAX ? chunk.subarray(0, loans.MAX) : chunk;
-    return place.lend(this.#flags(), piece, unreported + piece.length);
+    this.#loan = place.lend(this.#flags(), piece, unreported + piece.length);
+    return piece.length;
+  }
+
+  /** Nothing that was lent is sent any more: its writer is told that it is his again. */
+  endLoan() {
+    if (this.#loan !== undefined) crossing.revoke(this.#loan);
+    this.#loan = undefined;
   }
 
   #flags() {

@@ -214,10 +214,11 @@ function write(slot, epoch, flags, chunk, encoding, notify) {
   return count;
 }
 
-/** As write(), without a copy: the buffer must stay as it is until all of it is reported as written. */
+/** As write(), without a copy: the buffer must stay as it is until all of it is reported as written. Returns the loan. */
 function lend(slot, epoch, flags, chunk, notify) {
-  blobRow(slot, epoch, flags, notify, chunk, loans.lend(chunk));
-  return chunk.length;
+  const loan = loans.lend(chunk);
+  blobRow(slot, epoch, flags, notify, chunk, loan.number);
+  return loan;
 }
 
 /**

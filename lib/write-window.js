@@ -147,8 +147,10 @@ class WriteWindow {
     return this.#outstanding === 0;
   }
 
+  /** Nothing more of what was written goes. */
   clear() {
     this.#pieces = NONE;
+    this.#sender.endLoan();
   }
 
   /** Bytes known to have left for the kernel; those that nobody asked about count as gone. */

@@ -148,6 +148,12 @@ impl Crossing {
         deliver_pending(env.raw(), unsafe { &*self.state });
     }
 
+    /// Takes back what was lent by this number: from here on nothing of it is sent.
+    #[napi]
+    pub fn revoke(&self, number: u32) {
+        self.link.loans.revoke(number);
+    }
+
     /// Whether something is in flight that the process has to wait for.
     #[napi]
     pub fn set_active(&self, env: Env, active: bool) {

@@ -283,7 +283,7 @@ impl Link {
     /// After this no native thread calls into the environment, or reads its memory.
     pub fn sever(&self) {
         lock(&self.waker).take();
-        self.loans.revoke();
+        self.loans.revoke_all();
     }
 }
 

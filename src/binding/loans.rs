@@ -7,8 +7,11 @@
 //! kernel reads it, which refuses what is not mapped. What is sent then is what
 //! was there, as with Node's own sockets.
 //!
-//! The end of an environment frees all of its memory. [`Loans::revoke`] waits
-//! until no kernel is reading, and from then on none will.
+//! It is its writer's again when the write's callback says so, also where that
+//! says that the connection was destroyed: what the program does with it from
+//! then on is nobody's to see. And the end of an environment frees all of its
+//! memory. [`Loans::revoke`] and [`Loans::revoke_all`] wait until no kernel is
+//! reading, and from then on none will.
 
 use std::fmt;
 use std::io;
@@ -19,8 +22,8 @@ use crate::runtime;
 
 /// What one environment has lent.
 pub struct Loans {
-    /// Whether the environment is there. The lock is held while its memory is read.
-    alive: Mutex<bool>,
+    /// Whether what has this number may be read. The lock is held while it is.
+    readable: Mutex<Vec<bool>>,
     /// The numbers of what JavaScript can have back.
     returned: Mutex<Vec<u32>>,
     any_returned: AtomicBool,
@@ -34,21 +37,36 @@ pub struct Lent {
     loans: Arc<Loans>,
 }
 
-// SAFETY: the memory is reached through `read_by` only, under the lock that the environment's end takes.
+// SAFETY: the memory is reached through `read_by` only, under the lock that whoever takes it back holds.
 unsafe impl Send for Lent {}
 
 impl Loans {
     pub const fn new() -> Self {
         Self {
-            alive: Mutex::new(true),
+            readable: Mutex::new(Vec::new()),
             returned: Mutex::new(Vec::new()),
             any_returned: AtomicBool::new(false),
         }
     }
 
-    /// From the environment's end. After this its memory is not read.
-    pub fn revoke(&self) {
-        *lock(&self.alive) = false;
+    /// After this what was lent by this number is not read. It may have been returned, if JavaScript has yet to hear so.
+    pub fn revoke(&self, number: u32) {
+        if let Some(readable) = lock(&self.readable).get_mut(number as usize) {
+            *readable = false;
+        }
+    }
+
+    /// From the environment's end. After this none of its memory is read.
+    pub fn revoke_all(&self) {
+        lock(&self.readable).clear();
+    }
+
+    fn begin(&self, number: u32) {
+        let (mut readable, index) = (lock(&self.readable), number as usize);
+        if readable.len() <= index {
+            readable.resize(index + 1, false);
+        }
+        readable[index] = true;
     }
 
     pub fn has_returned(&self) -> bool {
@@ -65,7 +83,8 @@ impl Loans {
 
 impl Lent {
     /// `len` bytes from `data` on, which JavaScript knows by `number`.
-    pub const fn new(data: *const u8, len: usize, number: u32, loans: Arc<Loans>) -> Self {
+    pub fn new(data: *const u8, len: usize, number: u32, loans: Arc<Loans>) -> Self {
+        loans.begin(number);
         Self { data, len, number, loans }
     }
 
@@ -81,15 +100,15 @@ impl Lent {
     }
 
     /// Lets a kernel read from the byte `from` on. The memory may be anything, and nothing: only a system call may
-    /// be given it.
+    /// be given it. Of what is taken back nothing can be read, for good: the end of its connection is on its way.
     pub fn read_by<T>(
         &self,
         from: usize,
         read: impl FnOnce(*const u8, usize) -> io::Result<T>,
     ) -> io::Result<T> {
-        let alive = lock(&self.loans.alive);
-        if !*alive {
-            return Err(io::ErrorKind::BrokenPipe.into());
+        let readable = lock(&self.loans.readable);
+        if !readable.get(self.number as usize).is_some_and(|&readable| readable) {
+            return Err(io::ErrorKind::WouldBlock.into());
         }
         let from = from.min(self.len);
         read(self.data.wrapping_add(from), self.len - from)
@@ -157,8 +176,8 @@ mod tests {
         assert_eq!(place(&lent, 99), (10, 0));
     }
 
-    #[test]
-    fn the_end_waits_for_who_reads_and_nobody_reads_after_it() {
+    /// What takes back waits for who reads, and nobody reads after it.
+    fn takes_back(take: impl FnOnce(&Loans)) {
         let loans = Arc::new(Loans::new());
         let lent = Lent::new(std::ptr::null(), 1, 1, Arc::clone(&loans));
         let (reading, is_reading) = mpsc::channel();
@@ -173,12 +192,33 @@ mod tests {
             (waited, lent)
         });
         is_reading.recv().unwrap();
-        loans.revoke();
+        take(&loans);
         // The reader is gone by now.
         let _ = end.send(());
         let (waited, lent) = reader.join().unwrap();
         assert!(waited, "the end came while somebody was reading");
         let after = lent.read_by(0, |_, _| Ok(()));
-        assert_eq!(after.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(after.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn what_takes_back_waits_for_who_reads_and_nobody_reads_after_it() {
+        takes_back(|loans| loans.revoke(1));
+        takes_back(Loans::revoke_all);
+    }
+
+    #[test]
+    fn what_is_taken_back_is_one_loan_and_not_its_number() {
+        let loans = Arc::new(Loans::new());
+        let lent = |number| Lent::new(std::ptr::null(), 1, number, Arc::clone(&loans));
+        let is_read = |lent: &Lent| lent.read_by(0, |_, _| Ok(())).is_ok();
+        let (first, second) = (lent(1), lent(2));
+        loans.revoke(1);
+        assert!(!is_read(&first) && is_read(&second));
+        drop(first);
+        loans.revoke(1);
+        assert!(is_read(&lent(1)));
+        loans.revoke(9);
+        assert!(is_read(&second));
     }
 }

@@ -154,7 +154,8 @@ impl Stream {
     }
 
     /// A look at what there is to be read, which leaves it there: `WouldBlock` for nothing, empty at the end. It goes
-    /// to the socket itself, since what has arrived may not have been read yet. `bytes` is room for it.
+    /// to the socket itself, since what has arrived may not have been read yet. `bytes` is room for it. An error of the
+    /// kind `Other`: something has come, but there is no getting to what is to be read.
     pub fn peek<'a>(&'a mut self, bytes: &'a mut [MaybeUninit<u8>]) -> io::Result<&'a [u8]> {
         if let Self::Tls(stream) = self {
             return stream.peek();
@@ -185,6 +186,13 @@ impl Stream {
     /// Sends FIN.
     pub fn shutdown_write(&self) -> io::Result<()> {
         self.socket().shutdown(std::net::Shutdown::Write)
+    }
+
+    /// Sends no byte from here on that the kernel does not have yet. Without TLS none waits in here.
+    pub const fn abandon(&mut self) {
+        if let Self::Tls(stream) = self {
+            stream.abandon();
+        }
     }
 
     /// Lets the close that follows send RST.

@@ -173,6 +173,7 @@ impl Connection {
             match self.stream.peek(&mut bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => (CloseReason::DeadPeer, false),
+                Err(error) if error.kind() == io::ErrorKind::Other => (CloseReason::UnexpectedData, false),
                 Err(_) => (CloseReason::PeerReset, true),
                 Ok([]) => (CloseReason::PeerClosedIdle, true),
                 Ok(bytes) => (CloseReason::UnexpectedData, says_timeout(bytes)),

@@ -124,6 +124,9 @@ impl Pool {
         lane.retried = true;
         lane.state = State::Refused;
         lane.replay.forget();
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.stream.abandon();
+        }
         self.drop_connection(id, CloseReason::TlsFailed);
         self.report(event::TLS_REFUSED, self.lane_ref(slot), 1, &[]);
         true
@@ -202,6 +205,8 @@ impl Pool {
         connection.log_close(report.reason());
         connection.counts.closed(&connection, report.reason());
         if verdict != Verdict::Select {
+            // What goes to another connection is not to leave on this one as well.
+            connection.stream.abandon();
             connection.counts.retried(verdict.rule());
         }
         connection.wake();

@@ -22,6 +22,10 @@ const READ_SIZE: usize = 33 * 1024;
 /// The most plaintext that is encrypted at once: four whole records, and a fifth for the head before so much.
 const WRITE_SIZE: usize = 80 * 1024;
 
+/// How often the socket is asked for more in a row where nothing comes of it: a server may send session tickets and key
+/// updates for as long as it likes, and the thread has other connections.
+const ROUNDS: u32 = 4;
+
 thread_local! {
     /// For ciphertext on its way from a socket to rustls, which is copied there at once.
     static INBOUND: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_SIZE].into());
@@ -35,6 +39,8 @@ pub struct TlsStream {
     /// A TLS error, to be told once what came before it has been read.
     error: Option<rustls::Error>,
     notified: bool,
+    /// Nothing is written any more.
+    abandoned: bool,
     /// Ciphertext that the kernel has taken.
     sent: u64,
 }
@@ -51,7 +57,7 @@ impl TlsStream {
     pub fn new(socket: Stream, mut tls: ClientConnection) -> Self {
         // What may be buffered is bounded by WRITE_SIZE.
         tls.set_buffer_limit(None);
-        Self { socket, tls, plain: Vec::new(), error: None, notified: false, sent: 0 }
+        Self { socket, tls, plain: Vec::new(), error: None, notified: false, abandoned: false, sent: 0 }
     }
 
     pub const fn socket(&self) -> &Stream {
@@ -84,7 +90,7 @@ impl TlsStream {
     /// Reads plaintext. A FIN without `close_notify` is an end like any other,
     /// as it is for Node: HTTP knows by its framing whether something is missing.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        loop {
+        for _ in 0..ROUNDS {
             self.take_plain(buf);
             if !buf.filled().is_empty() {
                 return Poll::Ready(Ok(()));
@@ -95,10 +101,16 @@ impl TlsStream {
             if self.has_ended() {
                 return Poll::Ready(Ok(()));
             }
-            ready!(self.poll_receive(cx))?;
+            if self.poll_receive(cx)?.is_pending() {
+                // It is empty, and most connections wait for long.
+                self.plain = Vec::new();
+                return Poll::Pending;
+            }
             // An answer to a key update, say. It goes with the next write at the latest.
             let _ = self.flush();
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn has_ended(&mut self) -> bool {
@@ -139,8 +151,11 @@ impl TlsStream {
     /// Empty bytes are the end.
     fn decrypt(&mut self, mut bytes: &[u8]) {
         loop {
-            // An error is its own: a buffer that is full, which it never is here.
-            let taken = self.tls.read_tls(&mut bytes).unwrap_or(0);
+            let Ok(taken) = self.tls.read_tls(&mut bytes) else {
+                // Its buffer is full. Without these bytes nothing that follows would make sense.
+                self.error.get_or_insert_with(|| rustls::Error::General("more than fits".to_owned()));
+                return;
+            };
             if let Err(error) = self.tls.process_new_packets() {
                 self.error.get_or_insert(error);
                 return;
@@ -200,14 +215,18 @@ impl TlsStream {
     }
 
     /// Sends what was encrypted. An error is that of this write only if the
-    /// kernel has taken nothing of it; else the next write meets it.
+    /// kernel has taken nothing of it; else the next write meets it. Whoever is
+    /// told of an error may send the same bytes elsewhere, so they never leave here.
     fn settle(&mut self, count: usize) -> io::Result<usize> {
         let mut taken = 0;
         while self.tls.wants_write() {
             match self.tls.write_tls(&mut Outbound(&self.socket)) {
                 Ok(sent) => taken += sent as u64,
                 Err(error) if taken > 0 || error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.abandon();
+                    return Err(error);
+                }
             }
         }
         self.sent += taken;
@@ -226,6 +245,9 @@ impl TlsStream {
 
     fn flush(&mut self) -> io::Result<()> {
         while self.tls.wants_write() {
+            if self.abandoned {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
             self.sent += self.tls.write_tls(&mut Outbound(&self.socket))? as u64;
         }
         Ok(())
@@ -257,16 +279,23 @@ impl TlsStream {
         }
     }
 
+    /// Writes nothing from here on, also not at the end: neither what was encrypted and waits for the kernel, nor
+    /// `close_notify`. What of a request has not left does not leave.
+    pub const fn abandon(&mut self) {
+        self.abandoned = true;
+    }
+
     pub fn reset_on_close(&mut self) {
-        self.notified = true;
+        self.abandon();
         self.socket.reset_on_close();
     }
 
     /// A look at what there is to be read, as [`Stream::peek`]. What the kernel has is decrypted for that: of session
-    /// tickets and key updates nothing is to be read, `close_notify` is the end, and an alert an error.
+    /// tickets and key updates nothing is to be read, `close_notify` is the end, and an alert an error. Where there are too
+    /// many of them it is an error of the kind `Other`.
     pub fn peek(&mut self) -> io::Result<&[u8]> {
         let mut bytes = [const { MaybeUninit::uninit() }; 4096];
-        loop {
+        for _ in 0..ROUNDS {
             self.gather();
             if !self.plain.is_empty() {
                 return Ok(&self.plain);
@@ -288,6 +317,7 @@ impl TlsStream {
                 }
             }
         }
+        Err(io::Error::other("records without end"))
     }
 
     /// Keying material for another protocol (RFC 5705).
@@ -299,8 +329,10 @@ impl TlsStream {
 /// The server hears that this is the end and no truncation, if the kernel takes it.
 impl Drop for TlsStream {
     fn drop(&mut self) {
-        self.notify_close();
-        let _ = self.flush();
+        if !self.abandoned {
+            self.notify_close();
+            let _ = self.flush();
+        }
     }
 }
 
@@ -328,6 +360,7 @@ fn tls_error(error: rustls::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::io::Read;
     use std::net::{Shutdown, TcpListener};
     use std::sync::Arc;
     use std::thread;
@@ -342,7 +375,16 @@ mod tests {
 
     /// A connection on which the server has done something after the handshake; it stays open with the second.
     async fn after(act: impl FnOnce(&mut Peer) + Send + 'static) -> (TlsStream, Peer) {
-        let (config, secure) = server(0);
+        behind_tickets(2, act).await
+    }
+
+    /// The same, behind so many session tickets.
+    async fn behind_tickets(
+        tickets: usize,
+        act: impl FnOnce(&mut Peer) + Send + 'static,
+    ) -> (TlsStream, Peer) {
+        let (mut config, secure) = server(0);
+        Arc::make_mut(&mut config).send_tls13_tickets = tickets;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let peer = thread::spawn(move || {
@@ -357,7 +399,10 @@ mod tests {
         });
         let (config, _) = secure.context.config(&secure, None);
         let tls = ClientConnection::new(Arc::new(config), ServerName::try_from("a.test").unwrap()).unwrap();
-        let socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        // All that the server sends fits.
+        socket.set_recv_buffer_size(1 << 20).unwrap();
+        let socket = socket.connect(address).await.unwrap();
         let mut stream = TlsStream::new(Stream::Tcp(socket), tls);
         poll_fn(|cx| stream.poll_handshake(cx)).await.unwrap();
         (stream, peer.join().unwrap())
@@ -405,5 +450,95 @@ mod tests {
 
         let (mut stream, _peer) = after(|peer| peer.sock.write_all(b"no record at all").unwrap()).await;
         assert_eq!(found(&mut stream).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[tokio::test]
+    async fn a_look_gives_up_on_a_server_that_sends_tickets_for_ever() {
+        // More than fit into all rounds.
+        let (mut stream, _peer) = behind_tickets(500, |_| {}).await;
+        assert_eq!(found(&mut stream).await.unwrap_err().kind(), io::ErrorKind::Other);
+    }
+
+    #[tokio::test]
+    async fn what_rustls_has_no_room_for_is_an_error_and_not_lost() {
+        // It puts them into few messages, which do not fit.
+        let (mut stream, _peer) = behind_tickets(2000, |_| {}).await;
+        let mut bytes = [0; 20];
+        let mut read = ReadBuf::new(&mut bytes);
+        let error = poll_fn(|cx| stream.poll_read(cx, &mut read)).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_waits_keeps_no_room_for_what_was_read() {
+        let (mut stream, _peer) = after(|peer| peer.write_all(&[1; 30_000]).unwrap()).await;
+        let mut bytes = [0; 40_000];
+        let mut read = ReadBuf::new(&mut bytes);
+        let mut largest = 0;
+        let mut left = 30_000;
+        while left > 0 {
+            read.clear();
+            poll_fn(|cx| stream.poll_read(cx, &mut read)).await.unwrap();
+            largest = largest.max(stream.plain.capacity());
+            left -= read.filled().len();
+        }
+        assert!(largest > 0, "more than rustls keeps has come at once");
+        let mut read = ReadBuf::new(&mut bytes);
+        let now = poll_fn(|cx| Poll::Ready(stream.poll_read(cx, &mut read))).await;
+        assert!(now.is_pending());
+        assert_eq!(stream.plain.capacity(), 0);
+    }
+
+    /// A connection of which nothing is unread: its close is no reset.
+    async fn after_nothing() -> (TlsStream, Peer) {
+        let (mut stream, peer) = behind_tickets(0, |_| {}).await;
+        assert_eq!(stream.peek().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        (stream, peer)
+    }
+
+    /// What the server's kernel gets until the end, after what it has got.
+    fn raw_rest(peer: &mut Peer) -> usize {
+        peer.sock.read_to_end(&mut Vec::new()).unwrap()
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn what_the_kernel_has_refused_is_never_sent() {
+        use std::os::fd::AsRawFd;
+
+        let (mut stream, mut peer) = after_nothing().await;
+        let Stream::Tcp(socket) = &stream.socket else { panic!("TCP") };
+        let (fd, null) = (socket.as_raw_fd(), std::fs::File::open("/dev/null").unwrap());
+        // SAFETY: all three are open, and the socket is back in its place before anything else has it.
+        unsafe {
+            let saved = libc::dup(fd);
+            libc::dup2(null.as_raw_fd(), fd);
+            assert!(stream.try_write(b"request").is_err());
+            libc::dup2(saved, fd);
+            libc::close(saved);
+        }
+        assert!(stream.try_write(b"request").is_err(), "it would be behind what is not to be sent");
+        drop(stream);
+        assert_eq!(raw_rest(&mut peer), 0);
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_the_kernel_is_not_sent_when_it_is_abandoned() {
+        for is_abandoned in [false, true] {
+            let (mut stream, mut peer) = after_nothing().await;
+            let before = stream.sent;
+            while !stream.is_blocked() {
+                stream.try_write(&[1; WRITE_SIZE]).unwrap();
+            }
+            let taken = stream.sent - before;
+            io::copy(&mut (&mut peer.sock).take(taken), &mut io::sink()).unwrap();
+            // There is room again, and the runtime knows.
+            poll_fn(|cx| stream.socket.poll_write_ready(cx)).await.unwrap();
+            if is_abandoned {
+                stream.abandon();
+            }
+            drop(stream);
+            assert_eq!(raw_rest(&mut peer) == 0, is_abandoned);
+        }
     }
 }

@@ -71,7 +71,7 @@ test('every platform package is one that the loader looks for, in the same versi
     );
     assert.strictEqual(manifest.name, pkg);
     assert.strictEqual(manifest.main, path.basename(file));
-    assert.deepStrictEqual(manifest.files, [manifest.main]);
+    assert.deepStrictEqual(manifest.files, [manifest.main, 'THIRD-PARTY-NOTICES.txt']);
     assert.strictEqual(manifest.version, version);
   }
   assert.match(

@@ -259,7 +259,7 @@ function keepAliveTimer(localPort) {
 
 test('setKeepAlive and setNoDelay', options, async (t) => {
   const server = await rawServer(t);
-  const agent = seeingAgent(t, HttpAgent, { keepAlive: false });
+  const agent = seeingAgent(t, HttpAgent, { keepAlive: false, deadPeerTimeout: 0 });
   const socket = agent.createConnection({ host: '127.0.0.1', port: server.port });
   for (const arg of [undefined, true, false, 1, null]) assert.strictEqual(socket.setNoDelay(arg), socket);
   for (const args of [[], [true], [true, 5000], [false]]) {
@@ -290,6 +290,21 @@ test('setKeepAlive and setNoDelay', options, async (t) => {
   const later = agent.createConnection({ host: '127.0.0.1', port: server.port }).setKeepAlive(true, 50_000);
   await once(later, 'connect');
   await until(() => keepAliveTimer(later.localPort) > 45);
+
+  // Where the kernel has a limit for dead peers, a probe leaves time for its answer.
+  const bounded = seeingAgent(t, HttpAgent, { keepAlive: false, deadPeerTimeout: 20_000 }).createConnection({
+    host: '127.0.0.1',
+    port: server.port,
+    keepAlive: true,
+    keepAliveInitialDelay: 60_000,
+  });
+  await once(bounded, 'connect');
+  assert.ok(keepAliveTimer(bounded.localPort) <= 10);
+  bounded.setKeepAlive(true, 5000);
+  await until(() => keepAliveTimer(bounded.localPort) <= 5);
+  bounded.setKeepAlive(true, 90_000);
+  await until(() => keepAliveTimer(bounded.localPort) > 5);
+  assert.ok(keepAliveTimer(bounded.localPort) <= 10);
   return undefined;
 });
 

@@ -3,16 +3,16 @@
 // A large download leaves buffers that nobody has any more, and V8 finds them without a look at the whole heap.
 
 const assert = require('node:assert/strict');
+const { execFile } = require('node:child_process');
 const { once } = require('node:events');
-const http = require('node:http');
-const { PerformanceObserver, constants } = require('node:perf_hooks');
 const { test } = require('node:test');
-
-const { HttpAgent } = require('..');
+const { promisify } = require('node:util');
 const { httpServer } = require('./helpers/lane-server');
 
 const MIB = 1024 * 1024;
 const SIZE = 512 * MIB;
+
+const PROGRAM = require.resolve('./helpers/download-collections');
 
 // Later ones have reasons of their own to look at the whole heap, so that it is not the same each time.
 const skip = !process.version.startsWith('v20.') && 'sure with the V8 of Node 20 only';
@@ -29,24 +29,16 @@ test(
       }
       response.end();
     });
-    const agent = new HttpAgent();
-    t.after(() => agent.destroy());
-    let whole = 0;
-    const observer = new PerformanceObserver((list) => {
-      for (const { detail } of list.getEntries()) {
-        if (detail.kind === constants.NODE_PERFORMANCE_GC_MAJOR) whole++;
-      }
-    });
-    observer.observe({ entryTypes: ['gc'] });
-    const [response] = await once(http.get({ host: '127.0.0.1', port, agent }), 'response');
-    let received = 0;
-    response.on('data', (chunk) => (received += chunk.length));
-    await once(response, 'end');
-    assert.equal(received, SIZE);
-    // What was seen last is told in a later turn.
-    await new Promise((resolve) => setImmediate(resolve));
-    observer.disconnect();
-    // Without an occasion to look at what is young there are as many as 64 MiB go into the body: eight.
-    assert.ok(whole <= 2, `the whole heap was collected ${whole} times`);
+    const counts = [];
+    while (counts.length < 7) {
+      const { stdout } = await promisify(execFile)(process.execPath, [PROGRAM, String(port)]);
+      const { received, whole } = JSON.parse(stdout);
+      assert.equal(received, SIZE);
+      counts.push(whole);
+    }
+    // In one process of some twenty V8 does not take the occasion. Without one it collects the whole heap five times or
+    // so, and in few of them less often.
+    const median = counts.sort((a, b) => a - b)[3];
+    assert.ok(median <= 2, `the whole heap was collected ${counts} times`);
   },
 );

@@ -101,3 +101,148 @@ impl Pool {
         reply.give(|| quiet.map_or_else(String::new, |quiet| quiet.as_millis().to_string()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::task::LocalSet;
+
+    use super::super::test_pool::{LIMITS, TestPool, all_of};
+    use super::*;
+    use crate::binding::records::{op, op_flag};
+    use crate::binding::submission::{Leave, Payload, Submission, When};
+    use crate::error::CloseReason;
+    use crate::reply::pair;
+
+    const LEAVE: Leave = Leave { replayable: false, unacknowledged: false };
+
+    /// The facts of a request that is about to be ended.
+    fn told(pool: &mut Pool, slot: u32, epoch: u32) -> String {
+        let (reply, answer) = pair();
+        pool.answer(slot, epoch, Ask { question: Question::Facts, reply });
+        answer.wait(Duration::ZERO).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_comes_of_a_request_behind_its_facts_does_not_begin_and_is_not_written() {
+        let test = async {
+            for has_begun in [false, true] {
+                let mut test = TestPool::new(LIMITS);
+                let (id, mut peer) = test.reuse(0).await;
+                let mut pool = test.pool.borrow_mut();
+                if has_begun {
+                    pool.lease(0, 3, true, 0, 100);
+                }
+                assert_eq!(told(&mut pool, 0, 3).contains("bytesWritten\t0"), has_begun);
+
+                let mut held = Submission::new();
+                if !has_begun {
+                    held.rows.extend([op::LEASE | op_flag::HTTP << 8, 0, 3, 0, 100]);
+                }
+                held.rows.extend([op::WRITE, 0, 3, 0, 7]);
+                held.bytes.extend(b"request");
+                held.rows.extend([op::CLOSE, 0, 3, CloseReason::Aborted as i32, 0]);
+                pool.apply(&mut held).unwrap();
+                assert_eq!(all_of(&mut peer), b"", "nothing but the end");
+                assert!(pool.connections.get(id).is_none() && pool.lane(0).is_none());
+            }
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
+    async fn a_lane_that_opens_behind_the_facts_of_its_request_connects_to_nothing() {
+        let test = async {
+            let mut test = TestPool::new(LIMITS);
+            // In slot 0 there is none yet, in slot 1 one that JavaScript has left.
+            let (_, _peer) = test.reuse(1).await;
+            for (slot, epoch) in [(0, 1), (1, 3)] {
+                assert_eq!(told(&mut test.pool.borrow_mut(), slot, epoch), "");
+                let slot = slot.cast_signed();
+                test.submit(|held| {
+                    held.rows.extend([op::CLOSE, slot, 2, CloseReason::NotKept as i32, 0]);
+                    held.rows.extend([op::OPEN, slot, epoch.cast_signed(), TestPool::ROUTE.cast_signed(), 0]);
+                    held.rows.extend([op::WRITE, slot, epoch.cast_signed(), 0, 7]);
+                    held.bytes.extend(b"request");
+                });
+                assert!(test.pool.borrow_mut().lane(slot.cast_unsigned()).is_none(), "of slot {slot}");
+                test.submit(|held| {
+                    held.rows.extend([op::CLOSE, slot, epoch.cast_signed(), CloseReason::Aborted as i32, 0]);
+                    held.rows.extend([op::OPEN, slot, 4, TestPool::ROUTE.cast_signed(), 0]);
+                });
+                let mut pool = test.pool.borrow_mut();
+                assert!(pool.lane(slot.cast_unsigned()).is_some(), "the next one does, in slot {slot}");
+                assert!(!pool.waiting.is_refused(LaneRef { slot: slot.cast_unsigned(), epoch }));
+            }
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
+    async fn a_request_that_waited_and_comes_behind_its_facts_is_not_written() {
+        let test = async {
+            let mut test = TestPool::new(LIMITS);
+            let (id, mut peer) = test.reuse(0).await;
+            let mut pool = test.pool.borrow_mut();
+            assert_eq!(told(&mut pool, 1, 1), "");
+
+            let mut held = Submission::new();
+            held.rows.extend([op::WAIT, 1, 1, 7, 7]);
+            held.bytes.extend(b"request");
+            held.rows.extend([op::ATTACH, 1, 1, 0, 0]);
+            pool.apply(&mut held).unwrap();
+            let mut held = Submission::new();
+            held.rows.extend([op::CLOSE, 1, 1, CloseReason::Aborted as i32, 0]);
+            // The slot is another one's by then.
+            held.rows.extend([op::WAIT, 1, 2, 7, 5]);
+            held.bytes.extend(b"other");
+            pool.apply(&mut held).unwrap();
+            assert_eq!(all_of(&mut peer), b"", "nothing but the end");
+            assert!(pool.connections.get(id).is_none() && pool.lane(0).is_none());
+            assert!(pool.waiting.take(LaneRef { slot: 1, epoch: 2 }).is_some());
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
+    async fn what_has_not_left_when_its_facts_are_told_never_does() {
+        let test = async {
+            let mut test = TestPool::new(LIMITS);
+            let (id, _peer) = test.reuse(0).await;
+            let (lost, _) = test.reuse(1).await;
+            let mut pool = test.pool.borrow_mut();
+            pool.write(0, Payload::Inline(b"request"), LEAVE, When::WithTick, 0);
+            pool.drop_connection(lost, CloseReason::PeerClosedIdle);
+            pool.set_state(1, State::Lost);
+            pool.write(1, Payload::Inline(b"request"), LEAVE, When::Now, 0);
+            assert!(matches!(pool.lane(1).unwrap().state, State::Connecting { .. }));
+
+            for (slot, written) in [(0, true), (1, false)] {
+                assert_eq!(told(&mut pool, slot, 2).contains("bytesWritten\t0"), written);
+            }
+            pool.apply(&mut Submission::new()).unwrap();
+            assert!(pool.connections.get(id).unwrap().facts(Instant::now()).contains("bytesWritten\t0\n"));
+            let lane = pool.lane(1).unwrap();
+            assert!(matches!(lane.state, State::Lost));
+            assert!(lane.pending.is_empty());
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
+    async fn nothing_is_held_back_for_who_does_not_wait_for_the_facts() {
+        let test = async {
+            let mut test = TestPool::new(LIMITS);
+            let (_, mut peer) = test.reuse(0).await;
+            let mut pool = test.pool.borrow_mut();
+            pool.write(0, Payload::Inline(b"request"), LEAVE, When::WithTick, 0);
+            let (reply, answer) = pair();
+            assert_eq!(answer.wait(Duration::ZERO), None);
+            pool.answer(0, 2, Ask { question: Question::Facts, reply });
+            pool.apply(&mut Submission::new()).unwrap();
+            assert_eq!(all_of(&mut peer), b"request");
+        };
+        LocalSet::new().run_until(test).await;
+    }
+}

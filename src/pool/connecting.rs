@@ -262,7 +262,11 @@ impl Pool {
             stream.set_user_timeout(Some(limit));
             // A peer that dies while its answer is waited for shows by keep-alive probes only.
             if let Target::Tcp(target) = &destination.target {
-                stream.set_keep_alive(Some(destination.probe_delay(target.keep_alive.unwrap_or_default())));
+                let delay = Some(destination.probe_delay(target.keep_alive.unwrap_or_default()));
+                // As it was asked for it has been set already, with the socket.
+                if delay != target.keep_alive {
+                    stream.set_keep_alive(delay);
+                }
             }
         }
         let id = self.connections.insert(|id| Connection {

@@ -2,6 +2,7 @@
 //! it reports comes out in batches. Its lanes lead to the test.
 
 use std::cell::RefCell;
+use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,6 +26,15 @@ pub const LIMITS: Limits = Limits {
     parse: true,
     queues: true,
 };
+
+/// What has come for it so far.
+pub fn all_of(peer: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = vec![0; 100];
+    peer.set_nonblocking(true).unwrap();
+    let count = peer.read(&mut bytes).unwrap();
+    bytes.truncate(count);
+    bytes
+}
 
 pub struct TestPool {
     pub link: Arc<Link>,

@@ -112,7 +112,7 @@ test('both hold for maxTotalSockets too, and are counted per name', patience, as
   assert.deepStrictEqual(books(agent).requests, {});
 });
 
-test('a request that is destroyed leaves the queue at once', patience, async (t) => {
+test('a request that is destroyed leaves the queue with the tick', patience, async (t) => {
   const { agent, first, get, held, name } = await busyAgent(t, { queueTimeout: 15_000 });
   const waiting = [get(), get(), get(), get()];
   const failures = waiting.map(failureOf);
@@ -120,6 +120,9 @@ test('a request that is destroyed leaves the queue at once', patience, async (t)
   waiting[0].destroy();
   waiting[1].destroy(mine);
   waiting[2].abort();
+  // As with http.Agent, which keeps it until its turn comes.
+  assert.deepStrictEqual(agent.requests[name], waiting);
+  await nextTurn();
   assert.deepStrictEqual(agent.requests[name], [waiting[3]]);
   const [hangUp, own, aborted] = await Promise.all(failures.slice(0, 3));
   assert.deepStrictEqual(
@@ -150,6 +153,7 @@ test(
     const destroyed = get(options);
     const [timedOut, full] = [get(options), get(options)].map(failureOf);
     destroyed.destroy();
+    await nextTurn();
     // As with http.Agent the name is there as long as one waits.
     assert.deepStrictEqual(Object.values(agent.sockets), [agent.sockets[name], []]);
     assert.strictEqual((await full).code, 'ERR_QUEUE_FULL');
@@ -163,8 +167,47 @@ test('a signal takes it out too', patience, async (t) => {
   const controller = new AbortController();
   const failure = failureOf(get({ signal: controller.signal }));
   controller.abort();
-  assert.deepStrictEqual(books(agent).requests, {});
   assert.strictEqual((await failure).code, 'ABORT_ERR');
+  assert.deepStrictEqual(books(agent).requests, {});
+});
+
+test('many that are destroyed in a tick leave together, each in its own context', patience, async (t) => {
+  const { agent, first, get, held, name } = await busyAgent(t);
+  const storage = new AsyncLocalStorage();
+  const waiting = Array.from({ length: 20 }, () => get());
+  // In the middle, in no order, and one that another one's end destroys.
+  const given = [7, 3, 12, 4, 11];
+  waiting[7].on('close', () => waiting[15].destroy());
+  const last = failureOf(waiting[15]);
+  const seen = [];
+  for (const at of given) {
+    waiting[at].on('close', () => seen.push(storage.getStore()));
+    storage.run(at, () => waiting[at].destroy());
+  }
+  assert.strictEqual((await last).code, 'ECONNRESET');
+  assert.deepStrictEqual(seen, given);
+  const left = waiting.filter((_, at) => at !== 15 && !given.includes(at));
+  assert.deepStrictEqual(agent.requests[name], left);
+  // They are answered in the order in which they were made.
+  const answered = [];
+  for (const request of left) request.on('response', () => answered.push(request));
+  const ends = left.map(failureOf);
+  held.release();
+  await closed(first);
+  for (let n = 2; n < left.length + 2; n++) {
+    await held.waiting(n);
+    held.release();
+  }
+  assert.deepStrictEqual(new Set(await Promise.all(ends)), new Set([undefined]));
+  assert.deepStrictEqual(answered, left);
+});
+
+test('one that is destroyed takes nobody the place, in the same tick neither', patience, async (t) => {
+  const { get } = await busyAgent(t, { maxQueuedRequests: 2, queueTimeout: 60 });
+  const waiting = [get(), get()].map((request) => [request, failureOf(request)]);
+  waiting[0][0].destroy();
+  assert.strictEqual((await failureOf(get())).code, 'ERR_QUEUE_TIMEOUT');
+  assert.strictEqual((await waiting[1][1]).code, 'ERR_QUEUE_TIMEOUT');
 });
 
 test('a socket that came free while JavaScript was busy is in time', patience, async (t) => {

@@ -8,12 +8,15 @@ const crossing = require('./crossing');
 const { toDuration } = require('./durations');
 const errors = require('./errors');
 const { explain, explainLater, parse } = require('./facts');
-const { clearTimeout, setTimeout } = require('./node-clock');
+const { clearTimeout, nextTick, setTimeout } = require('./node-clock');
 const { closeReason } = require('./records');
 const waiting = require('./waiting');
 
-/** On a request that waits, or has waited: { agent, name, since, timer, isOver }. */
+/** On a request that waits, or has waited: { agent, name, since, timer, isOver, hasLeft }. */
 const kWait = Symbol('wait');
+
+/** Requests that are in a queue yet, but not when this tick has ended. */
+const destroyed = new Set();
 
 /** The longest span that a timer takes. */
 const MAX_TIMER = 0x7fffffff;
@@ -32,13 +35,13 @@ function watch(agent, request) {
 
 function begin(agent, request, name) {
   const { maxQueuedRequests: most = Infinity, queueTimeout = 0 } = agent.options;
-  const wait = { agent, name, since: performance.now(), timer: undefined, isOver: false };
+  const wait = { agent, name, since: performance.now(), timer: undefined, isOver: false, hasLeft: false };
   request[kWait] = wait;
   // Own members, so that requests which never wait pay nothing. Node calls onSocket() when it is their turn.
   request.onSocket = onSocket;
   request.destroy = destroy;
   const { length } = agent.requests[name];
-  if (length > most) {
+  if (length > most && length - leavingFrom(agent, name) > most) {
     const message = `The queue is full: ${most} requests wait for a socket already`;
     fail(request, errors.coded(Error, 'ERR_QUEUE_FULL', message), closeReason.QUEUE_FULL);
     return;
@@ -70,11 +73,39 @@ function leave(request) {
     if (at === -1) return false;
     list.splice(at, 1);
   }
-  if (list.length > 0) return true;
+  if (list.length === 0) endQueue(agent, name);
+  return true;
+}
+
+/** The same for all that have been destroyed in a tick, whose order is any: one way through each queue. */
+function leaveTogether(requests) {
+  const queues = new Map();
+  for (const request of requests) {
+    const wait = request[kWait];
+    const list = wait.agent.requests[wait.name];
+    if (list !== undefined) queues.set(list, wait);
+  }
+  for (const [list, { agent, name }] of queues) {
+    let kept = 0;
+    for (const request of list) {
+      if (requests.has(request)) request[kWait].hasLeft = true;
+      else list[kept++] = request;
+    }
+    list.length = kept;
+    if (kept === 0) endQueue(agent, name);
+  }
+}
+
+function leavingFrom(agent, name) {
+  return [...destroyed].filter(
+    ({ [kWait]: wait }) => wait.agent === agent && wait.name === name && !wait.isOver,
+  ).length;
+}
+
+function endQueue(agent, name) {
   delete agent.requests[name];
   // Node makes this list for each request, and deletes it with the last socket in it: here none may ever come.
   if (agent.sockets[name]?.length === 0) delete agent.sockets[name];
-  return true;
 }
 
 function fail(request, error, reason) {
@@ -107,17 +138,32 @@ function onSocket(socket, error) {
   return result;
 }
 
-/** As above. Node leaves a destroyed request in the queue until it would be its turn. */
+/**
+ * As above. Node leaves a destroyed request in the queue until it would be its turn. Here it leaves as soon as its program
+ * cannot see the difference in the same tick.
+ */
 function destroy(error) {
   const isFirst = !this.destroyed;
   Object.getPrototypeOf(this).destroy.call(this, error);
   if (!isFirst) return this;
   const sent = waiting.end(this);
-  if (leave(this)) {
+  if (!this[kWait].isOver) {
     explainLater(this, (shown) => explain(shown, closeReason.ABORTED, factsOf(this, sent), shown !== error));
-    this.onSocket(null, undefined);
+    destroyed.add(this);
+    // One each: what it emits is in the context of who has destroyed it.
+    nextTick(() => endWait(this));
   }
   return this;
+}
+
+function endWait(request) {
+  // If it is not there it has left together with one before it.
+  if (destroyed.has(request)) {
+    if (destroyed.size === 1) request[kWait].hasLeft = leave(request);
+    else leaveTogether(destroyed);
+    destroyed.clear();
+  }
+  if (request[kWait].hasLeft) request.onSocket(null, undefined);
 }
 
 module.exports = { isEmpty, watch };

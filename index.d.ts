@@ -377,7 +377,8 @@ declare namespace HttpAgent {
     /**
      * What is taken off a server's `Keep-Alive: timeout=…`, so that a request does not meet the server's
      * close; in ms. Default: a tenth of the announced time, at least 100 ms, at most 1000 ms, and at least
-     * twice the measured round trip and four times its variance (Node: 1000 ms).
+     * twice the measured round trip and four times its variance (Node: 1000 ms). As in Node, what is not a finite
+     * number of at least 0 is taken for none.
      */
     agentKeepAliveTimeoutBuffer?: number | undefined;
     /** The port of requests that name none. Default: 80, for https 443. */

@@ -213,12 +213,6 @@ test('a request’s own retry is checked when it is made', (t) => {
   assert.deepStrictEqual(agent.sockets, Object.create(null));
 });
 
-test('agentKeepAliveTimeoutBuffer is a number that is not negative', () => {
-  assert.doesNotThrow(() => new HttpAgent({ agentKeepAliveTimeoutBuffer: 0 }));
-  assert.throws(() => new HttpAgent({ agentKeepAliveTimeoutBuffer: -1 }), { code: 'ERR_OUT_OF_RANGE' });
-  assert.throws(() => new HttpAgent({ agentKeepAliveTimeoutBuffer: '1' }), { code: 'ERR_INVALID_ARG_TYPE' });
-});
-
 test('the defaults', () => {
   for (const Ours of CLASSES) {
     const agent = new Ours();

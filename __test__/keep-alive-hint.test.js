@@ -178,6 +178,18 @@ test('max goes with the connection to another lane', { timeout: 20_000 }, async 
   assert.ok(numbers[2] > 2, `${numbers}`);
 });
 
+test('what cannot be a margin is none, as in Node', { timeout: 20_000 }, async (t) => {
+  const server = await echoServer(t, { listener: hinting('timeout=1') });
+  for (const agentKeepAliveTimeoutBuffer of [-1, Infinity, NaN, '1000', null]) {
+    const agent = ourAgent(t, { agentKeepAliveTimeoutBuffer });
+    // With any of them as the margin nothing would be left of the hint, or all of it.
+    const sockets = [];
+    for (let i = 0; i < 2; i++) sockets.push((await exchange({ ...server.at, agent })).socket);
+    assert.strictEqual(sockets[0], sockets[1]);
+    await closed(sockets[1]);
+  }
+});
+
 test('a margin that leaves nothing of the hint closes at once', { timeout: 20_000 }, async (t) => {
   const server = await echoServer(t, { listener: hinting('timeout=1') });
   const agent = ourAgent(t, { agentKeepAliveTimeoutBuffer: 1000 });

@@ -189,6 +189,21 @@ test('createConnection takes the forms of net.connect()', { timeout: 20_000 }, a
   assert.strictEqual(seen.length, 10);
 });
 
+test('a stream that cannot be idle serves one request', { timeout: 20_000 }, async (t) => {
+  const agent = extend(ourAgent.bind(null, t), () => ({
+    createConnection() {
+      const stream = new Duplex({ read() {}, write: (chunk, encoding, callback) => callback() });
+      stream.push('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello');
+      return stream;
+    },
+  }))();
+  const { body, socket } = await exchange({ agent });
+  assert.strictEqual(String(body), 'hello');
+  if (!socket.destroyed) await once(socket, 'close');
+  await nextTurn();
+  assert.deepStrictEqual(books(agent), { sockets: {}, freeSockets: {}, requests: {}, total: 0 });
+});
+
 test('createConnection of one instance', { timeout: 20_000 }, async (t) => {
   const server = await echoServer(t);
   await asNode(t, async (make) => {

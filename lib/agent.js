@@ -15,7 +15,7 @@ const { Decisions } = require('./decisions');
 const { toDuration } = require('./durations');
 const { leaveEarly, mayLeaveEarly } = require('./early');
 const { warnNodeSocket } = require('./fallback');
-const { hintOf, idleLimit, nativeHint, nodeMargin } = require('./idle-limit');
+const { hintOf, idleLimit, marginOf, nativeHint, nodeMargin } = require('./idle-limit');
 const Lane = require('./lane');
 const { isLearning, learnListener } = require('./node-client');
 const nodeSocket = require('./node-socket');
@@ -142,20 +142,21 @@ function pooling(Base) {
 
     /** Decides whether the socket is kept for another request, and for how long. */
     keepSocketAlive(socket) {
-      const { agentKeepAliveTimeoutBuffer: buffer } = this.options;
+      const buffer = marginOf(this.options);
       const timeout = this.options.timeout || 0;
       const hint = hintOf(socket._httpMessage?.res);
       let limit = idleLimit(this._idleLimit(), this._idleLimit('maxFreeSocketTimeout'), hint, buffer);
       if (timeout > 0) limit = Math.min(limit, timeout);
-      socket.unref();
       const nodes = socket instanceof Lane ? socket._nodeSocket : socket;
+      if (nodes !== undefined && !canBeIdle(nodes)) return false;
+      socket.unref();
       if (nodes === undefined) {
         if (socket.timeout !== timeout) socket.setTimeout(timeout);
         socket._setIdleLimit(limit, nativeHint(hint, buffer));
         return limit > 0 && hint.timeout !== 0 && hint.max !== 0;
       }
       if (hint.max === 0) return false;
-      if (buffer == null && hint.timeout !== undefined)
+      if (buffer === undefined && hint.timeout !== undefined)
         limit = Math.min(limit, hint.timeout - nodeMargin(hint.timeout));
       const left = Math.min(limit, timeToLive(this.options, nodes));
       if (left <= 0) return false;
@@ -298,6 +299,11 @@ function forgetDestroyed(agent) {
 
 function timeToLive({ socketActiveTTL }, socket) {
   return socketActiveTTL > 0 ? socketActiveTTL - nodeSocket.ageOf(socket) : Infinity;
+}
+
+/** Whether it has what an idle socket needs: a stream that a program has made itself need not be one. */
+function canBeIdle(socket) {
+  return ['setKeepAlive', 'setTimeout', 'ref', 'unref'].every((name) => typeof socket[name] === 'function');
 }
 
 /**

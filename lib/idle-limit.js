@@ -36,20 +36,25 @@ function hintOf(response) {
   return field === undefined ? NO_HINT : parseHint(field);
 }
 
+/** The margin that was set by hand, if there is one. As in Node, what cannot be one is none. */
+function marginOf({ agentKeepAliveTimeoutBuffer: buffer }) {
+  return Number.isFinite(buffer) && buffer >= 0 ? buffer : undefined;
+}
+
 /**
- * The agent's own limit in ms beside a hint: `own`, which the hint may raise to `ceiling`. `buffer` is a margin
+ * The agent's own limit in ms beside a hint: `own`, which the hint may raise to `ceiling`. `buffer` is the margin
  * that was set by hand; without one Rust takes its own off the hint.
  */
 function idleLimit(own, ceiling, { timeout }, buffer) {
   if (timeout === undefined) return own;
   const limit = Math.max(own, ceiling);
-  return buffer == null ? limit : Math.min(limit, Math.max(0, timeout - buffer));
+  return buffer === undefined ? limit : Math.min(limit, Math.max(0, timeout - buffer));
 }
 
 /** What Rust has to be told: a margin that was set by hand has been taken off already. */
 function nativeHint(hint, buffer) {
   if (hint === NO_HINT) return undefined;
-  return buffer == null ? hint : { max: hint.max };
+  return buffer === undefined ? hint : { max: hint.max };
 }
 
 /** The margin under a hint for Node's own sockets, whose round trip nobody has measured: Rust's floor. */
@@ -57,4 +62,4 @@ function nodeMargin(timeout) {
   return Math.min(1000, Math.max(100, timeout / 10));
 }
 
-module.exports = { hintOf, idleLimit, nativeHint, nodeMargin, parseHint };
+module.exports = { hintOf, idleLimit, marginOf, nativeHint, nodeMargin, parseHint };

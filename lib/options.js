@@ -57,14 +57,6 @@ function agentOptions(given) {
     if (options[name] != null) options[name] = toDuration(options[name], `options.${name}`);
   }
   if (options.timeout != null) options.timeout = toDuration(options.timeout, 'options.timeout');
-  if (options.agentKeepAliveTimeoutBuffer != null) {
-    errors.checkNumber(
-      options.agentKeepAliveTimeoutBuffer,
-      'options.agentKeepAliveTimeoutBuffer',
-      0,
-      Infinity,
-    );
-  }
   if (options.maxQueuedRequests != null && options.maxQueuedRequests !== Infinity) {
     errors.checkInteger(options.maxQueuedRequests, 'options.maxQueuedRequests', 0, Infinity);
   }

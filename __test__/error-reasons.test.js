@@ -16,6 +16,7 @@ const { HttpAgent, HttpsAgent } = require('..');
 const { NAMES } = require('../lib/facts');
 const { send, startServer, warm } = require('./helpers/blocked');
 const { atEnd, blackHole, closedPort, describeError, rawServer } = require('./helpers/lane-server');
+const { loadInto } = require('./helpers/own-context');
 const { asNode, closed, ourAgent } = require('./helpers/request');
 
 const patience = { timeout: 20_000 };
@@ -340,6 +341,23 @@ test('a successful request has no listener of ours', patience, async (t) => {
     assert.deepStrictEqual(names, []);
   }
 });
+
+test(
+  'in a context of its own, with another class of errors, it is said of Node’s too',
+  patience,
+  async (t) => {
+    const agent = new (loadInto({ process, setTimeout, clearTimeout }).HttpAgent)();
+    atEnd(t, () => agent.destroy());
+    const server = await startServer(t);
+    const { error } = await send(agent, server, { id: 'x', act: 'close' });
+    assert.ok(error instanceof Error, 'it is of Node’s class');
+    assert.strictEqual(error.reason, 'peer-fin');
+    assert.strictEqual(error.connection.reused, false);
+    const nobody = http.get({ port: await closedPort(), host: '127.0.0.1', agent });
+    const [failure] = await once(nobody, 'error');
+    assert.strictEqual(failure.reason, 'connect-failed');
+  },
+);
 
 test('the reasons are the same in the documentation, in the types and in the code', () => {
   const read = (...names) => fs.readFileSync(path.join(__dirname, '..', ...names), 'utf8');

@@ -8,40 +8,16 @@ const { spawn } = require('node:child_process');
 const { once } = require('node:events');
 const http = require('node:http');
 const https = require('node:https');
-const { createRequire, isBuiltin } = require('node:module');
-const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
-const vm = require('node:vm');
 const { HttpAgent } = require('..');
-const { httpServer } = require('./helpers/lane-server');
 const certificate = require('./helpers/certificate');
+const { httpServer } = require('./helpers/lane-server');
+const { loadInto } = require('./helpers/own-context');
 
 const options = { timeout: 60_000 };
 const local = { host: '127.0.0.1' };
 const never = () => {};
-const PARAMETERS = ['module', 'exports', 'require', '__dirname', '__filename'];
-
-/** The package as a test runner loads it: in a context of its own, whose globals are `globals`. */
-function loadInto(globals) {
-  const parsingContext = vm.createContext({ Buffer, performance, URL, AbortController, ...globals });
-  const modules = new Map();
-  const load = (file) => {
-    if (file.endsWith('.node')) return require(file);
-    if (file.endsWith('.json')) return JSON.parse(fs.readFileSync(file, 'utf8'));
-    if (!modules.has(file)) {
-      const module = { exports: {} };
-      modules.set(file, module);
-      const { resolve } = createRequire(file);
-      const requireFrom = (id) => (isBuiltin(id) ? require(id) : load(resolve(id)));
-      const source = fs.readFileSync(file, 'utf8');
-      const run = vm.compileFunction(source, PARAMETERS, { filename: file, parsingContext });
-      run(module, module.exports, requireFrom, path.dirname(file), file);
-    }
-    return modules.get(file).exports;
-  };
-  return load(require.resolve('..'));
-}
 
 /** A copy of `process`, as far as it has no say in the process itself. */
 function copyOfProcess(own) {

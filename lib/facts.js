@@ -3,7 +3,12 @@
 // What an error says beyond Node's own members: `reason`, one of a closed list, and `connection`, what is
 // known of the connection then (docs/errors.md).
 
+const { runInThisContext } = require('vm');
+
 const { closeReason } = require('./records');
+
+/** What Node's errors are, also where a test runner has loaded this into a context with an `Error` of its own. */
+const NodesError = runInThisContext('Error');
 
 /** The spelling of each reason, by its number. */
 const NAMES = new Map(
@@ -44,7 +49,7 @@ function reasonIn(text) {
  * within `connection` alone.
  */
 function explain(error, reason, facts, isOurs) {
-  if (!(error instanceof Error) || !Object.isExtensible(error) || 'connection' in error) return;
+  if (!isError(error) || !Object.isExtensible(error) || 'connection' in error) return;
   const name = NAMES.get(reason);
   if (isOurs && !OTHERS.has(reason) && !('reason' in error)) error.reason = name;
   error.connection = { reason: name, ...facts };
@@ -53,6 +58,10 @@ function explain(error, reason, facts, isOurs) {
     // that of the server must not look like that of whoever destroys a request when its time is up.
     Object.defineProperty(error, 'name', { value: 'PeerClosedError', configurable: true, writable: true });
   }
+}
+
+function isError(value) {
+  return value instanceof Error || value instanceof NodesError;
 }
 
 const OTHERS = new Set([closeReason.INVALID_RESPONSE, closeReason.TLS_FAILED]);

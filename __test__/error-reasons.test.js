@@ -282,6 +282,18 @@ describe('a socket of Node’s own', () => {
     assert.strictEqual(error.reason, 'connect-failed');
     assert.strictEqual(error.connection.path, 'node');
   });
+
+  test('that connects to none of several addresses: connect-failed', patience, async (t) => {
+    const agent = ourAgent(t, { proxyEnv: {} });
+    const found = ['127.0.0.1', '127.0.0.2'].map((address) => ({ address, family: 4 }));
+    const lookup = (host, options, callback) => callback(null, found);
+    const port = await closedPort();
+    const request = http.get({ port, host: 'name.test', agent, lookup, autoSelectFamily: true });
+    const [error] = await once(request, 'error');
+    assert.strictEqual(error.errors.length, 2);
+    assert.strictEqual(error.reason, 'connect-failed');
+    assert.strictEqual(error.connection.path, 'node');
+  });
 });
 
 test('a TLS handshake that fails: tls-failed', patience, async (t) => {
@@ -330,18 +342,6 @@ test('an error that nobody listens to is thrown as before', patience, async (t) 
   assert.strictEqual(stdout.toString().trim(), 'socket hang up peer-fin');
 });
 
-test('a successful request has no listener of ours', patience, async (t) => {
-  const server = await startServer(t);
-  const agent = ourAgent(t);
-  for (let round = 0; round < 2; round++) {
-    const { request, response } = await send(agent, server, { id: `x${round}`, act: 'ok' });
-    const names = [...request.eventNames(), ...response.eventNames()].filter(
-      (name) => typeof name === 'symbol',
-    );
-    assert.deepStrictEqual(names, []);
-  }
-});
-
 test(
   'in a context of its own, with another class of errors, it is said of Node’s too',
   patience,
@@ -358,6 +358,18 @@ test(
     assert.strictEqual(failure.reason, 'connect-failed');
   },
 );
+
+test('a successful request has no listener of ours', patience, async (t) => {
+  const server = await startServer(t);
+  const agent = ourAgent(t);
+  for (let round = 0; round < 2; round++) {
+    const { request, response } = await send(agent, server, { id: `x${round}`, act: 'ok' });
+    const names = [...request.eventNames(), ...response.eventNames()].filter(
+      (name) => typeof name === 'symbol',
+    );
+    assert.deepStrictEqual(names, []);
+  }
+});
 
 test('the reasons are the same in the documentation, in the types and in the code', () => {
   const read = (...names) => fs.readFileSync(path.join(__dirname, '..', ...names), 'utf8');

@@ -51,8 +51,13 @@ function watchRequest(request, socket) {
 }
 
 /** Whether it is an error of the program's, by the looks of it. */
-function isPrograms({ code, syscall }) {
-  return code !== 'ECONNRESET' && syscall === undefined;
+function isPrograms(error) {
+  return error.code !== 'ECONNRESET' && error.syscall === undefined && !isAggregate(error);
+}
+
+/** Whether several addresses were tried, of which each has failed. */
+function isAggregate({ errors }) {
+  return Array.isArray(errors);
 }
 
 const PEER_RESET = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED']);
@@ -60,7 +65,7 @@ const PEER_RESET = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED']);
 function reasonOf(error, socket) {
   const { code, syscall } = error;
   if (syscall === 'getaddrinfo') return closeReason.LOOKUP_FAILED;
-  if (syscall === 'connect' || error instanceof AggregateError) {
+  if (syscall === 'connect' || isAggregate(error)) {
     return code === 'ETIMEDOUT' ? closeReason.CONNECT_TIMEOUT : closeReason.CONNECT_FAILED;
   }
   if (socket[kEnded]) return closeReason.AGENT_DESTROYED;

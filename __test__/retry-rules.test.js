@@ -302,6 +302,7 @@ test('a repetition that gets no connection ends with the error that led to it', 
     const { error, attempts, reusedSocket, came } = await onReused(t, { act });
     assert.equal(error.message, message);
     assert.deepEqual({ attempts, reusedSocket, came }, { attempts: 1, reusedSocket: true, came: 1 });
+    assert.equal(error.connection.retry, 'not sent again: another connection could not be had');
   }
 });
 

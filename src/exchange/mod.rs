@@ -30,4 +30,4 @@ pub use keep_alive_hint::Hint;
 pub use plain::Plain;
 pub use replay::Replay;
 pub use rest::{Piece, Rest, Spans};
-pub use verdict::{Evidence, FRESH, Facts, Loss, Rule, Verdict, judge, why_not};
+pub use verdict::{Evidence, FRESH, Facts, Loss, NO_CONNECTION, Rule, Verdict, judge, why_not};

@@ -123,6 +123,8 @@ pub fn judge(facts: Facts) -> Verdict {
 
 /// Why nothing is done for a request whose connection was a fresh one.
 pub const FRESH: &str = "not sent again: the connection was a fresh one";
+/// Or for one that was to be sent again.
+pub const NO_CONNECTION: &str = "not sent again: another connection could not be had";
 
 /// Why a request whose connection was lost is not sent again, for the error
 /// that its caller gets.
@@ -134,13 +136,13 @@ pub const fn why_not(facts: Facts) -> &'static str {
     } else if !facts.reused {
         FRESH
     } else if !facts.sent {
-        "not sent again: another connection could not be had"
+        NO_CONNECTION
     } else if !facts.replayable && !facts.unacknowledged {
         "not sent again: sent, and the caller does not allow to repeat it"
     } else if !facts.kept {
         "not sent again: sent, and longer than maxReplayBytes"
     } else if facts.replayable {
-        "not sent again: another connection could not be had"
+        NO_CONNECTION
     } else {
         match (facts.evidence, facts.loss) {
             (Evidence::Acknowledged, _) => "not sent again: the server's system has acknowledged bytes of it",
@@ -148,9 +150,7 @@ pub const fn why_not(facts: Facts) -> &'static str {
             (Evidence::Unacknowledged, Loss::Ended) => {
                 "not sent again: no reset followed, so the server may have read it"
             }
-            (Evidence::Unacknowledged, Loss::EndedThenReset) => {
-                "not sent again: another connection could not be had"
-            }
+            (Evidence::Unacknowledged, Loss::EndedThenReset) => NO_CONNECTION,
             (Evidence::Unacknowledged, _) => {
                 "not sent again: that nothing is acknowledged is no proof by itself"
             }

@@ -311,10 +311,7 @@ impl Pool {
             let flags = if gated { event_flag::SECURED_GATED } else { 0 };
             self.report_secured(slot, id, flags);
         }
-        let mut text = self.connections.get(id).map(Connection::address_text).unwrap_or_default();
-        if let Some(loss) = self.lane(slot).and_then(|lane| lane.loss.clone()) {
-            text = format!("{text}\n{loss}");
-        }
+        let text = self.connections.get(id).map(Connection::address_text).unwrap_or_default();
         let flags = if gated && !is_tls { event_flag::GATED } else { 0 };
         let rebound = match cause {
             Cause::First => None,

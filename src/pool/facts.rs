@@ -10,7 +10,7 @@ use super::Pool;
 use super::connection::{Connection, ConnectionId};
 use super::lane::Lane;
 use crate::error::CloseReason;
-use crate::exchange::{Evidence, FRESH, Loss, Verdict, why_not};
+use crate::exchange::{Evidence, FRESH, Loss, why_not};
 
 /// It counts as a byte that is acknowledged.
 const SYN: u64 = 1;
@@ -63,16 +63,14 @@ impl Tally {
 }
 
 impl Pool {
-    /// The facts of a loss after which the request goes to another connection.
-    pub(super) fn retry_facts(&self, id: ConnectionId, reason: CloseReason, verdict: Verdict) -> String {
+    /// The facts of a loss.
+    pub(super) fn lost_facts(&self, id: ConnectionId, reason: CloseReason) -> String {
         let Some(connection) = self.connections.get(id) else { return String::new() };
         let reason = connection.who_closed(reason) as i32;
-        let facts = connection.facts(Instant::now());
-        let rule = verdict.rule();
-        format!("reason\t{reason}\n{facts}\nretry\tto be sent again by rule {rule}")
+        format!("reason\t{reason}\n{}", connection.facts(Instant::now()))
     }
 
-    /// The facts of a loss that JavaScript is told of.
+    /// The same, and why the request is not sent again.
     pub(super) fn loss_facts(&self, id: ConnectionId, slot: u32, reason: CloseReason) -> String {
         let Some(connection) = self.connections.get(id) else { return String::new() };
         // A lane's first request is not told of as such, and has a fresh connection.
@@ -82,10 +80,7 @@ impl Pool {
             _ => Loss::Reset,
         };
         let retry = self.verdict_facts(slot, connection, loss).map_or(FRESH, why_not);
-        let mut text = format!("reason\t{}\n", connection.who_closed(reason) as i32);
-        text.push_str(&connection.facts(Instant::now()));
-        let _ = write!(text, "\nretry\t{retry}");
-        text
+        format!("{}\nretry\t{retry}", self.lost_facts(id, reason))
     }
 
     /// The facts of a lane's connection, or of the one that it had, if that is the one on which its request was sent.

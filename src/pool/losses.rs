@@ -15,7 +15,7 @@ use super::lane::{Cause, LossReport, State};
 use super::out_queue::OutQueue;
 use crate::binding::records::event;
 use crate::error::CloseReason;
-use crate::exchange::{Evidence, Facts, Loss, Verdict, judge};
+use crate::exchange::{Evidence, Facts, Loss, NO_CONNECTION, Verdict, judge};
 
 impl Pool {
     pub(super) fn connection_ended(&mut self, id: ConnectionId) {
@@ -198,7 +198,7 @@ impl Pool {
 
     /// The lane gets another connection, or none until it writes.
     pub(super) fn replace(&mut self, id: ConnectionId, slot: u32, verdict: Verdict, report: LossReport) {
-        let loss = self.retry_facts(id, report.reason(), verdict);
+        let loss = self.lost_facts(id, report.reason());
         let (rule, reason) = (verdict.rule(), report.reason().name());
         info!(connection = %id, rule, reason, "the request goes to another connection");
         let Some(mut connection) = self.connections.remove(id) else { return };
@@ -261,9 +261,10 @@ impl Pool {
         self.tell_loss(slot, report, &facts);
     }
 
-    /// As above, of a connection that is gone already.
+    /// As above, of a connection that is gone already, and for which there is no other.
     pub(super) fn report_to(&mut self, slot: u32, report: LossReport) {
-        let facts = self.lane(slot).and_then(|lane| lane.loss.clone()).unwrap_or_default();
+        let loss = self.lane(slot).and_then(|lane| lane.loss.as_ref());
+        let facts = loss.map(|loss| format!("{loss}\nretry\t{NO_CONNECTION}")).unwrap_or_default();
         self.tell_loss(slot, report, &facts);
     }
 

@@ -70,6 +70,20 @@ test(
   },
 );
 
+test('a retry that is given no answer ends with the error that led to it', { timeout }, async (t) => {
+  const server = await startServer(t);
+  const answer = lookupOf({ address: '127.0.0.1' });
+  const asked = [];
+  const lookup = (...query) => asked.push(query) === 1 && answer(...query);
+  const agent = new HttpAgent({ lookup, maxSockets: 1, deadPeerTimeout: 200 });
+  t.after(() => agent.destroy());
+  await warm(agent, server, 1, { host: 'name.test' });
+  const { error, request } = await send(agent, server, { id: 'it', act: 'close', host: 'name.test' });
+  assert.strictEqual(error.message, 'socket hang up');
+  assert.strictEqual(error.connection.retry, 'not sent again: another connection could not be had');
+  assert.deepStrictEqual([asked.length, request.attempts, server.arrivals('it')], [2, 1, 1]);
+});
+
 test('with it a retry goes out while JavaScript blocks', { timeout }, async (t) => {
   assert.deepStrictEqual(await dropWhileBlocked(t, { dnsCacheTtl: '30s' }), { again: true, asked: 1 });
 });

@@ -2,7 +2,8 @@
 
 use std::cell::RefCell;
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -19,7 +20,7 @@ use super::read_window::ReadWindow;
 use super::status::add;
 use crate::binding::records::{event, event_flag, rebound};
 use crate::connect::{
-    self, ConnectError, Connected, Endpoint, Failure, Piece, Progress, Stream, Target, TlsSetup,
+    self, ConnectError, Connected, Destination, Endpoint, Failure, Piece, Progress, Stream, Target, TlsSetup,
 };
 use crate::error::uv_errno;
 use crate::tls::{HandshakeError, KeyLines};
@@ -116,6 +117,12 @@ impl Progress for Reporter {
     }
 }
 
+/// How long a repetition waits for its connection: nobody knows whether there is anything left to connect to, and the
+/// request has failed already.
+fn retry_limit(destination: &Destination, cause: Cause) -> Option<Duration> {
+    destination.dead_peer.filter(|_| matches!(cause, Cause::Retry(_)))
+}
+
 fn endpoint_text(endpoint: &Endpoint) -> String {
     format!("{}\t{}\t{}", endpoint.address, endpoint.port, endpoint.family)
 }
@@ -159,7 +166,7 @@ impl Pool {
             return;
         }
         debug!(lane = slot, to = %destination.target, ?cause, "connecting");
-        let retry_limit = destination.dead_peer.filter(|_| matches!(cause, Cause::Retry(_)));
+        let retry_limit = retry_limit(&destination, cause);
         let Some(pool) = self.handle() else { return };
         let reporter = Reporter {
             pool,
@@ -179,7 +186,6 @@ impl Pool {
                 connected.unwrap_or(Err(ConnectError::Panicked))
             };
             let result = match retry_limit {
-                // Nobody knows whether there is anything left to connect to.
                 Some(limit) => tokio::time::timeout(limit, work)
                     .await
                     .unwrap_or_else(|_| Err(ConnectError::Attempts { failures: vec![], aggregate: false })),
@@ -194,8 +200,18 @@ impl Pool {
     }
 
     fn ask_to_resolve(&mut self, slot: u32, serial: u32, cause: Cause) {
-        self.set_state(slot, State::Resolving { serial, cause });
+        let Some(lane) = self.lane(slot) else { return };
+        let limit = retry_limit(&lane.destination, cause);
+        lane.state = State::Resolving { serial, cause };
         self.report(event::RESOLVE, self.lane_ref(slot), serial.cast_signed(), &[]);
+        let Some(limit) = limit else { return };
+        let pool = Weak::clone(&self.me);
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(limit).await;
+            if let Some(pool) = pool.upgrade() {
+                Self::attempt_or_break(&pool, |pool| pool.resolved(slot, serial, None));
+            }
+        });
     }
 
     /// JavaScript has resolved the name, or refuses.

@@ -67,8 +67,12 @@ impl Pool {
         if self.lost_unpassed(id, slot) || self.lost_by_alert(id, slot, report) {
             return;
         }
+        self.lose(id, slot, if dead { Loss::DeadPeer } else { Loss::Reset }, report);
+    }
+
+    /// By the verdict its request goes elsewhere, or JavaScript is told.
+    fn lose(&mut self, id: ConnectionId, slot: u32, loss: Loss, report: LossReport) {
         let Some(connection) = self.connections.get(id) else { return };
-        let loss = if dead { Loss::DeadPeer } else { Loss::Reset };
         match self.verdict(slot, connection, loss) {
             Verdict::Report => self.report_loss(id, slot, report),
             verdict => self.replace(id, slot, verdict, report),
@@ -139,18 +143,22 @@ impl Pool {
         let Some(connection) = self.connections.get_mut(id) else { return };
         let slot = connection.lane;
         let report = LossReport::of(&error, "write");
-        // What was lent is not there any more. The peer waits for the rest, so it will not say anything.
-        let is_ours = error.raw_os_error() == Some(libc::EFAULT);
+        if connection.parked.is_some() {
+            self.lose_parked(id, report.reason());
+            return;
+        }
+        let is_ours = !ends_connection(&error);
         connection.write_error = Some(error);
         let Some(connection) = self.connections.get(id) else { return };
-        if connection.parked.is_none()
-            && self.verdict(slot, connection, Loss::WriteRefused) == Verdict::SendFresh
-        {
+        if self.verdict(slot, connection, Loss::WriteRefused) == Verdict::SendFresh {
             self.replace(id, slot, Verdict::SendFresh, report);
         } else if connection.awaiting_reset {
             // That is how a reset shows here; the verdict is about to be spoken.
-        } else if connection.reads_no_more() || is_ours {
+        } else if connection.reads_no_more() {
             self.report_loss(id, slot, report);
+        } else if is_ours {
+            // The peer waits for the rest, so it will not say anything.
+            self.lose(id, slot, Loss::Reset, report);
         } else {
             connection.wake();
         }
@@ -335,5 +343,56 @@ impl Pool {
             facts.evidence = connection.evidence();
         }
         Some(facts)
+    }
+}
+
+/// Whether a write that failed so has met the end of its connection, which a read will meet too. If not the failure is of
+/// this side alone: it has no memory left, say, or what was lent is not there any more.
+fn ends_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, TimedOut};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | TimedOut)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::LocalSet;
+
+    use super::super::test_pool::{LIMITS, TestPool};
+    use super::*;
+    use crate::binding::batch::Batch;
+    use crate::binding::submission::{Leave, Payload, When};
+
+    /// What JavaScript is told when a write fails so, of a request of which a part has been sent, and whether its
+    /// connection is gone.
+    async fn after_a_write_fails(replayable: bool, error: io::Error) -> (Vec<i32>, bool) {
+        let mut test = TestPool::new(LIMITS);
+        let (id, _peer) = test.reuse(0).await;
+        let mut pool = test.pool.borrow_mut();
+        pool.write(0, Payload::Inline(b"part"), Leave { replayable, unacknowledged: false }, When::Now, 0);
+        pool.write_failed(id, error);
+        pool.flush();
+        let mut batch = Batch::new();
+        test.link.take_batch(&mut batch);
+        (batch.rows.chunks(5).map(|row| row[0]).collect(), pool.connections.get(id).is_none())
+    }
+
+    #[tokio::test]
+    async fn a_write_that_fails_on_this_side_waits_for_no_word_of_the_peer() {
+        let test = async {
+            for kind in [io::ErrorKind::OutOfMemory, io::ErrorKind::Other] {
+                assert_eq!(after_a_write_fails(false, kind.into()).await, (vec![event::ERROR], true));
+                assert_eq!(after_a_write_fails(true, kind.into()).await, (vec![], true), "it is sent again");
+            }
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
+    async fn a_write_that_meets_the_end_is_explained_by_what_is_read() {
+        let test = async {
+            let found = after_a_write_fails(false, io::ErrorKind::BrokenPipe.into()).await;
+            assert_eq!(found, (vec![], false));
+        };
+        LocalSet::new().run_until(test).await;
     }
 }

@@ -109,6 +109,17 @@ test('nor is the end of the wait for a socket', options, async (t) => {
   first.destroy();
 });
 
+test('how long it waited is told in the time of Node', options, async (t) => {
+  const { HttpAgent } = loadInto({ process, performance: { now: () => 0 } });
+  const agent = new HttpAgent({ maxSockets: 1, queueTimeout: 50 });
+  t.after(() => agent.destroy());
+  const { port } = await httpServer(t, never);
+  const first = http.get({ ...local, port, agent }).on('error', never);
+  const [error] = await once(http.get({ ...local, port, agent }), 'error');
+  assert.ok(error.connection.waited > 0, `${error.connection.waited} ms`);
+  first.destroy();
+});
+
 /**
  * What a program prints that loads the package while a clock stands still in the place of Node's. Nothing else than its
  * requests holds its process.

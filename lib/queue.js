@@ -3,6 +3,8 @@
 // Requests that wait for a socket. Node keeps them in agent.requests and gives each a socket when its
 // turn comes; here their waiting gets an end: after a time, from a number on, or when they are destroyed.
 
+const { performance } = require('perf_hooks');
+
 const channels = require('./channels');
 const crossing = require('./crossing');
 const { toDuration } = require('./durations');

@@ -88,6 +88,9 @@ for (const maxVersion of VERSIONS) {
         // The socket was handed out before anybody could know; it cannot be the new server's.
         assert.equal(it.socket, first.socket);
         assert.equal(it.error?.code, 'ECONNRESET');
+        assert.equal(it.error.reason, how === 'reset' ? 'peer-reset' : 'peer-closed-idle');
+        const { bytesWritten, retry } = it.error.connection;
+        assert.deepEqual([bytesWritten, retry], [0, 'not sent again: another connection could not be had']);
         assert.equal(server.arrivals('it'), 0);
         const next = await sendPinned(agent, server, { id: 'next', method });
         assert.deepEqual([next.body, next.socket.pinned], ['ok:next', 'second']);

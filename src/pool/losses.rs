@@ -271,9 +271,13 @@ impl Pool {
 
     /// As above, of a connection that is gone already, and for which there is no other.
     pub(super) fn report_to(&mut self, slot: u32, report: LossReport) {
-        let loss = self.lane(slot).and_then(|lane| lane.loss.as_ref());
-        let facts = loss.map(|loss| format!("{loss}\nretry\t{NO_CONNECTION}")).unwrap_or_default();
-        self.tell_loss(slot, report, &facts);
+        let Some(lane) = self.lane(slot) else { return };
+        let loss = lane.loss.clone().unwrap_or_else(|| {
+            // It went while it was idle.
+            let reason = lane.lost.unwrap_or(report.reason()) as i32;
+            format!("reason\t{reason}\nbytesWritten\t0\nbytesRead\t0")
+        });
+        self.tell_loss(slot, report, &format!("{loss}\nretry\t{NO_CONNECTION}"));
     }
 
     pub(super) fn tell_loss(&mut self, slot: u32, report: LossReport, facts: &str) {

@@ -14,12 +14,16 @@ const { READERS, agents, compare, handedOver, startServer, using } = require('./
 const { Agent, listen, request: send } = transport();
 
 const timeout = 60_000;
+/** The most bytes that TLS hands over at once. */
+const RECORD = 16_384;
 
 test('responses that come in one piece', { timeout }, async (t) => {
   const port = await startServer(t, { ...plain, ...odd });
   for (const reader of Object.keys(READERS)) {
     const made = agents(t);
-    for (const name of Object.keys(plain)) {
+    for (const [name, text] of Object.entries(plain)) {
+      // How much of a longer one has come by the time that it is read on is the network's business.
+      if (reader === 'later' && text.length > RECORD) continue;
       const count = await compare(made, port, `/${encodeURIComponent(name)}/0`, reader);
       assert.equal(count, 1, name);
     }

@@ -79,6 +79,28 @@ test('the local port is the one that the server sees', options, async (t) => {
   assert.strictEqual(response.usedSocket.address().port, response.usedSocket.localPort);
 });
 
+test('_host is the name that is looked up', options, async (t) => {
+  const server = await rawServer(t, (socket) => socket.resume());
+  const [path, other] = [socketPath(t), await closedPort()];
+  await sameAsNode(async (Agent) => {
+    const agent = seeingAgent(t, Agent);
+    const names = [];
+    for (const to of [
+      { host: 'localhost' },
+      {},
+      { host: '127.0.0.1' },
+      { host: '::1', port: other },
+      { path },
+    ]) {
+      const socket = agent.createConnection({ port: server.port, family: 4, ...to });
+      names.push(socket._host);
+      socket.on('error', () => {}).destroy();
+      await once(socket, 'close');
+    }
+    return names;
+  });
+});
+
 test('over IPv6', options, async (t) => {
   const where = { host: '::1', port: 0 };
   const server = await httpServer(t, (req, res) => res.end('six'), where).catch((error) => error);

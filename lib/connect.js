@@ -57,7 +57,9 @@ class Plan {
   /** Starts what net.connect() starts at once: a lookup in JavaScript. Else the lane opens with this tick. */
   start(lane) {
     process.nextTick(noteGuards, this, lane);
-    const { lookup, secure } = this.route;
+    const { host, isAddress, lookup, secure } = this.route;
+    // Node's name for what it looks up.
+    if (!isAddress) lane._host = host;
     if (lookup === undefined && secure !== undefined) {
       // Behind the request's 'socket', whose listeners may listen for 'secureConnect', and guard by it.
       process.nextTick(process.nextTick, openLane, this, lane);

@@ -82,6 +82,29 @@ test('upgrade: head bytes, an echo both ways, and the end', options, async (t) =
   });
 });
 
+test(
+  'upgrade of a socket on which the program listens for "free", as pools on top of the agent do',
+  options,
+  async (t) => {
+    const server = await echoServer(t);
+    await sameAsNode(async (Agent) => {
+      const agent = seeingAgent(t, Agent);
+      const headers = { Connection: 'Upgrade', Upgrade: 'echo' };
+      const request = http.get({ host: '127.0.0.1', port: server.port, agent, headers });
+      let frees = 0;
+      request.on('socket', (socket) => socket.on('free', () => frees++));
+      const [, socket, head] = await once(request, 'upgrade');
+      if (head.length > 0) socket.unshift(head);
+      const log = [await readUntil(socket, 'early')];
+      socket.end('last');
+      let rest = '';
+      for await (const chunk of socket) rest += chunk;
+      log.push(rest, frees);
+      return log;
+    });
+  },
+);
+
 test('upgrade that is refused is an ordinary response', options, async (t) => {
   const server = await rawServer(t, replying('HTTP/1.1 426 Upgrade Required\r\nContent-Length: 2\r\n\r\nno'));
   await sameAsNode(async (Agent) => {

@@ -116,8 +116,8 @@ class Exchange {
     this.#request = request;
     if (previous?.res === null && previous.destroyed) ending.explainUnsent(previous);
     if (request !== null) this.#begin(request);
-    // An upgraded socket is let go of too, but the agent no longer listens to it then.
-    else if (!lane.destroyed && lane.listenerCount('free') > 0) {
+    // An upgraded socket is let go of too, and is the program's from then on.
+    else if (!lane.destroyed && !previous.upgradeOrConnect) {
       parking.begin();
       this.endContext();
     }

@@ -57,7 +57,7 @@ function openTo(addresses, ttl, slot, epoch, flags, route, resolver) {
 
 /** Behind all that was sent in this tick, which can no longer be taken back then: the request may have begun with that. */
 function exportKeyingMaterial(slot, epoch, length, label, context) {
-  submit.settle();
+  submit.send();
   return crossing.exportKeyingMaterial(slot, epoch, length, label, context);
 }
 

@@ -49,7 +49,7 @@ function begin(native) {
   submit = native.submitFunction();
 }
 
-/** Sends what has been gathered. */
+/** Sends what has been gathered. Nothing of this tick can be taken back from here on. */
 function send() {
   if (rows === 0 && !revocable) return;
   revocable = false;
@@ -159,11 +159,6 @@ function makeRoom(count) {
 function sendBefore() {
   if (revocable && rows > 0) sendRevocable();
   else if (!revocable) send();
-}
-
-/** Sends what stands in the rows. Nothing of this tick can be taken back from here on. */
-function settle() {
-  send();
 }
 
 /** Whether what has been sent in this tick may still be taken back. */
@@ -283,7 +278,7 @@ module.exports = {
   lend,
   wait,
   sendBefore,
-  settle,
+  send,
   sendEarly,
   isRevocable,
   prolongTick,

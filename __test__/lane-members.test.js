@@ -211,7 +211,7 @@ test('setTimeout: validation, callback, turning off, and what raises it', option
     const agent = seeingAgent(t, Agent);
     const socket = agent.createConnection({ host: '127.0.0.1', port: server.port });
     const log = [];
-    for (const wrong of [-1, NaN, Infinity, '5', null, 1n]) {
+    for (const wrong of [-1, -5_000_000_000, NaN, Infinity, '5', null, 1n]) {
       log.push(describeErrorOf(() => socket.setTimeout(wrong)));
     }
     log.push(describeErrorOf(() => socket.setTimeout(10, 'no function')));

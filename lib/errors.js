@@ -8,9 +8,6 @@ const { getSystemErrorName, inspect } = require('util');
 const EAI_NODATA = -3007;
 const EAI_NONAME = -3008;
 
-/** What Node prints as the local address of a socket that could not be made. */
-const NO_SOCKET = 'undefined:undefined';
-
 /** A failed system call on a socket: `read ECONNRESET`. */
 function errnoException(errno, syscall) {
   const code = getSystemErrorName(errno);
@@ -33,10 +30,11 @@ function connectException(errno, syscall, address, port, local) {
   error.syscall = syscall;
   error.address = address;
   if (port) error.port = port;
-  if (local && local !== NO_SOCKET) {
-    const colon = local.lastIndexOf(':');
-    error.localAddress = local.slice(0, colon);
-    error.localPort = Number(local.slice(colon + 1));
+  // Of a socket that could not be made Node prints neither half.
+  const [, localAddress, localPort] = /^(.*):(\d+)$/.exec(local) ?? [];
+  if (localPort !== undefined) {
+    error.localAddress = localAddress;
+    error.localPort = Number(localPort);
   }
   return error;
 }
@@ -105,11 +103,16 @@ function invalidArgValue(name, actual, reason) {
   );
 }
 
+/** From here on Node separates the digits of integers in groups of three. */
+const LARGE = 2 ** 32;
+
 function outOfRange(name, range, actual) {
+  const isLarge = Number.isInteger(actual) && Math.abs(actual) > LARGE;
+  const received = isLarge ? `${actual}`.replace(/\B(?=(\d{3})+$)/g, '_') : inspect(actual);
   return coded(
     RangeError,
     'ERR_OUT_OF_RANGE',
-    `The value of "${name}" is out of range. It must be ${range}. Received ${inspect(actual)}`,
+    `The value of "${name}" is out of range. It must be ${range}. Received ${received}`,
   );
 }
 

@@ -4,25 +4,10 @@ const assert = require('node:assert');
 const { once } = require('node:events');
 const http = require('node:http');
 const { test } = require('node:test');
-const v8 = require('node:v8');
-const vm = require('node:vm');
 const { HttpAgent } = require('..');
+const { leftAfterCollection } = require('./helpers/collection');
 const { echoServer } = require('./helpers/echo-server');
 const { exchange, nextTurn } = require('./helpers/request');
-
-v8.setFlagsFromString('--expose-gc');
-const collect = vm.runInNewContext('gc');
-
-/** Collects garbage until all that `refs` name is gone, at most some rounds. Returns what is left. */
-async function leftAfterCollection(refs) {
-  let left = Object.keys(refs);
-  for (let round = 0; round < 50 && left.length > 0; round++) {
-    await nextTurn();
-    collect();
-    left = left.filter((name) => refs[name].deref() !== undefined);
-  }
-  return left;
-}
 
 /** One request, of which the caller keeps nothing but weak references. */
 async function request(agent, at) {

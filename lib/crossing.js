@@ -6,6 +6,7 @@
 const { native } = require('./binding');
 const { mayLend } = require('./chunks');
 const deliver = require('./deliver');
+const expecting = require('./expecting');
 const { warnNoThread } = require('./fallback');
 const hold = require('./hold');
 const { startLog } = require('./log');
@@ -33,8 +34,8 @@ function isReady() {
 function start() {
   const { rowsOut, bytesOut } = submit;
   const { rowsIn, bytesIn } = deliver;
-  crossing = new native.Crossing(rowsOut, bytesOut, rowsIn, bytesIn, deliver.deliver, hold.resource, mayLend);
-  for (const part of [submit, deliver, hold]) part.begin(crossing);
+  crossing = new native.Crossing(rowsOut, bytesOut, rowsIn, bytesIn, deliver.deliver, mayLend);
+  for (const part of [submit, deliver, expecting, hold]) part.begin(crossing);
 }
 
 /** Tells Rust where a number leads (see routes.js); `forgotten` leads nowhere from now on. */

@@ -11,9 +11,6 @@ let holdScheduled = false;
 
 let crossing;
 
-/** What async hooks know the crossing by: as a handle of Node's, it says whether the process waits for it. */
-const resource = { hasRef: () => holding };
-
 /** The native side is there. */
 function begin(native) {
   crossing = native;
@@ -36,4 +33,4 @@ function tellHold() {
   crossing.setActive(holding);
 }
 
-module.exports = { begin, hold, resource };
+module.exports = { begin, hold };

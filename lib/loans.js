@@ -3,6 +3,8 @@
 // Large buffers that Rust writes from without a copy (src/binding/loans.rs). They are kept here until it has
 // returned them, whatever becomes of the lane and the request meanwhile.
 
+const { expect } = require('./expecting');
+
 /**
  * Bytes from which on a buffer is lent. A copy of fewer costs less than to wait until they have left, which
  * whoever has lent a buffer has to: the next write of the request would come later for it.
@@ -27,6 +29,7 @@ function isFit(chunk) {
 
 /** Keeps a buffer. The number is its name; without the chunk, it is that of another. */
 function lend(chunk) {
+  expect(1);
   const number = free.length > 0 ? free.pop() : lent.length;
   const loan = { number, chunk };
   lent[number] = loan;
@@ -37,6 +40,7 @@ function takeBack(number) {
   lent[number].chunk = undefined;
   lent[number] = undefined;
   free.push(number);
+  expect(-1);
 }
 
 module.exports = { MAX, isFit, lend, takeBack };

@@ -3,12 +3,15 @@
 // Who is where in the crossing. A slot is an index that is used again; its epoch goes up with each lane and each
 // request that it gets, so that what is late finds another one.
 
+const { expect } = require('./expecting');
+
 const occupants = [];
 const epochs = [];
 const free = [];
 
 /** Gives a lane its slot. */
 function enter(lane) {
+  expect(1);
   const slot = free.length > 0 ? free.pop() : occupants.length;
   occupants[slot] = lane;
   return slot;
@@ -38,6 +41,7 @@ function leave(slot) {
   nextEpoch(slot);
   occupants[slot] = undefined;
   free.push(slot);
+  expect(-1);
 }
 
 /** Whom a report of this epoch is for; undefined if it is late. */

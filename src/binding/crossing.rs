@@ -1,13 +1,18 @@
 //! One environment's half of the crossing: what both threads share of it, and the four typed arrays that JavaScript
 //! made once: rows and bytes out, rows and bytes in. They are touched on the JavaScript thread only, and only by
 //! [`submit`] and [`deliver_pending`].
+//!
+//! A process may load the package's JavaScript many times (test runners do, for each file of tests), so what a program
+//! has let go of must be garbage. Of all that is JavaScript's there is one reference, to `deliver`, and that is a weak
+//! one unless something is under way of which it may have to hear.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::ptr;
+use std::rc::Rc;
 use std::sync::Arc;
 
-use napi::bindgen_prelude::{Function, Object};
+use napi::bindgen_prelude::{Function, Object, ObjectFinalize};
 use napi::{Env, JsValue, Result, check_status, sys};
 use napi_derive::napi;
 
@@ -27,6 +32,7 @@ pub struct State {
     pub bytes_out: SharedArray<u8>,
     pub rows_in: SharedArray<i32>,
     pub bytes_in: SharedArray<u8>,
+    /// Weak unless [`Crossing::set_expecting`] has said otherwise.
     pub deliver: sys::napi_ref,
     pub delivery: RefCell<Delivery>,
     pub bell: Bell,
@@ -39,11 +45,13 @@ pub struct State {
 }
 
 /// One environment's half of the crossing.
-#[napi]
+#[napi(custom_finalize)]
 pub struct Crossing {
     pub(super) link: Arc<Link>,
-    state: *const State,
+    state: Rc<State>,
     waker: Waker,
+    /// Whether the process waits for it.
+    active: Rc<Cell<bool>>,
 }
 
 #[napi]
@@ -51,10 +59,9 @@ impl Crossing {
     /// `rowsOut`, `bytesOut`: what `submit` reads. `rowsIn`, `bytesIn`: what
     /// `deliver(count, buffers, begins)` finds filled. `deliver(-1)` goes on after
     /// a handler threw, and with what it has left for a later turn of its loop,
-    /// which it says by returning true. `begins`: this is the first call of a turn. `resource`: what async_hooks
-    /// know all this by. `lends`: large pieces may come in memory that is not V8's.
+    /// which it says by returning true. `begins`: this is the first call of a turn. `lends`: large pieces may come in
+    /// memory that is not V8's.
     #[napi(constructor)]
-    #[allow(clippy::too_many_arguments, reason = "it is called once, by the other half of this")]
     pub fn new(
         env: Env,
         rows_out: Object<'_>,
@@ -62,15 +69,16 @@ impl Crossing {
         rows_in: Object<'_>,
         bytes_in: Object<'_>,
         deliver: Function<'_>,
-        resource: Object<'_>,
         lends: bool,
     ) -> Result<Self> {
         let raw = env.raw();
         let link = Arc::new(Link::new());
+        let active = Rc::new(Cell::new(false));
+        let resource = resource(&env, &active)?;
         let mut reference = ptr::null_mut();
-        // SAFETY: env and the function are valid during this call. The environment deletes the reference.
-        check_status!(unsafe { sys::napi_create_reference(raw, deliver.raw(), 1, &raw mut reference) })?;
-        let state = Box::into_raw(Box::new(State {
+        // SAFETY: env and the function are valid during this call.
+        check_status!(unsafe { sys::napi_create_reference(raw, deliver.raw(), 0, &raw mut reference) })?;
+        let state = Rc::new(State {
             link: Arc::clone(&link),
             rows_out: SharedArray::of(raw, rows_out.raw())?,
             bytes_out: SharedArray::of(raw, bytes_out.raw())?,
@@ -82,17 +90,19 @@ impl Crossing {
             blobs: RefCell::new(Vec::new()),
             lends,
             delivering: Cell::new(false),
-        }));
-        // SAFETY: the state lives until `end`.
-        let waker =
-            unsafe { waker_of(raw, Sleeper { context: state.cast(), run: on_wake, end }, resource.raw()) };
+        });
+        let context = Rc::into_raw(Rc::clone(&state));
+        // SAFETY: the state lives until `end` at least.
+        let waker = unsafe {
+            waker_of(raw, Sleeper { context: context.cast_mut().cast(), run: on_wake, end }, resource.raw())
+        };
         let waker = waker.inspect_err(|_| {
-            // SAFETY: nobody has it but this function.
-            drop(unsafe { Box::from_raw(state) });
+            // SAFETY: nobody else has it.
+            drop(unsafe { Rc::from_raw(context) });
         })?;
         link.set_waker(waker.share());
         runtime::attach(&link);
-        Ok(Self { link, state, waker })
+        Ok(Self { link, state, waker, active })
     }
 
     /// The function `submit(rows, bytes, blobs?, settled?)`: sends what stands in the out arrays.
@@ -100,15 +110,24 @@ impl Crossing {
     pub fn submit_function<'env>(&self, env: &'env Env) -> Result<Function<'env, (), ()>> {
         let name = c"submit";
         let mut function = ptr::null_mut();
-        // SAFETY: env is valid; state lives until the environment's end, after which no JavaScript runs.
+        let state = Rc::into_raw(Rc::clone(&self.state)).cast_mut().cast();
+        // SAFETY: env is valid; the state is the function's until forget.
         unsafe {
             check_status!(sys::napi_create_function(
                 env.raw(),
                 name.as_ptr(),
                 name.to_bytes().len() as isize,
                 Some(submit),
-                self.state.cast_mut().cast(),
+                state,
                 &raw mut function,
+            ))?;
+            check_status!(sys::napi_add_finalizer(
+                env.raw(),
+                function,
+                state,
+                Some(forget),
+                ptr::null_mut(),
+                ptr::null_mut(),
             ))?;
             napi::bindgen_prelude::FromNapiValue::from_napi_value(env.raw(), function)
         }
@@ -118,34 +137,28 @@ impl Crossing {
     /// each, as within a batch.
     #[napi]
     pub fn open_tick(&self) {
-        // SAFETY: called by JavaScript, so the environment and with it the state are there.
-        let state = unsafe { &*self.state };
-        state.bell.hush_behind_first();
+        self.state.bell.hush_behind_first();
     }
 
     /// The tick has ended.
     #[napi]
     pub fn close_tick(&self) {
-        // SAFETY: as above.
-        unsafe { &*self.state }.bell.unhush();
+        self.state.bell.unhush();
     }
 
     /// Hands over now what waits to be handed over. Not from within a batch: a handler would be served the rest of it
     /// out of turn.
     #[napi]
     pub fn drain(&self, env: Env) {
-        // SAFETY: called by JavaScript, so the environment and with it the state is there.
-        let state = unsafe { &*self.state };
-        if !state.delivering.get() {
-            deliver_pending(env.raw(), state);
+        if !self.state.delivering.get() {
+            deliver_pending(env.raw(), &self.state);
         }
     }
 
     /// Goes on with what `deliver` has left for this turn of the loop.
     #[napi]
     pub fn resume(&self, env: Env) {
-        // SAFETY: as above.
-        deliver_pending(env.raw(), unsafe { &*self.state });
+        deliver_pending(env.raw(), &self.state);
     }
 
     /// Takes back what was lent by this number: from here on nothing of it is sent.
@@ -157,18 +170,61 @@ impl Crossing {
     /// Whether something is in flight that the process has to wait for.
     #[napi]
     pub fn set_active(&self, env: Env, active: bool) {
+        self.active.set(active);
         // SAFETY: called by JavaScript, so the environment has not ended.
         unsafe { self.waker.hold(env.raw(), active) };
     }
+
+    /// Whether there may be something to deliver: JavaScript keeps what is to get it until then.
+    #[napi]
+    pub fn set_expecting(&self, env: Env, expecting: bool) {
+        // SAFETY: the reference is there until `end`.
+        unsafe {
+            if expecting {
+                sys::napi_reference_ref(env.raw(), self.state.deliver, ptr::null_mut());
+            } else {
+                sys::napi_reference_unref(env.raw(), self.state.deliver, ptr::null_mut());
+            }
+        }
+    }
 }
 
-/// The environment's end: from here on no thread calls into it.
+impl ObjectFinalize for Crossing {
+    /// JavaScript has forgotten it. It ends as at the end of the environment, which may have come before.
+    fn finalize(self, env: Env) -> Result<()> {
+        if let Some(waker) = self.link.sever() {
+            // SAFETY: on the thread of the environment, and it was there, so `end` has not been called.
+            unsafe { waker.close(env.raw()) };
+        }
+        Ok(())
+    }
+}
+
+/// What async hooks know the crossing by: as a handle of Node's, it says whether the process waits for it. It lives as
+/// long as the waker, so it knows nothing else.
+fn resource<'env>(env: &'env Env, active: &Rc<Cell<bool>>) -> Result<Object<'env>> {
+    let active = Rc::clone(active);
+    let mut resource = Object::new(env)?;
+    resource
+        .set("hasRef", env.create_function_from_closure::<(), _, _>("hasRef", move |_| Ok(active.get()))?)?;
+    Ok(resource)
+}
+
+/// The environment's end, or that of its crossing: from here on no thread calls into it.
 ///
 /// # Safety
-/// The context is the state of the environment, and this is the last call for it.
-unsafe fn end(context: *mut c_void) {
-    // SAFETY: it is the state of this environment, and this is called once, after all that use it.
-    let state = unsafe { Box::from_raw(context.cast::<State>()) };
+/// The context is the waker's own share of the state, and this is the last call with it.
+unsafe fn end(env: sys::napi_env, context: *mut c_void) {
+    // SAFETY: it is what `new` gave to the waker.
+    let state = unsafe { Rc::from_raw(context.cast::<State>().cast_const()) };
     state.link.sever();
     runtime::detach(&state.link);
+    // SAFETY: nothing is delivered any more.
+    unsafe { sys::napi_delete_reference(env, state.deliver) };
+}
+
+/// JavaScript has forgotten the function `submit`.
+unsafe extern "C" fn forget(_env: sys::napi_env, state: *mut c_void, _hint: *mut c_void) {
+    // SAFETY: it is what `submit_function` gave.
+    drop(unsafe { Rc::from_raw(state.cast::<State>().cast_const()) });
 }

@@ -66,11 +66,15 @@ pub unsafe fn on_wake(env: sys::napi_env, context: *mut c_void) {
 /// the handler may be waiting for that, and no wake but this one is on its way. Where JavaScript is in the batch it
 /// knows itself, and the call outside goes on from there. So nothing of the delivery is held during a call.
 pub fn deliver_pending(env: sys::napi_env, state: &State) {
-    let is_within = state.delivering.replace(true);
-    state.bell.hush();
     let mut deliver = ptr::null_mut();
     // SAFETY: the reference was made in this environment.
     unsafe { sys::napi_get_reference_value(env, state.deliver, &raw mut deliver) };
+    // It is garbage, since it expected nothing, and what has come is nobody's.
+    if deliver.is_null() {
+        return;
+    }
+    let is_within = state.delivering.replace(true);
+    state.bell.hush();
     let mut begins = true;
     let mut outcome = Outcome::Done;
     if state.delivery.borrow().paused || is_within {

@@ -280,10 +280,11 @@ impl Link {
         *lock(&self.waker) = Some(waker);
     }
 
-    /// After this no native thread calls into the environment, or reads its memory.
-    pub fn sever(&self) {
-        lock(&self.waker).take();
+    /// After this no native thread calls into the environment, or reads its memory. The waker, if it was there yet.
+    pub fn sever(&self) -> Option<Waker> {
+        let waker = lock(&self.waker).take();
         self.loans.revoke_all();
+        waker
     }
 }
 

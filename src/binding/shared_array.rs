@@ -4,7 +4,7 @@ use std::{ptr, slice};
 
 use napi::{Result, check_status, sys};
 
-/// The environment keeps it alive.
+/// JavaScript keeps it alive: the functions that call, and the one that is called, work on it themselves.
 #[derive(Clone, Copy)]
 pub struct SharedArray<T> {
     data: *mut T,
@@ -12,9 +12,8 @@ pub struct SharedArray<T> {
 }
 
 impl<T> SharedArray<T> {
-    /// The typed array is kept alive by a reference that the environment deletes at its end.
     pub fn of(env: sys::napi_env, array: sys::napi_value) -> Result<Self> {
-        let (mut len, mut data, mut reference) = (0, ptr::null_mut(), ptr::null_mut());
+        let (mut len, mut data) = (0, ptr::null_mut());
         // SAFETY: all places are valid, and N-API checks that the value is a typed array.
         unsafe {
             check_status!(sys::napi_get_typedarray_info(
@@ -26,13 +25,12 @@ impl<T> SharedArray<T> {
                 ptr::null_mut(),
                 ptr::null_mut(),
             ))?;
-            check_status!(sys::napi_create_reference(env, array, 1, &raw mut reference))?;
         }
         Ok(Self { data: data.cast(), len })
     }
 
     /// # Safety
-    /// On the JavaScript thread, while JavaScript does not run.
+    /// On the JavaScript thread, while JavaScript does not run, and with a function alive that works on the array.
     pub unsafe fn get(&self, len: usize) -> Option<&[T]> {
         // SAFETY: the array is alive and of this length; the caller keeps JavaScript from writing to it.
         (len <= self.len).then(|| unsafe { slice::from_raw_parts(self.data, len) })

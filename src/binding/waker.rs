@@ -32,13 +32,14 @@ pub struct Sleeper {
     ///
     /// SAFETY: it may rely on the context, on the thread of the environment.
     pub run: unsafe fn(env: sys::napi_env, context: *mut c_void),
-    /// Called at the environment's end, when nothing is run any more. From then on nobody may wake it.
+    /// Called at the environment's end, or when the waker is closed before that: nothing is run any more. From then on
+    /// nobody may wake it.
     ///
     /// SAFETY: it is called once, and may free the context.
-    pub end: unsafe fn(context: *mut c_void),
+    pub end: unsafe fn(env: sys::napi_env, context: *mut c_void),
 }
 
-/// Wakes one environment, from any thread, until its end.
+/// Wakes one environment, from any thread, until its end or [`Waker::close`].
 pub enum Waker {
     Loop { uv: &'static Uv, handle: *mut c_void },
     Function(sys::napi_threadsafe_function),
@@ -90,6 +91,20 @@ impl Waker {
         }
     }
 
+    /// The end, on the thread of the environment.
+    ///
+    /// # Safety
+    /// As [`Waker::wake`].
+    pub unsafe fn close(self, env: sys::napi_env) {
+        // SAFETY: as there.
+        unsafe {
+            match self {
+                Self::Loop { handle, .. } => close_handle(handle),
+                Self::Function(function) => close_function(env, function),
+            }
+        }
+    }
+
     /// A second one for the same; the first goes to another thread.
     pub const fn share(&self) -> Self {
         match self {
@@ -100,7 +115,7 @@ impl Waker {
 }
 
 /// Makes the waker of an environment, on its thread. The process does not wait for it at first. `resource`: the object
-/// that async_hooks know it by.
+/// that async_hooks know it by, kept until the end.
 ///
 /// # Safety
 /// The sleeper's context is valid until its `end`, and `resource` is an object.
@@ -123,6 +138,7 @@ pub struct Uv {
     async_send: unsafe extern "C" fn(*mut c_void) -> c_int,
     reference: unsafe extern "C" fn(*mut c_void),
     unreference: unsafe extern "C" fn(*mut c_void),
+    is_closing: unsafe extern "C" fn(*const c_void) -> c_int,
     close: unsafe extern "C" fn(*mut c_void, OnHandle),
 }
 
@@ -178,6 +194,7 @@ impl Uv {
                 async_send: function(c"uv_async_send")?,
                 reference: function(c"uv_ref")?,
                 unreference: function(c"uv_unref")?,
+                is_closing: function(c"uv_is_closing")?,
                 close: function(c"uv_close")?,
             })
         }
@@ -268,15 +285,27 @@ unsafe extern "C" fn on_wake(handle: *mut c_void) {
     }
 }
 
-/// The environment's end; it goes on when the handle is closed.
-unsafe extern "C" fn on_end(_hook: sys::napi_async_cleanup_hook_handle, handle: *mut c_void) {
+/// # Safety
+/// The handle is one of [`on_loop`], on its thread, and this is called once.
+unsafe fn close_handle(handle: *mut c_void) {
     let uv = Uv::of_handle();
-    // SAFETY: this is called once, before the handle is closed.
+    // SAFETY: the handle is not closed, so the rest is there.
     unsafe {
         let on_loop = &*(uv.get_data)(handle).cast::<OnLoop>();
-        (on_loop.sleeper.end)(on_loop.sleeper.context);
+        (on_loop.sleeper.end)(on_loop.env, on_loop.sleeper.context);
         sys::napi_async_destroy(on_loop.env, on_loop.async_context);
+        sys::napi_delete_reference(on_loop.env, on_loop.resource);
         (uv.close)(handle, on_closed);
+    }
+}
+
+/// The environment's end; it goes on when the handle is closed, which may be under way.
+unsafe extern "C" fn on_end(_hook: sys::napi_async_cleanup_hook_handle, handle: *mut c_void) {
+    // SAFETY: the hook is removed when the handle is closed, so it is there.
+    unsafe {
+        if (Uv::of_handle().is_closing)(handle) == 0 {
+            close_handle(handle);
+        }
     }
 }
 
@@ -290,12 +319,18 @@ unsafe extern "C" fn on_closed(handle: *mut c_void) {
     }
 }
 
+/// What a threadsafe function has as its context.
+struct Called {
+    env: sys::napi_env,
+    sleeper: Sleeper,
+}
+
 /// # Safety
 /// As [`waker_of`].
 unsafe fn by_function(env: sys::napi_env, sleeper: Sleeper, resource: sys::napi_value) -> Result<Waker> {
     let name = name(env)?;
     let mut function = ptr::null_mut();
-    let sleeper = Box::into_raw(Box::new(sleeper));
+    let called = Box::into_raw(Box::new(Called { env, sleeper }));
     // SAFETY: all places are valid. The queue has no bound, since at most one call waits in it. The hook is added
     // after the function was made, so it runs before that one's own end.
     unsafe {
@@ -308,12 +343,12 @@ unsafe fn by_function(env: sys::napi_env, sleeper: Sleeper, resource: sys::napi_
             1,
             ptr::null_mut(),
             None,
-            sleeper.cast(),
+            called.cast(),
             Some(on_call),
             &raw mut function,
         ))?;
         check_status!(sys::napi_unref_threadsafe_function(env, function))?;
-        check_status!(sys::napi_add_env_cleanup_hook(env, Some(on_environments_end), sleeper.cast()))?;
+        check_status!(sys::napi_add_env_cleanup_hook(env, Some(on_environments_end), called.cast()))?;
     }
     Ok(Waker::Function(function))
 }
@@ -321,23 +356,36 @@ unsafe fn by_function(env: sys::napi_env, sleeper: Sleeper, resource: sys::napi_
 unsafe extern "C" fn on_call(
     env: sys::napi_env,
     _function: sys::napi_value,
-    sleeper: *mut c_void,
+    called: *mut c_void,
     _data: *mut c_void,
 ) {
-    // Without it the environment is ending, and the hook may have run already.
+    // Without it the environment is ending, or the function is, and the rest may be gone already.
     if !env.is_null() {
-        // SAFETY: the environment is there, so the sleeper is.
+        // SAFETY: neither is, so the rest is there.
         unsafe {
-            let Sleeper { context, run, .. } = *sleeper.cast::<Sleeper>();
+            let Sleeper { context, run, .. } = (*called.cast::<Called>()).sleeper;
             run(env, context);
         }
     }
 }
 
-unsafe extern "C" fn on_environments_end(sleeper: *mut c_void) {
-    // SAFETY: it is the one that was given, and this hook runs once, last of all its users.
+/// # Safety
+/// The function is one of [`by_function`], on its thread, and this is called once.
+unsafe fn close_function(env: sys::napi_env, function: sys::napi_threadsafe_function) {
+    let mut called = ptr::null_mut();
+    // SAFETY: the function is there, and has what it was given. What waits in its queue is called without an environment.
     unsafe {
-        let sleeper = Box::from_raw(sleeper.cast::<Sleeper>());
-        (sleeper.end)(sleeper.context);
+        sys::napi_get_threadsafe_function_context(function, &raw mut called);
+        sys::napi_remove_env_cleanup_hook(env, Some(on_environments_end), called);
+        sys::napi_release_threadsafe_function(function, sys::ThreadsafeFunctionReleaseMode::abort);
+        on_environments_end(called);
+    }
+}
+
+unsafe extern "C" fn on_environments_end(called: *mut c_void) {
+    // SAFETY: it is the one that was given, and this is called once, last of all its users.
+    unsafe {
+        let Called { env, sleeper } = *Box::from_raw(called.cast::<Called>());
+        (sleeper.end)(env, sleeper.context);
     }
 }

@@ -5,13 +5,14 @@
 const assert = require('node:assert');
 const { spawnSync } = require('node:child_process');
 const { once } = require('node:events');
-const fs = require('node:fs');
 const http = require('node:http');
+const net = require('node:net');
 const path = require('node:path');
 const stream = require('node:stream');
 const { test } = require('node:test');
 const { types } = require('node:util');
 const { HttpAgent } = require('..');
+const { keepAliveTimer } = require('./helpers/keep-alive-timer');
 const {
   atEnd,
   closedPort,
@@ -266,19 +267,6 @@ test('bytes in either direction put the timeout off', options, async (t) => {
   );
 });
 
-/** TCP options of a socket as ss(8) and /proc do not need root for: timers of the kernel. */
-function keepAliveTimer(localPort) {
-  const hex = localPort.toString(16).toUpperCase().padStart(4, '0');
-  const row = fs
-    .readFileSync('/proc/net/tcp', 'utf8')
-    .split('\n')
-    .map((line) => line.trim().split(/\s+/))
-    .find(([, local, , state]) => local?.endsWith(`:${hex}`) && state === '01');
-  // 02: the keep-alive timer runs; then its time in 1/100 s.
-  const [kind, when] = row[5].split(':');
-  return kind === '02' ? parseInt(when, 16) / 100 : 0;
-}
-
 test('setKeepAlive and setNoDelay', options, async (t) => {
   const server = await rawServer(t);
   const agent = seeingAgent(t, HttpAgent, { keepAlive: false, deadPeerTimeout: 0 });
@@ -329,6 +317,43 @@ test('setKeepAlive and setNoDelay', options, async (t) => {
   assert.ok(keepAliveTimer(bounded.localPort) <= 10);
   return undefined;
 });
+
+test(
+  'setKeepAlive with all arguments, and the type of service, as this Node has them',
+  options,
+  async (t) => {
+    const server = await rawServer(t);
+    const takesObject = net.Socket.prototype.setKeepAlive.length > 2;
+    await sameAsNode(async (Agent) => {
+      const agent = seeingAgent(t, Agent, { keepAlive: false, deadPeerTimeout: 0 });
+      const socket = agent.createConnection({ host: '127.0.0.1', port: server.port });
+      await once(socket, 'connect');
+      const log = [typeof socket.setTypeOfService, typeof socket.getTypeOfService];
+      for (const tos of [16, 255, 0, 256, -1, 1.5, NaN, '16', undefined]) {
+        log.push(
+          describeErrorOf(() => socket.setTypeOfService?.(tos) === socket),
+          socket.getTypeOfService?.(),
+        );
+      }
+      if (process.platform === 'linux') {
+        const probes = { enable: true, initialDelay: 40_000, interval: 3000, count: 4 };
+        log.push(socket.setKeepAlive(probes) === socket);
+        await until(() => keepAliveTimer(socket.localPort) > 0);
+        log.push(keepAliveTimer(socket.localPort) <= 40);
+        socket.setKeepAlive(true, 90_000, 2000, 3);
+        await until(() => keepAliveTimer(socket.localPort) > 40);
+        socket.setKeepAlive(true, -50_000);
+        socket.setKeepAlive({});
+        if (takesObject) await until(() => keepAliveTimer(socket.localPort) === 0);
+        else await until(() => keepAliveTimer(socket.localPort) > 0);
+      }
+      socket.destroy();
+      socket.setTypeOfService?.(3);
+      log.push(socket.getTypeOfService?.());
+      return log;
+    });
+  },
+);
 
 /** Runs a script in a process of its own; whether it ended by itself, and what it printed. */
 function runScript(script, port) {

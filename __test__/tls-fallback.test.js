@@ -8,6 +8,7 @@ const { once } = require('node:events');
 const https = require('node:https');
 const { test } = require('node:test');
 const { HttpsAgent } = require('..');
+const { keepAliveTimer } = require('./helpers/keep-alive-timer');
 const { asHttps, identity, tlsServer } = require('./helpers/tls-oracle');
 const { authority } = require('./helpers/x509');
 
@@ -146,3 +147,22 @@ for (const when of ["at 'socket'", "after awaiting 'socket'"]) {
     assert.equal(requests, 1);
   });
 }
+
+test(
+  'what the program has set on the socket holds on Node’s, and so does what it sets later',
+  { timeout, skip: process.platform !== 'linux' && 'the keep-alive timer is read from /proc' },
+  async (t) => {
+    const server = await tlsServer(t, { ...identity(leaf), ...OLD }, (_, response) => response.write('x'));
+    const agent = new HttpsAgent({ ca, keepAlive: false });
+    t.after(() => agent.destroy());
+    const request = https.get({ host: '127.0.0.1', port: server.port, agent });
+    request.once('socket', (socket) => socket.setKeepAlive(true, 50_000));
+    const [{ socket }] = await once(request, 'response');
+    const probed = keepAliveTimer(socket.localPort);
+    assert.ok(probed > 40 && probed <= 50, `in ${probed} s`);
+    socket.setKeepAlive(true, 30_000);
+    const sooner = keepAliveTimer(socket.localPort);
+    assert.ok(sooner > 20 && sooner <= 30, `in ${sooner} s`);
+    request.destroy();
+  },
+);

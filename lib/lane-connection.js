@@ -33,6 +33,12 @@ class LaneConnection {
     return (this.#options ??= new SocketOptions(this.#parts));
   }
 
+  /** The lane goes on over a socket of Node's: what was set holds there, and what will be is set there. */
+  goToNode(socket) {
+    this.#options?.tellNodes(socket);
+    this.#options = socket;
+  }
+
   get isEstablished() {
     return this.#isEstablished;
   }

@@ -57,6 +57,7 @@ class LaneOverNode extends Lane {
     const { pieces, written, final } = this._detach();
     const socket = this.#connectByNode(this, reason);
     this.#nodes = socket;
+    this._connection.goToNode(socket);
     for (const { name, args } of this.#asked) socket[name](...args);
     for (const name of ['keylog', 'session', 'OCSPResponse']) {
       socket.on(name, (...args) => this._inContext(this.emit, name, ...args));
@@ -165,18 +166,6 @@ class LaneOverNode extends Lane {
     // Of an idle socket of Node's nobody else knows the time.
     if (this.#nodes === undefined) super._onTimeout();
     else this._tellTimeout();
-  }
-
-  setNoDelay(enable) {
-    if (this.#nodes === undefined) return super.setNoDelay(enable);
-    this.#nodes.setNoDelay(enable);
-    return this;
-  }
-
-  setKeepAlive(enable, initialDelay) {
-    if (this.#nodes === undefined) return super.setKeepAlive(enable, initialDelay);
-    this.#nodes.setKeepAlive(enable, initialDelay);
-    return this;
   }
 
   ref() {

@@ -3,6 +3,7 @@
 // The lane: what ClientRequest and its users know as the socket. A real Duplex whose bytes come
 // from and go to a connection in Rust, with the members and events of net.Socket.
 
+const { Socket } = require('net');
 const { addAbortSignal } = require('stream');
 
 const channels = require('./channels');
@@ -492,9 +493,19 @@ class Lane extends SocketShape {
     return this;
   }
 
-  setKeepAlive(enable, initialDelay) {
-    this.#parts.connection.options.setKeepAlive(enable, initialDelay);
+  setKeepAlive(...args) {
+    this.#parts.connection.options.setKeepAlive(...args);
     return this;
+  }
+
+  /** In Nodes whose sockets have it. */
+  setTypeOfService(tos) {
+    this.#parts.connection.options.setTypeOfService(tos);
+    return this;
+  }
+
+  getTypeOfService() {
+    return this.#parts.connection.options.getTypeOfService();
   }
 
   /** Whether the process waits for this lane. */
@@ -508,6 +519,9 @@ class Lane extends SocketShape {
     return this;
   }
 }
+
+for (const name of ['setTypeOfService', 'getTypeOfService'])
+  if (!(name in Socket.prototype)) delete Lane.prototype[name];
 
 function emitClose(lane, hadError) {
   lane._endContext();

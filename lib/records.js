@@ -25,6 +25,7 @@ const op = {
   WAIT: 13,
   ATTACH: 14,
   YIELD: 15,
+  TYPE_OF_SERVICE: 16,
 };
 
 const opFlag = {

@@ -143,7 +143,10 @@ fn write(
             assert_eq!(on, row[3] != 0);
             (0, op::NO_DELAY, 0, row[3], row[4])
         }
-        Op::KeepAlive(delay) => (0, op::KEEP_ALIVE, 0, limit(delay, row[3]), row[4]),
+        Op::KeepAlive { delay, interval, count } => {
+            (0, op::KEEP_ALIVE, 0, limit(delay, row[3]), number(interval << 8 | count))
+        }
+        Op::TypeOfService(value) => (0, op::TYPE_OF_SERVICE, 0, value.into(), row[4]),
         Op::Waited { ms } => (0, op::WAITED, 0, number(ms), row[4]),
         Op::Hint { timeout_ms, max } => (0, op::HINT, 0, limit(timeout_ms, row[3]), limit(max, row[4])),
     };
@@ -161,6 +164,7 @@ fn well_formed(submission: &Submission<u8, Vec<u8>>) -> (usize, bool) {
             op::WRITE if is_blob => blobs > 0,
             op::WRITE | op::WAIT => (0..=bytes).contains(&row[4].into()),
             op::CLOSE => (1..=CloseReason::ALL.len() as i32).contains(&row[3]),
+            op::TYPE_OF_SERVICE => (0..=0xff).contains(&row[3]),
             code => (op::COLD..=op::YIELD).contains(&code) || [op::REFUSE, op::GATE].contains(&code),
         };
         if !is_well_formed {

@@ -40,7 +40,8 @@ pub mod op {
     pub const PROCEED: i32 = 7;
     /// `arg` is 1 or 0.
     pub const NO_DELAY: i32 = 8;
-    /// `arg` is the initial delay in ms, or -1 for off.
+    /// `arg` is the initial delay in seconds, or -1 for off; `len` has the count of probes in its lowest byte, and their
+    /// interval in seconds above.
     pub const KEEP_ALIVE: i32 = 9;
     /// What the server says of the connection before it is parked: it keeps it idle for `arg` ms, and takes
     /// `len` requests more (-1: it does not say).
@@ -54,6 +55,8 @@ pub mod op {
     pub const ATTACH: i32 = 14;
     /// The request on the lane is whole. When its response is, the queue `arg` may have the connection.
     pub const YIELD: i32 = 15;
+    /// `arg` is the byte of IP that is named so.
+    pub const TYPE_OF_SERVICE: i32 = 16;
     /// A guard has not let the TLS connection pass; or the answer to TLS_REFUSED.
     pub const REFUSE: i32 = 20;
     /// Somebody listens for the end of the handshake, and may have a say.

@@ -6,24 +6,66 @@ use crate::error::CloseReason;
 /// A request from JavaScript, decoded.
 #[derive(Debug)]
 pub enum Op<'a, B> {
-    Cold { index: usize },
+    Cold {
+        index: usize,
+    },
     Open(Opening),
-    Lease { http: bool, received: u32, max_replay: u32 },
-    Write { bytes: Payload<'a, B>, leave: Leave, when: When, notify: u32 },
+    Lease {
+        http: bool,
+        received: u32,
+        max_replay: u32,
+    },
+    Write {
+        bytes: Payload<'a, B>,
+        leave: Leave,
+        when: When,
+        notify: u32,
+    },
     Shutdown,
-    Park { limit_ms: Option<u32>, received: u32 },
-    Close { reset: bool, reason: CloseReason },
-    Consumed { bytes: u32 },
-    Proceed { attempt: u32 },
+    Park {
+        limit_ms: Option<u32>,
+        received: u32,
+    },
+    Close {
+        reset: bool,
+        reason: CloseReason,
+    },
+    Consumed {
+        bytes: u32,
+    },
+    Proceed {
+        attempt: u32,
+    },
     Refuse,
     Gate,
     NoDelay(bool),
-    KeepAlive(Option<u32>),
-    Waited { ms: u32 },
-    Wait { queue: u32, bytes: &'a [u8], leave: Leave, last: bool },
-    Attach { from: u32, received: u32 },
-    Yield { queue: u32 },
-    Hint { timeout_ms: Option<u32>, max: Option<u32> },
+    /// In seconds; without a delay it is turned off.
+    KeepAlive {
+        delay: Option<u32>,
+        interval: u32,
+        count: u32,
+    },
+    TypeOfService(u8),
+    Waited {
+        ms: u32,
+    },
+    Wait {
+        queue: u32,
+        bytes: &'a [u8],
+        leave: Leave,
+        last: bool,
+    },
+    Attach {
+        from: u32,
+        received: u32,
+    },
+    Yield {
+        queue: u32,
+    },
+    Hint {
+        timeout_ms: Option<u32>,
+        max: Option<u32>,
+    },
 }
 
 /// How a lane is opened.
@@ -237,7 +279,12 @@ impl<C, B> Submission<C, B> {
                 },
                 op::ATTACH => Op::Attach { from: arg.cast_unsigned(), received: len.cast_unsigned() },
                 op::YIELD => Op::Yield { queue: arg.cast_unsigned() },
-                op::KEEP_ALIVE => Op::KeepAlive(u32::try_from(arg).ok()),
+                op::KEEP_ALIVE => Op::KeepAlive {
+                    delay: u32::try_from(arg).ok(),
+                    interval: len.cast_unsigned() >> 8,
+                    count: len.cast_unsigned() & 0xff,
+                },
+                op::TYPE_OF_SERVICE => Op::TypeOfService(u8::try_from(arg).map_err(|_| Malformed)?),
                 op::HINT => Op::Hint { timeout_ms: u32::try_from(arg).ok(), max: u32::try_from(len).ok() },
                 _ => return Err(Malformed),
             };

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 
-use super::tcp;
+use super::tcp::{self, Probes};
 use super::tcp_info::{TcpInfo, tcp_info};
 use crate::binding::loans::Lent;
 use crate::tls::TlsStream;
@@ -215,11 +215,21 @@ impl Stream {
         }
     }
 
-    pub fn set_keep_alive(&self, delay: Option<Duration>) {
+    pub fn set_keep_alive(&self, probes: Option<Probes>) {
         match self {
             // As above.
-            Self::Tcp(_) => drop(tcp::set_keep_alive(&self.socket(), delay)),
-            Self::Tls(stream) => stream.socket().set_keep_alive(delay),
+            Self::Tcp(_) => drop(tcp::set_keep_alive(&self.socket(), probes)),
+            Self::Tls(stream) => stream.socket().set_keep_alive(probes),
+            #[cfg(unix)]
+            Self::Unix(_) => {}
+        }
+    }
+
+    pub fn set_type_of_service(&self, value: u8) {
+        match self {
+            // As above.
+            Self::Tcp(_) => drop(tcp::set_type_of_service(&self.socket(), value)),
+            Self::Tls(stream) => stream.socket().set_type_of_service(value),
             #[cfg(unix)]
             Self::Unix(_) => {}
         }

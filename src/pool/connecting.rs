@@ -20,7 +20,8 @@ use super::read_window::ReadWindow;
 use super::status::add;
 use crate::binding::records::{event, event_flag, rebound};
 use crate::connect::{
-    self, ConnectError, Connected, Destination, Endpoint, Failure, Piece, Progress, Stream, Target, TlsSetup,
+    self, ConnectError, Connected, Destination, Endpoint, Failure, Piece, Probes, Progress, Stream, Target,
+    TlsSetup,
 };
 use crate::error::uv_errno;
 use crate::tls::{HandshakeError, KeyLines};
@@ -278,10 +279,10 @@ impl Pool {
             stream.set_user_timeout(Some(limit));
             // A peer that dies while its answer is waited for shows by keep-alive probes only.
             if let Target::Tcp(target) = &destination.target {
-                let delay = Some(destination.probe_delay(target.keep_alive.unwrap_or_default()));
+                let delay = destination.probe_delay(target.keep_alive.unwrap_or_default());
                 // As it was asked for it has been set already, with the socket.
-                if delay != target.keep_alive {
-                    stream.set_keep_alive(delay);
+                if Some(delay) != target.keep_alive {
+                    stream.set_keep_alive(Some(Probes::after(delay)));
                 }
             }
         }

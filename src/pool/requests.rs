@@ -15,7 +15,7 @@ use super::status::add;
 use crate::binding::blob::Blob;
 use crate::binding::records::{LaneRef, event};
 use crate::binding::submission::{Malformed, Op, Opening, Submission};
-use crate::connect::Stream;
+use crate::connect::{Probes, Stream};
 use crate::error::CloseReason;
 use crate::exchange::Hint;
 use crate::reply::Reply;
@@ -111,12 +111,17 @@ impl Pool {
                     }
                 }
                 Op::NoDelay(on) => self.with_stream(slot, |connection| connection.stream.set_no_delay(on)),
-                Op::KeepAlive(ms) => {
-                    let asked = ms.map(|ms| Duration::from_millis(ms.into()));
-                    self.with_stream(slot, |connection| {
-                        let delay = asked.map(|asked| connection.destination.probe_delay(asked));
-                        connection.stream.set_keep_alive(delay);
+                Op::KeepAlive { delay, interval, count } => self.with_stream(slot, |connection| {
+                    let secs = |secs: u32| Duration::from_secs(secs.into());
+                    let probes = delay.map(|delay| Probes {
+                        delay: connection.destination.probe_delay(secs(delay)),
+                        interval: secs(interval),
+                        count,
                     });
+                    connection.stream.set_keep_alive(probes);
+                }),
+                Op::TypeOfService(value) => {
+                    self.with_stream(slot, |connection| connection.stream.set_type_of_service(value));
                 }
             }
         })?;

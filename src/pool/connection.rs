@@ -164,6 +164,18 @@ impl Connection {
             .then_some(CloseReason::NotKept)
     }
 
+    /// Whether bytes of the present request wait, and none has left.
+    pub fn is_about_to_begin(&self) -> bool {
+        !self.tally.has_begun() && self.out.len() > self.tally.owed()
+    }
+
+    /// Takes out what waits of the present request, of which none has left. What the one before owes is dropped.
+    pub fn take_unsent(&mut self) -> OutQueue {
+        let mut unsent = std::mem::take(&mut self.out);
+        unsent.advance(self.tally.owed().min(unsent.len()) as usize);
+        unsent
+    }
+
     /// The look alone. What it shows of the idle limit of the server is learned.
     pub fn look_at_socket(&mut self, now: Instant) -> Option<CloseReason> {
         let mut bytes = [const { MaybeUninit::uninit() }; TIMEOUT_STATUS];

@@ -47,6 +47,9 @@ impl Pool {
 
     fn poll_write(&mut self, id: ConnectionId, cx: &mut Context<'_>) {
         for _ in 0..WRITES_PER_TURN {
+            if !self.may_begin(id) {
+                return;
+            }
             let Some(connection) = self.connections.get_mut(id) else { return };
             if connection.write_error.is_some() {
                 return;

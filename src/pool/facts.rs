@@ -47,6 +47,16 @@ impl Tally {
         self.idle_before
     }
 
+    /// Whether the kernel has taken a byte of the present exchange.
+    pub const fn has_begun(&self) -> bool {
+        self.written > self.written_before
+    }
+
+    /// Bytes of earlier exchanges that still wait.
+    pub const fn owed(&self) -> u64 {
+        self.written_before.saturating_sub(self.written)
+    }
+
     pub fn wrote(&mut self, count: usize) {
         self.written += count as u64;
     }
@@ -171,10 +181,13 @@ mod tests {
         assert_eq!(tally.of_exchange(tally.written), 10);
         tally.begin(3, None, Duration::from_secs(1));
         assert_eq!(tally.of_exchange(tally.written), 0);
+        assert_eq!((tally.owed(), tally.has_begun()), (3, false));
         // The rest of the request before, then this one.
         tally.drained(3);
         assert_eq!(tally.of_exchange(tally.written), 0);
+        assert_eq!((tally.owed(), tally.has_begun()), (0, false));
         tally.wrote(5);
         assert_eq!(tally.of_exchange(tally.written), 5);
+        assert_eq!((tally.owed(), tally.has_begun()), (0, true));
     }
 }

@@ -31,7 +31,8 @@ pub struct Lane {
     /// A `ClientRequest` has it, so that nothing is lost when a connection is
     /// exchanged before the first byte. Not so for a raw socket.
     pub http: bool,
-    /// A byte of this exchange has been accepted by a kernel.
+    /// A byte of this exchange has been accepted by a kernel. Those of the one before, whose body may still be on its
+    /// way on the same connection, do not count.
     pub sent: bool,
     /// When the first byte of this exchange was.
     pub sent_at: Option<Instant>,

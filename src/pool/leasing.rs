@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::Pool;
 use super::clock;
-use super::connection::{Fin, Parked};
+use super::connection::{ConnectionId, Fin, Parked};
 use super::deadlines;
 use super::lane::{Cause, State, accepts};
 use super::status::add;
@@ -49,9 +49,6 @@ impl Pool {
         if connection.window.clear() {
             connection.wake();
         }
-        // Bytes of the request before are still on their way out: what is
-        // written now goes behind them, and nobody can say of a loss which it hit.
-        let sent = !connection.out.is_empty();
         if was_parked {
             let destination = connection.destination.clone();
             self.idle.remove(&destination, id);
@@ -59,8 +56,23 @@ impl Pool {
         if let Some(reason) = reason {
             self.drop_connection(id, reason);
             self.set_state(slot, State::Lost);
-        } else if let Some(lane) = self.lane(slot) {
-            lane.sent = sent;
+        }
+    }
+
+    /// The connection may not serve the request that is on it, of which nothing has left: that goes to another one,
+    /// whatever its method, as soon as it is written.
+    pub(super) fn reselect(&mut self, id: ConnectionId, reason: CloseReason) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let slot = connection.lane;
+        let (unsent, is_ending) = (connection.take_unsent(), connection.fin != Fin::None);
+        self.drop_connection(id, reason);
+        let Some(lane) = self.lane(slot) else { return };
+        lane.state = State::Lost;
+        lane.loss = None;
+        lane.fin_wanted |= is_ending;
+        if !unsent.is_empty() {
+            lane.pending = unsent;
+            self.select(slot);
         }
     }
 

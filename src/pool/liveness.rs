@@ -54,8 +54,11 @@ impl Progress for Unheard {
 impl Pool {
     /// The kernel has taken bytes of a connection.
     pub(super) fn wrote(&mut self, id: ConnectionId) {
-        let Some(slot) = self.connections.get(id).map(|connection| connection.lane) else { return };
-        self.mark_sent(slot);
+        let Some(connection) = self.connections.get(id) else { return };
+        if connection.tally.has_begun() {
+            let slot = connection.lane;
+            self.mark_sent(slot);
+        }
         let Some(connection) = self.connections.get_mut(id) else { return };
         if !cfg!(target_os = "linux") || connection.destination.dead_peer.is_none() {
             return;
@@ -242,7 +245,10 @@ impl Pool {
         let slot = connection.lane;
         let report = LossReport::of(&timed_out(), "read");
         let verdict = self.verdict(slot, connection, Loss::DeadPeer);
-        let movable = matches!(verdict, Verdict::Retry(rule) if given_up || rule == Rule::R6);
+        let movable = match verdict {
+            Verdict::Retry(rule) => given_up || rule == Rule::R6,
+            verdict => verdict == Verdict::Select,
+        };
         // What is still on its way must not arrive after its repetition.
         if (movable || given_up)
             && let Some(connection) = self.connections.get_mut(id)

@@ -2,7 +2,6 @@
 //! [`crate::exchange::Verdict`], and how JavaScript is told of the others.
 
 use std::io;
-use std::mem;
 use std::rc::Weak;
 use std::time::Duration;
 
@@ -151,7 +150,10 @@ impl Pool {
         connection.write_error = Some(error);
         let Some(connection) = self.connections.get(id) else { return };
         if self.verdict(slot, connection, Loss::WriteRefused) == Verdict::SendFresh {
-            self.replace(id, slot, Verdict::SendFresh, report);
+            // If the request has not been written yet, this was the rest of the one before.
+            let is_written = connection.is_about_to_begin();
+            let verdict = if is_written { Verdict::SendFresh } else { Verdict::Select };
+            self.replace(id, slot, verdict, report);
         } else if connection.awaiting_reset {
             // That is how a reset shows here; the verdict is about to be spoken.
         } else if connection.reads_no_more() {
@@ -209,31 +211,27 @@ impl Pool {
         let loss = self.lost_facts(id, report.reason());
         let (rule, reason) = (verdict.rule(), report.reason().name());
         info!(connection = %id, rule, reason, "the request goes to another connection");
+        if verdict == Verdict::Select {
+            self.reselect(id, report.reason());
+            return;
+        }
         let Some(mut connection) = self.connections.remove(id) else { return };
         connection.log_close(report.reason());
         connection.counts.closed(&connection, report.reason());
-        if verdict != Verdict::Select {
-            // What goes to another connection is not to leave on this one as well.
-            connection.stream.abandon();
-            connection.counts.retried(verdict.rule());
-        }
+        // What goes to another connection is not to leave on this one as well.
+        connection.stream.abandon();
+        connection.counts.retried(verdict.rule());
         connection.wake();
         self.deadlines.remove(id, connection.entry.take());
         let Some(lane) = self.lane(slot) else { return };
         let epoch = lane.epoch;
         lane.state = State::Lost;
-        lane.loss = matches!(verdict, Verdict::SendFresh | Verdict::Retry(_)).then_some(loss);
+        lane.loss = Some(loss);
         lane.lost = Some(report.reason());
         lane.fin_wanted |= connection.fin != Fin::None;
         match verdict {
-            // Nothing was sent, and perhaps nothing was written yet.
-            Verdict::Select if connection.out.is_empty() => {}
-            Verdict::Select => {
-                lane.pending = mem::take(&mut connection.out);
-                self.select(slot);
-            }
             Verdict::SendFresh => {
-                lane.pending = mem::take(&mut connection.out);
+                lane.pending = connection.take_unsent();
                 self.start_connect(slot, Cause::Fresh, None);
             }
             Verdict::Retry(_) => {
@@ -251,7 +249,7 @@ impl Pool {
                 }
                 self.start_connect(slot, Cause::Retry(report), None);
             }
-            Verdict::Await | Verdict::Report => {}
+            Verdict::Select | Verdict::Await | Verdict::Report => {}
         }
     }
 

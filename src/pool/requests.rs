@@ -127,7 +127,8 @@ impl Pool {
         })?;
         let mut early = std::mem::take(&mut self.early);
         for id in early.drain(..) {
-            self.send_early(id);
+            // The tick has not taken back what it has written early.
+            self.write_out(id);
         }
         self.early = early;
         Ok(())

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::Pool;
 use super::connection::{ConnectionId, says_timeout};
-use super::lane::{LossReport, State};
+use super::lane::LossReport;
 use super::status::add;
 use crate::binding::records::{event, event_flag};
 use crate::block::Block;
@@ -34,13 +34,19 @@ impl Pool {
         let count = block.len();
         let Some(connection) = self.connections.get_mut(id) else { return false };
         let slot = connection.lane;
-        if connection.parked.is_some() {
+        let lane = self.lanes.get(slot as usize).and_then(Option::as_ref);
+        let is_unsent = connection.served > 0 && lane.is_some_and(|lane| lane.http && !lane.sent);
+        if connection.parked.is_some() || is_unsent {
             // A forged response that waits for the next request, or a 408: it
             // must never be an answer to anything.
             if says_timeout(block) {
                 connection.note_close(Instant::now());
             }
-            self.lose_parked(id, CloseReason::UnexpectedData);
+            if connection.parked.is_some() {
+                self.lose_parked(id, CloseReason::UnexpectedData);
+            } else {
+                self.reselect(id, CloseReason::UnexpectedData);
+            }
             return false;
         }
         connection.last_read = Instant::now();
@@ -52,14 +58,7 @@ impl Pool {
         if let Some(idle) = connection.tally.idle_before().filter(|_| is_first && reused) {
             connection.closes.outlive(idle);
         }
-        let drained = connection.out.is_empty();
         let Some(lane) = self.lane(slot) else { return false };
-        if lane.http && reused && !lane.sent && drained {
-            // An answer to a request of which nothing has been sent.
-            self.drop_connection(id, CloseReason::UnexpectedData);
-            self.set_state(slot, State::Lost);
-            return false;
-        }
         if is_first && lane.retried {
             add(&lane.counts.saved);
         }
@@ -139,9 +138,60 @@ mod tests {
 
     use tokio::task::LocalSet;
 
-    use super::super::test_pool::{LIMITS, TestPool};
+    use super::super::lane::State;
+    use super::super::test_pool::{LIMITS, TestPool, all_of};
     use super::*;
     use crate::binding::records::{op, op_flag};
+
+    /// Requests whose first byte cannot leave, behind what the one before owes or without that, and an end or a byte of
+    /// the server's meanwhile: in the same turn as there is room, or before.
+    #[tokio::test]
+    async fn what_comes_before_a_request_could_leave_is_neither_its_answer_nor_its_loss() {
+        const FORGED: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged";
+        let acts: [fn(&mut std::net::TcpStream); 3] = [
+            |server| server.write_all(FORGED).unwrap(),
+            |server| server.shutdown(std::net::Shutdown::Write).unwrap(),
+            |server| {
+                socket2::SockRef::from(&*server).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+                *server = std::net::TcpListener::bind("127.0.0.1:0")
+                    .and_then(|listener| std::net::TcpStream::connect(listener.local_addr()?))
+                    .unwrap();
+            },
+        ];
+        let run = async {
+            for (act, has_room) in acts.iter().flat_map(|act| [(act, false), (act, true)]) {
+                for owed in [&b""[..], b"rest"] {
+                    let what = format!("{} {has_room}", owed.escape_ascii());
+                    let mut test = TestPool::new(LIMITS);
+                    let (id, mut server) = test.reuse(0).await;
+                    test.clog(id);
+                    test.pool.borrow_mut().connections.get_mut(id).unwrap().out.push(owed);
+                    test.submit(|submission| {
+                        submission.rows.extend([op::LEASE | op_flag::HTTP << 8, 0, 3, 0, 100]);
+                        submission.rows.extend([op::WRITE, 0, 3, 0, 7]);
+                        submission.bytes.extend(b"request");
+                    });
+                    if has_room {
+                        TestPool::unclog(&mut server);
+                    }
+                    act(&mut server);
+                    let is_lost = |test: &TestPool| {
+                        let mut pool = test.pool.borrow_mut();
+                        matches!(pool.lane(0).unwrap().state, State::Failed)
+                            || test.batch.rows.chunks(5).any(|row| row[0] == event::END)
+                    };
+                    let is_gone = |test: &TestPool| test.pool.borrow().connections.get(id).is_none();
+                    test.until(|test| test.received > 0 || is_lost(test) || is_gone(test)).await;
+                    assert_eq!((test.received, is_lost(&test)), (0, false), "{what}");
+                    let mut other = test.accept().await;
+                    let is_sent = |test: &TestPool| test.pool.borrow_mut().lane(0).unwrap().sent;
+                    test.until(is_sent).await;
+                    assert_eq!(all_of(&mut other), b"request", "{what}");
+                }
+            }
+        };
+        LocalSet::new().run_until(run).await;
+    }
 
     /// What JavaScript counts it counts modulo 2^32.
     #[tokio::test]

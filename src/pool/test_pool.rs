@@ -16,7 +16,7 @@ use crate::binding::blob::Blob;
 use crate::binding::link::Link;
 use crate::binding::records::{LaneRef, event, op, op_flag};
 use crate::binding::submission::{Opening, Submission};
-use crate::connect::{Destination, Target, TcpTarget};
+use crate::connect::{Destination, Piece, Target, TcpTarget};
 
 pub const LIMITS: Limits = Limits {
     read_ahead: 1 << 20,
@@ -97,6 +97,28 @@ impl TestPool {
         });
         let id = self.pool.borrow_mut().lane(slot).and_then(|lane| lane.connection()).unwrap();
         (id, server)
+    }
+
+    /// Fills the kernel's buffers, so that nothing more leaves on the connection before its server reads.
+    pub fn clog(&self, id: ConnectionId) {
+        let mut pool = self.pool.borrow_mut();
+        let stream = &mut pool.connections.get_mut(id).unwrap().stream;
+        while stream.try_write(Piece::Bytes(&[b'.'; 1 << 16])).is_ok() {}
+    }
+
+    /// The server reads all of that.
+    pub fn unclog(server: &mut TcpStream) {
+        server.set_nonblocking(true).unwrap();
+        while server.read(&mut [0; 1 << 16]).is_ok() {}
+        server.set_nonblocking(false).unwrap();
+    }
+
+    /// The next connection, which does not wait for what there is to be read.
+    pub async fn accept(&mut self) -> TcpStream {
+        let listener = Arc::clone(&self.listener);
+        let server = tokio::task::spawn_blocking(move || listener.accept().unwrap().0).await.unwrap();
+        server.set_nonblocking(true).unwrap();
+        server
     }
 
     /// What the crossing and the dispatcher do with what JavaScript has gathered in a tick.

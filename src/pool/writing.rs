@@ -27,7 +27,7 @@ impl Pool {
         self.keep_output(slot, &payload);
         // Last of all: what the server does between the look and the write is not seen.
         if must_look {
-            self.last_look(slot, when == When::WithTick);
+            self.last_look(slot, when != When::Now);
         }
         self.put_out(slot, payload, when, notify);
     }
@@ -79,10 +79,11 @@ impl Pool {
                 let Some(connection) = self.connections.get_mut(id) else { return false };
                 let is_reused = connection.served > 0;
                 let may_ask_node = leave.replayable && connection.secured.is_some();
-                if !connection.out.is_empty() || !(if is_reused { http } else { may_ask_node }) {
+                if connection.is_about_to_begin() || !(if is_reused { http } else { may_ask_node }) {
                     return false;
                 }
-                is_reused
+                // Behind what the request before owes it leaves later, and is preceded by a look then.
+                is_reused && connection.out.is_empty()
             }
             State::Lost => true,
             // Node's own TLS may have to ask again what a server has answered with an alert.
@@ -96,13 +97,13 @@ impl Pool {
     }
 
     /// Rule R2: before the first byte of a request, a connection that was used before gets a last look, and another
-    /// one takes its place if need be. `early`: the socket is looked at when the rows of the tick are applied.
-    fn last_look(&mut self, slot: u32, early: bool) {
+    /// one takes its place if need be. `waits`: the socket is looked at when it leaves ([`Pool::may_begin`]).
+    fn last_look(&mut self, slot: u32, waits: bool) {
         let Some(lane) = self.lane(slot) else { return };
         if let State::Bound(id) = lane.state {
             let Some(connection) = self.connections.get_mut(id) else { return };
             let now = Instant::now();
-            let unusable = if early { connection.objection(now) } else { connection.last_look(now) };
+            let unusable = if waits { connection.objection(now) } else { connection.last_look(now) };
             let Some(reason) = unusable else { return };
             self.drop_connection(id, reason);
         }
@@ -171,26 +172,24 @@ impl Pool {
         }
     }
 
-    /// The tick has not taken back what it has written early.
-    pub(super) fn send_early(&mut self, id: ConnectionId) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        let slot = connection.lane;
-        let lane = self.lanes.get_mut(slot as usize).and_then(Option::as_mut);
-        if connection.served > 0
-            && let Some(lane) = lane.filter(|lane| lane.http && !lane.sent)
-            && let Some(reason) = connection.look_at_socket(Instant::now())
-        {
-            lane.pending = std::mem::take(&mut connection.out);
-            lane.fin_wanted |= connection.fin != Fin::None;
-            self.drop_connection(id, reason);
-            self.select(slot);
-        } else {
-            self.write_out(id);
+    /// Rule R2, of a request whose first byte has had to wait: a look precedes it when it can leave, too. What has come
+    /// by then is the answer to nothing that was sent. Whether the connection may have it; if not, another one gets it.
+    pub(super) fn may_begin(&mut self, id: ConnectionId) -> bool {
+        let Some(connection) = self.connections.get_mut(id) else { return false };
+        let lane = self.lanes.get(connection.lane as usize).and_then(Option::as_ref);
+        if connection.served == 0 || !connection.is_about_to_begin() || lane.is_none_or(|lane| !lane.http) {
+            return true;
         }
+        let Some(reason) = connection.look_at_socket(Instant::now()) else { return true };
+        self.reselect(id, reason);
+        false
     }
 
     /// Writes what the kernel takes now; the connection's task does the rest.
     pub(super) fn write_out(&mut self, id: ConnectionId) {
+        if !self.may_begin(id) {
+            return;
+        }
         while let Some(connection) = self.connections.get_mut(id) {
             let Some(piece) = connection.out.front().filter(|_| connection.write_error.is_none()) else {
                 if connection.stream.is_blocked() {

@@ -2,13 +2,14 @@
 
 const assert = require('node:assert');
 const { once } = require('node:events');
+const http = require('node:http');
 const https = require('node:https');
 const tls = require('node:tls');
 const { test } = require('node:test');
 const { HttpAgent, HttpsAgent } = require('..');
 const { cert, key } = require('./helpers/certificate');
 const { echoServer, holding } = require('./helpers/echo-server');
-const { asNode, books, closed, exchange, exchangeAndIdle, ourAgent } = require('./helpers/request');
+const { asNode, books, closed, exchange, exchangeAndIdle, ourAgent, text } = require('./helpers/request');
 
 const EMPTY = { sockets: {}, freeSockets: {}, requests: {}, total: 0 };
 
@@ -36,6 +37,27 @@ test('a connection in use is not closed, however slow', { timeout: 20_000 }, asy
   await new Promise((resolve) => setTimeout(resolve, 120));
   hold.release();
   assert.strictEqual((await one).body, 'released');
+});
+
+test('it holds until the first byte of the next request leaves', { timeout: 20_000 }, async (t) => {
+  const server = await echoServer(t);
+  const limit = 500;
+  const agent = ourAgent(t, { freeSocketTimeout: limit });
+  const first = await exchangeAndIdle({ ...server.at, agent });
+  const request = http.request({ ...server.at, agent, method: 'POST' });
+  const [socket] = await once(request, 'socket');
+  assert.strictEqual(socket, first.socket);
+  // It computes its body, say.
+  await new Promise((resolve) => setTimeout(resolve, limit * 1.2));
+  request.end('late');
+  const [response] = await once(request, 'response');
+  const { body, port } = JSON.parse(await text(response));
+  assert.strictEqual(body, 'late');
+  assert.notStrictEqual(
+    port,
+    JSON.parse(first.body).port,
+    'it went out on a connection that was idle for too long',
+  );
 });
 
 test('the time starts anew with each request', { timeout: 20_000 }, async (t) => {

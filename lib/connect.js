@@ -84,6 +84,7 @@ class Plan {
 
   #openWith(lane, addresses) {
     let flags = 0;
+    if (this.guards.includes('lookup')) flags |= opFlag.GUARD_LOOKUP;
     if (this.guards.includes('connectionAttempt')) flags |= opFlag.GUARD_ATTEMPT;
     if (this.guards.includes('connect')) flags |= opFlag.GUARD_CONNECT;
     lane._open(this.#resolver(), flags, addresses, this.#isAskedOnce() ? this.route.dnsCacheTtl : undefined);

@@ -49,6 +49,8 @@ const opFlag = {
   GUARD_SECURE: 4,
   /** OPEN: 'keylog' is listened to. */
   KEYLOG: 8,
+  /** OPEN: JavaScript has a say when the addresses are known, by a listener. */
+  GUARD_LOOKUP: 16,
 };
 
 /** What Rust reports. */

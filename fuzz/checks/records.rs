@@ -92,12 +92,21 @@ fn write(
             }
             (0, op::COLD, 0, row[3], row[4])
         }
-        Op::Open(Opening { route, resolver, guard_attempt, guard_connect, guard_secure, keylog }) => {
-            let flags = flag(op_flag::GUARD_ATTEMPT, guard_attempt)
+        Op::Open(Opening {
+            route,
+            resolver,
+            guard_lookup,
+            guard_attempt,
+            guard_connect,
+            guard_secure,
+            keylog,
+        }) => {
+            let flags = flag(op_flag::GUARD_LOOKUP, guard_lookup)
+                | flag(op_flag::GUARD_ATTEMPT, guard_attempt)
                 | flag(op_flag::GUARD_CONNECT, guard_connect)
                 | flag(op_flag::GUARD_SECURE, guard_secure)
                 | flag(op_flag::KEYLOG, keylog);
-            (0b1111, op::OPEN, flags, number(route), number(resolver))
+            (0b1_1111, op::OPEN, flags, number(route), number(resolver))
         }
         Op::Lease { http, received, max_replay } => {
             (op_flag::HTTP, op::LEASE, flag(op_flag::HTTP, http), number(received), number(max_replay))

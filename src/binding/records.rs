@@ -90,6 +90,8 @@ pub mod op_flag {
     pub const GUARD_SECURE: i32 = 4;
     /// OPEN: somebody listens to 'keylog'.
     pub const KEYLOG: i32 = 8;
+    /// OPEN: when the addresses are known, by a listener.
+    pub const GUARD_LOOKUP: i32 = 16;
 }
 
 /// Reports to JavaScript.

@@ -75,6 +75,7 @@ pub struct Opening {
     pub route: u32,
     /// The number of what has a say in JavaScript in where it leads; 0 for nothing.
     pub resolver: u32,
+    pub guard_lookup: bool,
     pub guard_attempt: bool,
     pub guard_connect: bool,
     pub guard_secure: bool,
@@ -86,6 +87,7 @@ impl Opening {
         Self {
             route,
             resolver,
+            guard_lookup: flags & op_flag::GUARD_LOOKUP != 0,
             guard_attempt: flags & op_flag::GUARD_ATTEMPT != 0,
             guard_connect: flags & op_flag::GUARD_CONNECT != 0,
             guard_secure: flags & op_flag::GUARD_SECURE != 0,
@@ -370,7 +372,7 @@ mod tests {
             [
                 "3/7 Close { reset: true, reason: Aborted }",
                 "3/8 cold ask",
-                "3/8 Open(Opening { route: 4, resolver: 4294967295, guard_attempt: false, guard_connect: true, guard_secure: false, keylog: true })",
+                "3/8 Open(Opening { route: 4, resolver: 4294967295, guard_lookup: false, guard_attempt: false, guard_connect: true, guard_secure: false, keylog: true })",
                 "3/8 Write { bytes: Inline([97, 98]), leave: Leave { replayable: true, unacknowledged: true }, when: WithNext, notify: 5 }",
                 "3/8 Write { bytes: Inline([99, 100, 101]), leave: Leave { replayable: false, unacknowledged: false }, when: WithNext, notify: 0 }",
                 "3/8 Write { bytes: Blob([98, 108, 111, 98]), leave: Leave { replayable: false, unacknowledged: false }, when: Now, notify: 0 }",

@@ -299,6 +299,7 @@ impl Pool {
             doubted: false,
             round_trip: None,
             parked: None,
+            unused: None,
             opened: now,
             ttl,
             last_read: now,

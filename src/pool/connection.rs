@@ -59,7 +59,9 @@ pub struct Connection {
     /// The round trip, and when it was asked for.
     pub round_trip: Option<(Instant, Option<RoundTrip>)>,
     /// Set while it is idle: by when it has to be closed.
-    pub parked: Option<Parked>,
+    pub parked: Option<IdleLimit>,
+    /// The same of one that a request has taken up, until the first byte of that has left.
+    pub unused: Option<IdleLimit>,
     pub opened: Instant,
     /// The age at which it takes no further request.
     pub ttl: Option<Duration>,
@@ -95,13 +97,26 @@ pub struct Connection {
     pub waker: Option<Waker>,
 }
 
+/// Until when a connection may be idle.
 #[derive(Clone, Copy, Debug)]
-pub struct Parked {
+pub struct IdleLimit {
     pub deadline: Option<Instant>,
     /// The same moment on a clock that runs on while the machine sleeps.
-    pub wall_deadline: Option<clock::Uptime>,
+    wall_deadline: Option<clock::Uptime>,
     /// The deadline is that of the maximum age.
-    pub by_age: bool,
+    by_age: bool,
+}
+
+impl IdleLimit {
+    /// Why the connection is closed then.
+    pub const fn reason(&self) -> CloseReason {
+        if self.by_age { CloseReason::Ttl } else { CloseReason::IdleTimeout }
+    }
+
+    fn has_passed(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| now >= deadline)
+            || self.wall_deadline.is_some_and(|deadline| clock::uptime() >= deadline)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,16 +127,22 @@ pub enum Fin {
 }
 
 impl Connection {
-    pub fn is_expired(&self, now: Instant) -> bool {
-        let idle_too_long = self.parked.as_ref().is_some_and(|parked| {
-            parked.deadline.is_some_and(|deadline| now >= deadline)
-                || parked.wall_deadline.is_some_and(|deadline| clock::uptime() >= deadline)
-        });
-        self.is_aged(now) || idle_too_long
+    /// How long it may be idle: by this side's limit, `own`, by what the server says, and by what was learned of it.
+    pub fn idle_limit(&mut self, own: Option<Duration>, hint: Option<Duration>, now: Instant) -> IdleLimit {
+        let limit = [own, self.servers_limit(hint, now)].into_iter().flatten().min();
+        let by_limit = deadlines::deadline(self.last_read, limit, self.opened, None);
+        let deadline = deadlines::deadline(self.last_read, limit, self.opened, self.ttl);
+        let wall_deadline = deadline.map(|deadline| clock::uptime().plus(deadline - now));
+        IdleLimit { deadline, wall_deadline, by_age: deadline != by_limit }
     }
 
-    fn is_aged(&self, now: Instant) -> bool {
-        self.ttl.is_some_and(|ttl| now >= self.opened + ttl)
+    /// Why it has been kept for long enough, if it has.
+    fn expired(&self, now: Instant) -> Option<CloseReason> {
+        if self.ttl.is_some_and(|ttl| now >= self.opened + ttl) {
+            return Some(CloseReason::Ttl);
+        }
+        let limit = self.parked.or(self.unused)?;
+        limit.has_passed(now).then(|| limit.reason())
     }
 
     /// Whether JavaScript has read as much of the exchange, which it counts modulo 2^32.
@@ -134,6 +155,7 @@ impl Connection {
         self.tally.begin(self.out.len(), self.stream.wire_bytes(), now - self.last_read);
         self.served += 1;
         add(&self.counts.reuses);
+        self.unused = self.parked.take().or(self.unused);
         self.received = 0;
         self.framing = None;
         self.rest = None;
@@ -149,19 +171,19 @@ impl Connection {
     }
 
     /// The same by what is known, without a look.
-    pub fn objection(&self, now: Instant) -> Option<CloseReason> {
+    pub fn objection(&mut self, now: Instant) -> Option<CloseReason> {
+        // What was written before would be before the request.
+        let is_busy = self.fin != Fin::None || !self.out.is_empty() || self.stream.is_blocked();
+        self.outlasted(now).or_else(|| is_busy.then_some(CloseReason::NotKept))
+    }
+
+    /// Why it has been idle for too long, if it is or was until now: by the clock, or by what is known of its peer.
+    pub fn outlasted(&mut self, now: Instant) -> Option<CloseReason> {
         if self.is_doubtful() {
             return Some(CloseReason::DeadPeer);
         }
-        if self.is_aged(now) {
-            return Some(CloseReason::Ttl);
-        }
-        if self.is_expired(now) {
-            return Some(CloseReason::IdleTimeout);
-        }
-        // What was written before would be before the request.
-        (self.fin != Fin::None || !self.out.is_empty() || self.stream.is_blocked())
-            .then_some(CloseReason::NotKept)
+        let is_idle = self.parked.or(self.unused).is_some();
+        self.expired(now).or_else(|| (is_idle && self.is_overdue(now)).then_some(CloseReason::IdleTimeout))
     }
 
     /// Whether bytes of the present request wait, and none has left.
@@ -242,7 +264,7 @@ impl Connection {
 
     /// The server closed it before it got a byte of a request, as far as can be said: how long it was idle then.
     pub fn note_close(&self, now: Instant) {
-        let ours = self.is_doubtful() || self.is_expired(now);
+        let ours = self.is_doubtful() || self.expired(now).is_some();
         if !ours && (self.served > 0 || self.parked.is_some()) {
             self.closes.note(now - self.last_read, now);
         }
@@ -360,6 +382,7 @@ mod tests {
             closes: Rc::default(),
             round_trip: None,
             parked: None,
+            unused: None,
             opened: now - idle,
             ttl: None,
             last_read: now - idle,

@@ -105,12 +105,21 @@ pub struct Limits {
 /// Where JavaScript has a say before a connection is used.
 #[derive(Clone, Copy, Debug)]
 pub struct Guards {
+    /// By a listener that hears of the addresses.
+    pub lookup: bool,
     /// Before each attempt at an address.
     pub attempt: bool,
     /// Before the first byte is written, over TLS before the handshake.
     pub connect: bool,
     /// When the handshake is over.
     pub secure: bool,
+}
+
+impl Guards {
+    /// Whether listeners of the lane have a say in each connect. Once they are gone none is made any more.
+    pub const fn by_listener(&self) -> bool {
+        self.lookup || self.attempt || self.connect
+    }
 }
 
 pub enum State {

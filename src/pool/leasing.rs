@@ -6,9 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Pool;
-use super::clock;
-use super::connection::{ConnectionId, Fin, Parked};
-use super::deadlines;
+use super::connection::{ConnectionId, Fin};
 use super::lane::{Cause, State, accepts};
 use super::status::add;
 use crate::binding::records::{event, rebound};
@@ -20,9 +18,12 @@ impl Pool {
     /// else the first write chooses another one.
     pub(super) fn lease(&mut self, slot: u32, epoch: u32, http: bool, received: u32, max_replay: u32) {
         let Some(lane) = self.lane(slot) else { return };
+        let hint = lane.hint;
         lane.begin(epoch, http, max_replay as usize);
         add(&lane.counts.requests);
         let read_ahead = lane.limits.read_ahead;
+        // Where a listener of the lane's guards each connect another connection may not be had: this one is as good.
+        let may_exchange = !lane.guards.by_listener();
         if let State::Failed = lane.state {
             // The report of the failure will find another request on the lane, and be dropped.
             lane.state = State::Lost;
@@ -31,20 +32,23 @@ impl Pool {
         let Some(connection) = self.connections.get_mut(id) else { return };
 
         let now = Instant::now();
+        if connection.parked.is_none() {
+            // It had waited for the lane.
+            connection.unused = Some(connection.idle_limit(None, hint.timeout, now));
+        }
         let reason = if !connection.is_read_up_to(received) {
             // Bytes are on their way to JavaScript that belong to no request.
             Some(CloseReason::UnexpectedData)
         } else if connection.ended || connection.write_error.is_some() {
             Some(CloseReason::PeerClosedIdle)
-        } else if connection.is_doubtful() {
-            Some(CloseReason::DeadPeer)
-        } else if connection.is_expired(now) || connection.is_overdue(now) {
-            Some(CloseReason::IdleTimeout)
         } else {
-            None
+            connection.outlasted(now)
         };
-        let was_parked = connection.parked.take().is_some();
+        let was_parked = connection.parked.is_some();
         connection.begin_exchange(now);
+        if !may_exchange {
+            connection.unused = None;
+        }
         connection.window.resize(read_ahead);
         if connection.window.clear() {
             connection.wake();
@@ -99,11 +103,7 @@ impl Pool {
             let Some(id) = self.idle.take(&destination, is_fit) else { break };
             let Some(connection) = self.connections.get_mut(id) else { continue };
             let addresses = connection.address_text();
-            let unusable = if connection.is_overdue(now) {
-                Some(CloseReason::IdleTimeout)
-            } else {
-                connection.last_look(now)
-            };
+            let unusable = connection.last_look(now);
             let owner = connection.lane;
             let from = self.lane_ref(owner);
             self.set_state(owner, State::Lost);
@@ -115,7 +115,6 @@ impl Pool {
             self.report(event::CLOSED, from, CloseReason::Taken as i32, &[]);
             let Some(connection) = self.connections.get_mut(id) else { return };
             connection.lane = slot;
-            connection.parked = None;
             connection.begin_exchange(now);
             connection.window.resize(read_ahead);
             connection.wake();
@@ -151,8 +150,7 @@ impl Pool {
         let Some(connection) = self.connections.get_mut(id) else { return };
         let now = Instant::now();
         let own = limit_ms.map(|ms| Duration::from_millis(ms.into()));
-        let servers = connection.servers_limit(hint.timeout, now);
-        let limit = [own, servers].into_iter().flatten().min();
+        let limit = connection.idle_limit(own, hint.timeout, now);
         if connection.served == 0 {
             // The first request waited for the connection. The next ones do not, and need no memory for that.
             connection.out.shrink();
@@ -161,19 +159,14 @@ impl Pool {
             let left = connection.requests_left.map(|left| left.saturating_sub(1));
             connection.requests_left = [left, hint.max].into_iter().flatten().min();
         }
-        let idle_deadline = deadlines::deadline(connection.last_read, limit, connection.opened, None);
-        let deadline = deadlines::deadline(connection.last_read, limit, connection.opened, connection.ttl);
-        let by_age = deadline != idle_deadline;
         let reason = if !connection.is_read_up_to(received) {
             Some(CloseReason::UnexpectedData)
         } else if connection.ended || connection.write_error.is_some() || connection.fin != Fin::None {
             Some(CloseReason::PeerClosedIdle)
         } else if connection.requests_left == Some(0) {
             Some(CloseReason::NotKept)
-        } else if deadline.is_some_and(|deadline| deadline <= now) {
-            Some(if by_age { CloseReason::Ttl } else { CloseReason::IdleTimeout })
         } else {
-            None
+            limit.deadline.filter(|&deadline| deadline <= now).map(|_| limit.reason())
         };
         if let Some(reason) = reason {
             self.drop_connection(id, reason);
@@ -182,9 +175,8 @@ impl Pool {
             return;
         }
         let was_parked = connection.parked.is_some();
-        let wall_deadline = deadline.map(|deadline| clock::uptime().plus(deadline - now));
-        connection.parked = Some(Parked { deadline, wall_deadline, by_age });
-        if let Some(deadline) = deadline {
+        connection.parked = Some(limit);
+        if let Some(deadline) = limit.deadline {
             self.deadlines.arm(id, &mut connection.entry, deadline);
         }
         if connection.window.clear() {
@@ -194,5 +186,93 @@ impl Pool {
         if !was_parked {
             self.idle.insert(&destination, id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use tokio::task::LocalSet;
+
+    use super::super::test_pool::{LIMITS, TestPool};
+    use super::*;
+    use crate::binding::records::{op, op_flag};
+
+    const PARK: [i32; 5] = [op::PARK, 0, 2, 60_000, 0];
+    const LEASE: [i32; 5] = [op::LEASE | op_flag::HTTP << 8, 0, 3, 0, 100];
+    const WRITE: [i32; 5] = [op::WRITE, 0, 3, 0, 7];
+
+    /// How many connections were closed for this reason.
+    fn closes(test: &TestPool, reason: CloseReason) -> usize {
+        let stats = test.pool.borrow().stats(1);
+        stats.lines().filter(|line| *line == format!("closes.{}\t1", reason.name())).count()
+    }
+
+    #[tokio::test]
+    async fn the_limit_of_an_idle_connection_holds_until_the_first_byte_has_left() {
+        let run = async {
+            for is_blocked in [false, true] {
+                let mut test = TestPool::new(LIMITS);
+                let (id, mut server) = test.reuse(0).await;
+                test.submit(|submission| submission.rows.extend([PARK, LEASE].concat()));
+                let pass = |test: &TestPool| {
+                    let mut pool = test.pool.borrow_mut();
+                    let connection = pool.connections.get_mut(id).unwrap();
+                    connection.unused.as_mut().unwrap().deadline = Some(Instant::now());
+                };
+                let write = |test: &mut TestPool| {
+                    test.submit(|submission| {
+                        submission.rows.extend(WRITE);
+                        submission.bytes.extend(b"request");
+                    });
+                };
+                if is_blocked {
+                    test.clog(id);
+                    write(&mut test);
+                    pass(&test);
+                    TestPool::unclog(&mut server);
+                } else {
+                    pass(&test);
+                    write(&mut test);
+                }
+                let is_sent = |test: &TestPool| test.pool.borrow_mut().lane(0).is_some_and(|lane| lane.sent);
+                test.until(is_sent).await;
+                assert_eq!(closes(&test, CloseReason::IdleTimeout), 1, "{is_blocked}");
+                let mut request = [0; 8];
+                assert_eq!(test.accept().await.read(&mut request).unwrap(), 7);
+
+                // While its answer is waited for it is not idle.
+                let mut pool = test.pool.borrow_mut();
+                let id = pool.lane(0).and_then(|lane| lane.connection()).unwrap();
+                assert!(pool.connections.get(id).unwrap().unused.is_none());
+            }
+        };
+        LocalSet::new().run_until(run).await;
+    }
+
+    #[tokio::test]
+    async fn it_does_not_where_another_connection_may_not_be_had() {
+        let run = async {
+            let mut test = TestPool::new(LIMITS);
+            let (id, _server) = test.reuse(0).await;
+            test.pool.borrow_mut().lane(0).unwrap().guards.connect = true;
+            test.submit(|submission| submission.rows.extend([PARK, LEASE].concat()));
+            assert!(test.pool.borrow().connections.get(id).unwrap().unused.is_none());
+        };
+        LocalSet::new().run_until(run).await;
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_too_old_is_closed_for_its_age() {
+        let run = async {
+            let mut test = TestPool::new(LIMITS);
+            let (id, _server) = test.reuse(0).await;
+            test.submit(|submission| submission.rows.extend(PARK));
+            test.pool.borrow_mut().connections.get_mut(id).unwrap().ttl = Some(Duration::ZERO);
+            test.submit(|submission| submission.rows.extend(LEASE));
+            assert_eq!(closes(&test, CloseReason::Ttl), 1);
+        };
+        LocalSet::new().run_until(run).await;
     }
 }

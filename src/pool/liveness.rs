@@ -54,8 +54,9 @@ impl Progress for Unheard {
 impl Pool {
     /// The kernel has taken bytes of a connection.
     pub(super) fn wrote(&mut self, id: ConnectionId) {
-        let Some(connection) = self.connections.get(id) else { return };
+        let Some(connection) = self.connections.get_mut(id) else { return };
         if connection.tally.has_begun() {
+            connection.unused = None;
             let slot = connection.lane;
             self.mark_sent(slot);
         }

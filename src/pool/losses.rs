@@ -319,7 +319,7 @@ impl Pool {
             self.deadlines.arm(id, &mut connection.entry, deadline);
             return;
         }
-        self.lose_parked(id, if parked.by_age { CloseReason::Ttl } else { CloseReason::IdleTimeout });
+        self.lose_parked(id, parked.reason());
     }
 
     /// The verdict on a lost connection that a request is on.

@@ -163,6 +163,7 @@ impl Pool {
         add(&counts.requests);
         let buffered = self.buffered(destination.agent, limits.max_buffered);
         let guards = Guards {
+            lookup: open.how.guard_lookup,
             attempt: open.how.guard_attempt,
             connect: open.how.guard_connect,
             secure: open.how.guard_secure,

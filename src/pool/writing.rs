@@ -180,7 +180,9 @@ impl Pool {
         if connection.served == 0 || !connection.is_about_to_begin() || lane.is_none_or(|lane| !lane.http) {
             return true;
         }
-        let Some(reason) = connection.look_at_socket(Instant::now()) else { return true };
+        let now = Instant::now();
+        let reason = connection.outlasted(now).or_else(|| connection.look_at_socket(now));
+        let Some(reason) = reason else { return true };
         self.reselect(id, reason);
         false
     }

@@ -7,7 +7,7 @@ const { test } = require('node:test');
 const assert = require('node:assert/strict');
 const { blockUntil, send, transport, until, warm } = require('./helpers/blocked');
 
-const { Agent, startServer } = transport();
+const { Agent, listen, request, startServer } = transport();
 
 const timeout = 30_000;
 
@@ -129,6 +129,61 @@ test('bytes behind an answer are counted as what they are, whoever finds them', 
   }
   assert.equal(stats().closes['peer-closed-idle'], undefined);
   assert.equal(stats().learnedLimit, undefined, 'something was learned of it');
+});
+
+test('what comes in one read with the end of an answer is no end like any other', { timeout }, async (t) => {
+  const forged = 'HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged';
+  const answers = [
+    ['GET', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'],
+    ['GET', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n'],
+    ['GET', 'HTTP/1.1 204 No Content\r\n\r\n'],
+    ['GET', 'HTTP/1.1 304 Not Modified\r\n\r\n'],
+    ['HEAD', 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n'],
+    ['GET', `HTTP/1.1 200 OK\r\nX: ${'x'.repeat(5000)}\r\nContent-Length: 2\r\n\r\nok`],
+  ];
+  let connections = 0;
+  const server = listen((socket) => {
+    const number = String(++connections);
+    socket.on('error', () => {});
+    socket.on('data', (bytes) => {
+      const [, path, index, more] = /^\w+ \/(\w+)\/?(\w*)\/?(\w*) /.exec(bytes.toString('latin1'));
+      const good = `HTTP/1.1 200 OK\r\nContent-Length: ${number.length}\r\n\r\n${number}`;
+      if (path === 'good') {
+        socket.write(good);
+        return;
+      }
+      const whole = answers[index][1] + (more === 'byte' ? 'H' : forged);
+      const cut = path === 'cut' ? answers[index][1].length - 1 : 0;
+      if (cut > 0) socket.write(whole.slice(0, cut));
+      setTimeout(() => socket.write(whole.slice(cut)), cut > 0 ? 10 : 0);
+    });
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => server.close());
+  const { port } = server.address();
+  for (const [index, [method]] of answers.entries()) {
+    for (const path of ['whole', 'cut']) {
+      for (const more of ['byte', 'response']) {
+        const agent = new Agent();
+        const ask = (method, path) =>
+          new Promise((resolve, reject) => {
+            const made = request({ host: '127.0.0.1', port, agent, method, path }, (response) => {
+              let body = '';
+              response.setEncoding('utf8').on('data', (chunk) => (body += chunk));
+              response.on('end', () => setImmediate(resolve, body));
+            });
+            made.on('error', reject).end();
+          });
+        const before = await ask('GET', '/good');
+        await ask(method, `/${path}/${index}/${more}`);
+        const what = `${method} ${index} ${path} ${more}`;
+        assert.notEqual(await ask('GET', '/good'), before, what);
+        const { closes } = agent.stats()[`127.0.0.1:${port}`];
+        assert.deepEqual({ ...closes }, { 'unexpected-data': 1 }, what);
+        agent.destroy();
+      }
+    }
+  }
 });
 
 test('bytes that a lane holds when its response is over are no answer', { timeout }, async (t) => {

@@ -120,9 +120,8 @@ function pooling(Base) {
     emit(event, socket, ...rest) {
       if (event !== 'free') return Base.prototype.emit.call(this, event, socket, ...rest);
       keepAliveStatus.countRequest(this);
-      // What a request that is gone has sent will be answered, and what has come behind the response that is over
-      // belongs to nobody: nobody else may have that connection.
-      if (socket instanceof Lane && (!socket._owesNothing() || socket.readableLength > 0)) {
+      // What a request that is gone has sent will be answered: nobody else may have that connection.
+      if (socket instanceof Lane && (!socket._owesNothing() || socket._hasSurplus)) {
         socket.destroy();
         return true;
       }

@@ -40,12 +40,13 @@ class Ending {
   }
 
   /**
-   * The lane is destroyed. `agentIsEnding`, `timeout` (the reason, if it has run into one) and `isRefused` (Node could not
-   * read the response) say why, if nothing else does; `ask` asks Rust for the facts, where it has any.
+   * The lane is destroyed. `agentIsEnding`, `timeout` (the reason, if it has run into one), `isRefused` (Node could not
+   * read the response) and `hasSurplus` (more has come than that) say why, if nothing else does; `ask` asks Rust for the
+   * facts, where it has any.
    */
-  begin(error, { agentIsEnding, timeout, isRefused, ask }) {
+  begin(error, { ask, ...circumstances }) {
     this.#byProgram = Boolean(error) && this.#reason === undefined;
-    this.#reason ??= this.#whyDestroyed(agentIsEnding, timeout, isRefused);
+    this.#reason ??= this.#whyDestroyed(circumstances);
     if (this.#isUnfinished()) {
       if (ask !== undefined && this.#facts === '') {
         const facts = ask();
@@ -70,9 +71,9 @@ class Ending {
     return request !== null && !request.res?.complete;
   }
 
-  #whyDestroyed(agentIsEnding, timeout, isRefused) {
+  #whyDestroyed({ agentIsEnding, timeout, isRefused, hasSurplus }) {
     if (agentIsEnding) return closeReason.AGENT_DESTROYED;
-    if (!this.#isUnfinished()) return closeReason.NOT_KEPT;
+    if (!this.#isUnfinished()) return hasSurplus ? closeReason.UNEXPECTED_DATA : closeReason.NOT_KEPT;
     return timeout ?? (isRefused ? closeReason.INVALID_RESPONSE : closeReason.ABORTED);
   }
 

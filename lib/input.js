@@ -16,6 +16,8 @@ class Input extends ReadWindow {
   /** The request has neither Node's listeners nor a parser (attach.js), and whether the next may go without. */
   #isLight = false;
   #isPlain = false;
+  /** More has come than the response of the exchange. */
+  #hasSurplus = false;
 
   constructor(parts) {
     super(parts.place, parts.route.native.readAhead);
@@ -29,6 +31,20 @@ class Input extends ReadWindow {
   /** Whether a request may get the lane without Node's listeners and parser, as the last response has come. */
   get mayBeLight() {
     return this.#isPlain;
+  }
+
+  get hasSurplus() {
+    return this.#hasSurplus;
+  }
+
+  /** What comes next is that, by what Rust has read. Without a request nobody knows what it may be. */
+  noteSurplus() {
+    this.#hasSurplus = this.#parts.exchange.request !== null;
+  }
+
+  reset() {
+    super.reset();
+    this.#hasSurplus = false;
   }
 
   /** The lane has another request, or none. */

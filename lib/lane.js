@@ -100,6 +100,11 @@ class Lane extends SocketShape {
     return this.#parts.exchange.owesNothing();
   }
 
+  /** Whether something has come behind the response that is over, which belongs to nobody. */
+  get _hasSurplus() {
+    return this.#parts.input.hasSurplus || this.readableLength > 0;
+  }
+
   /** The request that gets the lane had waited for it. */
   _noteWait(ms) {
     if (this._isOpened) this.#parts.place.row(op.WAITED, Math.round(ms), 0);
@@ -224,7 +229,7 @@ class Lane extends SocketShape {
   }
 
   #handle(code, flags, argument, text) {
-    const { agent, connection, ending, output } = this.#parts;
+    const { agent, connection, ending, input, output } = this.#parts;
     switch (code) {
       case event.END:
         ending.lose(text);
@@ -248,6 +253,9 @@ class Lane extends SocketShape {
         callback?.();
         break;
       }
+      case event.SURPLUS:
+        input.noteSurplus();
+        break;
       case event.DEAD:
         agent._giveAway(this);
         break;
@@ -421,6 +429,7 @@ class Lane extends SocketShape {
     ending.begin(error, {
       agentIsEnding: agent._isEnding(),
       timeout: this.#inactivity?.reason,
+      hasSurplus: input.hasSurplus,
       // Node gives the parser back before it destroys the socket of a response that it cannot read.
       isRefused: exchange.request !== null && input.received !== 0 && this.parser === null && !this._isLight,
       ask: place.isLeft ? undefined : this.#askForFacts(),

@@ -75,6 +75,7 @@ const event = {
   RETURNED: 18,
   BODY: 19,
   BROKEN: 20,
+  SURPLUS: 21,
   SECURED: 30,
   KEY_LINES: 31,
   HANDSHAKE_FAILED: 32,

@@ -2,7 +2,7 @@
 //! and the rules below, which see all bytes at once, find it, and there is no second one.
 
 use super::framing::{End, Framing, Progress};
-use super::reference::{Head, chunks, end_of_head, number};
+use super::reference::{Head, end_of_head, number, read_chunks};
 
 /// A head that is longer, or has more fields, is not read.
 const MAX_HEAD: usize = 16 * 1024;
@@ -32,6 +32,9 @@ fn check_cuts(bytes: &[u8], bodiless: bool) {
         let progress = framing.push(&[*byte]);
         assert_eq!(progress, framing.progress());
         match settled {
+            Some((end, Progress::Complete(_))) => {
+                assert_eq!(progress, behind(&bytes[end..=index]), "{index} {}", bytes.escape_ascii());
+            }
             Some(_) => assert_eq!(progress, Progress::Unclear, "{index} {}", bytes.escape_ascii()),
             None if progress == Progress::Incomplete => {}
             None => settled = Some((index + 1, progress)),
@@ -65,10 +68,16 @@ fn check_cuts(bytes: &[u8], bodiless: bool) {
         for more in [&b"\r"[..], b"\n", b"0", b"H", b"\0", bytes] {
             let mut framing = Framing::new(bodiless);
             framing.push(bytes);
-            assert_eq!(framing.push(more), Progress::Unclear);
-            assert_eq!(Framing::new(bodiless).push(&[bytes, more].concat()), Progress::Unclear);
+            assert_eq!(framing.push(more), behind(more));
+            assert_eq!(Framing::new(bodiless).push(&[bytes, more].concat()), behind(more));
         }
     }
+}
+
+/// What these bytes are behind the end of a response: of no concern, if they are but line breaks.
+fn behind(bytes: &[u8]) -> Progress {
+    let is_blank = bytes.iter().all(|byte| b"\r\n".contains(byte));
+    if is_blank { Progress::Unclear } else { Progress::Surplus }
 }
 
 /// [`Progress`] without what the head says.
@@ -76,6 +85,7 @@ fn check_cuts(bytes: &[u8], bodiless: bool) {
 enum Reading {
     Complete,
     Incomplete,
+    Surplus,
     Unclear,
 }
 
@@ -84,6 +94,7 @@ impl Reading {
         match progress {
             Progress::Complete(_) => Self::Complete,
             Progress::Incomplete => Self::Incomplete,
+            Progress::Surplus => Self::Surplus,
             Progress::Unclear => Self::Unclear,
         }
     }
@@ -123,24 +134,24 @@ fn read(bytes: &[u8], bodiless: bool) -> Option<Reading> {
     let body = &bytes[head.len..];
     match (length, is_chunked) {
         (Some(_), true) => None,
-        _ if bodiless => exactly(body, 0),
+        _ if bodiless => Some(exactly(body, 0)),
         (Some(1..), _) | (_, true) if matches!(head.status, 204 | 304) => None,
-        _ if matches!(head.status, 204 | 304) => exactly(body, 0),
+        _ if matches!(head.status, 204 | 304) => Some(exactly(body, 0)),
         (None, true) => {
-            let (_, is_complete) = chunks(body)?;
-            Some(if is_complete { Reading::Complete } else { Reading::Incomplete })
+            let (_, behind) = read_chunks(body)?;
+            Some(behind.map_or(Reading::Incomplete, |behind| exactly(behind, 0)))
         }
-        (Some(length), false) => exactly(body, length),
+        (Some(length), false) => Some(exactly(body, length)),
         (None, false) => None,
     }
 }
 
 /// Whether there are as many bytes as have to be.
-fn exactly(body: &[u8], length: u64) -> Option<Reading> {
+fn exactly(body: &[u8], length: u64) -> Reading {
     match (body.len() as u64).cmp(&length) {
-        std::cmp::Ordering::Less => Some(Reading::Incomplete),
-        std::cmp::Ordering::Equal => Some(Reading::Complete),
-        std::cmp::Ordering::Greater => None,
+        std::cmp::Ordering::Less => Reading::Incomplete,
+        std::cmp::Ordering::Equal => Reading::Complete,
+        std::cmp::Ordering::Greater => Reading::of(behind(&body[length as usize..])),
     }
 }
 

@@ -108,9 +108,17 @@ pub fn trim(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// `size CRLF data CRLF` and so on, up to `0 CRLF CRLF`, with no extensions, no trailers, and nothing behind it: the
-/// data, and whether all of it is there.
+/// As [`read_chunks`], with nothing behind them: the data, and whether all of it is there.
 pub fn chunks(body: &[u8]) -> Option<(Vec<&[u8]>, bool)> {
+    let (spans, behind) = read_chunks(body)?;
+    behind.is_none_or(<[u8]>::is_empty).then_some((spans, behind.is_some()))
+}
+
+/// The data, and what stands behind it if all of it is there.
+type Chunks<'a> = (Vec<&'a [u8]>, Option<&'a [u8]>);
+
+/// `size CRLF data CRLF` and so on, up to `0 CRLF CRLF`, with no extensions and no trailers.
+pub fn read_chunks(body: &[u8]) -> Option<Chunks<'_>> {
     const MAX_DIGITS: usize = 15;
     let (mut rest, mut spans) = (body, Vec::new());
     loop {
@@ -121,18 +129,17 @@ pub fn chunks(body: &[u8]) -> Option<(Vec<&[u8]>, bool)> {
         let size = rest[..digits].iter().fold(0, |size, &digit| {
             size * 16 + u64::from((digit as char).to_digit(16).expect("a hexadecimal digit"))
         });
-        let Some(behind) = line_end(&rest[digits..])? else { return Some((spans, false)) };
+        let Some(behind) = line_end(&rest[digits..])? else { return Some((spans, None)) };
         let (data, behind) = behind.split_at(usize::try_from(size).ok()?.min(behind.len()));
         if !data.is_empty() {
             spans.push(data);
         }
         if (data.len() as u64) < size {
-            return Some((spans, false));
+            return Some((spans, None));
         }
         match (line_end(behind)?, size) {
-            (None, _) => return Some((spans, false)),
-            (Some([]), 0) => return Some((spans, true)),
-            (Some(_), 0) => return None,
+            (None, _) => return Some((spans, None)),
+            (Some(behind), 0) => return Some((spans, Some(behind))),
             (Some(behind), _) => rest = behind,
         }
     }

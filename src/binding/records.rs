@@ -144,6 +144,8 @@ pub mod event {
     /// A bug of ours, of which the text says more: what is under way has ended, or has never come. Of no lane, as
     /// RETURNED.
     pub const BROKEN: i32 = 20;
+    /// What comes next is more than the response: the connection is not for another request.
+    pub const SURPLUS: i32 = 21;
     /// A TLS connection comes under the lane: [`crate::tls::Secured::report`].
     pub const SECURED: i32 = 30;
     /// Lines for 'keylog'.

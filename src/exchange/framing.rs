@@ -6,13 +6,14 @@
 //! parser reads alike: HTTP/1.1, CRLF everywhere, one `Content-Length` in
 //! digits or one `Transfer-Encoding: chunked` without extensions and trailers.
 //! Of anything else it says `Unclear`, for the rest of the exchange, and Node's
-//! parser has to find the end. It keeps nothing of a body.
+//! parser has to find the end. It keeps nothing of a body. What comes behind an
+//! end that is known is nobody's (`Surplus`).
 
 use httparse::{EMPTY_HEADER, Response, Status};
 
 use super::Hint;
 use super::chunked::{Chunked, Step};
-use super::syntax::{has_plain_lines, parse_length};
+use super::syntax::{has_plain_lines, is_blank, parse_length};
 
 /// A longer head is left to Node, whose own limit is the same unless it was raised.
 const MAX_HEAD: usize = 16 * 1024;
@@ -44,7 +45,9 @@ pub enum Progress {
     /// The last byte given was the last of the response.
     Complete(End),
     Incomplete,
-    /// It cannot be said, and will not be.
+    /// More has come than the response, and not only line breaks.
+    Surplus,
+    /// It cannot be said, and will not be; or line breaks have come behind the response.
     Unclear,
 }
 
@@ -55,6 +58,9 @@ enum State {
     Length(u64),
     Chunked(Chunked),
     Complete,
+    /// Line breaks have come behind it.
+    Blank,
+    Surplus,
     Unclear,
 }
 
@@ -87,11 +93,11 @@ impl Framing {
                     taken
                 }
                 // A byte behind the end belongs to nothing.
-                State::Complete => {
-                    self.state = State::Unclear;
+                State::Complete | State::Blank => {
+                    self.state = if is_blank(rest) { State::Blank } else { State::Surplus };
                     break;
                 }
-                State::Unclear => break,
+                State::Surplus | State::Unclear => break,
             };
             rest = &rest[taken..];
         }
@@ -101,7 +107,8 @@ impl Framing {
     pub const fn progress(&self) -> Progress {
         match self.state {
             State::Complete => Progress::Complete(self.end),
-            State::Unclear => Progress::Unclear,
+            State::Surplus => Progress::Surplus,
+            State::Blank | State::Unclear => Progress::Unclear,
             _ => Progress::Incomplete,
         }
     }
@@ -120,8 +127,10 @@ impl Framing {
         };
         let end = whole[look_from..].windows(END.len()).position(|window| window == END);
         let Some(end) = end.map(|at| look_from + at + END.len()).filter(|&end| end <= MAX_HEAD) else {
-            self.state = if whole.len() >= MAX_HEAD { State::Unclear } else { State::Head };
-            if before == 0 {
+            if whole.len() >= MAX_HEAD {
+                self.state = State::Unclear;
+                self.head = Vec::new();
+            } else if before == 0 {
                 self.head.extend_from_slice(bytes);
             }
             return bytes.len();
@@ -222,11 +231,13 @@ mod tests {
         ] {
             let end = complete(text.as_bytes(), false).unwrap_or_else(|| panic!("{text:?}"));
             assert!(end.keep_alive);
-            assert_eq!(progress(&format!("{text}x")), Progress::Unclear, "{text:?}");
+            assert_eq!(progress(&format!("{text}x")), Progress::Surplus, "{text:?}");
             let mut framing = Framing::new(false);
             framing.push(text.as_bytes());
-            assert_eq!(framing.push(b"H"), Progress::Unclear, "{text:?}");
-            assert_eq!(framing.progress(), Progress::Unclear);
+            // Some servers send that, and no parser minds.
+            assert_eq!(framing.push(b"\r\n"), Progress::Unclear, "{text:?}");
+            assert_eq!(framing.push(b"H"), Progress::Surplus, "{text:?}");
+            assert_eq!(framing.progress(), Progress::Surplus);
             for end in 0..text.len() {
                 assert_eq!(progress(&text[..end]), Progress::Incomplete, "{:?}", &text[..end]);
             }
@@ -338,6 +349,12 @@ mod tests {
             assert!(framing.head.len() <= MAX_HEAD);
         }
         assert_eq!(framing.push(b"\r\nContent-Length: 0\r\n\r\n"), Progress::Unclear);
+        for first in [&[][..], b"HTTP/1.1 200 OK\r\nX: "] {
+            let mut framing = Framing::new(false);
+            framing.push(first);
+            assert_eq!(framing.push(&[b'x'; MAX_HEAD]), Progress::Unclear);
+            assert_eq!(framing.head.capacity(), 0, "nothing reads it");
+        }
     }
 
     /// The same, of a whole message at once, by another way: how long it is; None if that cannot be said.
@@ -427,10 +444,11 @@ mod tests {
                 prop_assert_eq!(matches!(progress, Progress::Complete(_)), is_whole);
                 prop_assert_eq!(progress == Progress::Incomplete, !is_whole);
             }
-            prop_assert_eq!(framing.push(&more), Progress::Unclear);
+            let behind = if is_blank(&more) { Progress::Unclear } else { Progress::Surplus };
+            prop_assert_eq!(framing.push(&more), behind);
             let mut both = text.clone();
             both.extend(&more);
-            prop_assert_eq!(Framing::new(false).push(&both), Progress::Unclear);
+            prop_assert_eq!(Framing::new(false).push(&both), behind);
         }
 
         /// What is complete after some bytes is complete by the other reading too, at the same place.

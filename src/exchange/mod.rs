@@ -30,4 +30,5 @@ pub use keep_alive_hint::Hint;
 pub use plain::Plain;
 pub use replay::Replay;
 pub use rest::{Piece, Rest, Spans};
+pub use syntax::is_blank;
 pub use verdict::{Evidence, FRESH, Facts, Loss, NO_CONNECTION, Rule, Verdict, judge, why_not};

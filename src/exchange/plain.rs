@@ -174,7 +174,7 @@ impl Framing {
             }
             return match Rest::CHUNKS.read(bytes, from, spans) {
                 Piece::Clear(rest) => Some((true, rest)),
-                Piece::Unclear => None,
+                Piece::Surplus | Piece::Unclear => None,
             };
         }
         let length = match (status, self.length) {

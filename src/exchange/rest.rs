@@ -2,6 +2,7 @@
 //! given to read on from there.
 
 use super::chunked::{Chunked, Step};
+use super::syntax::is_blank;
 
 /// Pieces of a body that are looked at in what one read has brought. To hand over more of them costs more than to
 /// parse them again.
@@ -24,6 +25,8 @@ pub struct Spans(Vec<(u32, u32)>);
 pub enum Piece {
     /// What is left behind them; None: nothing, the last byte was the last of the body. The data is in [`Spans`].
     Clear(Option<Rest>),
+    /// They are the last of the body, and more, which is not only line breaks. To JavaScript that is unclear.
+    Surplus,
     /// It is for Node's parser to say, of these and of all that follow.
     Unclear,
 }
@@ -50,11 +53,10 @@ impl Rest {
     /// what reads on.
     pub fn read(self, bytes: &[u8], from: usize, spans: &mut Spans) -> Piece {
         spans.0.clear();
-        let clear = match self {
+        match self {
             Self::Chunked(state) => read_chunks(state, bytes, from, spans),
             Self::Length(left) => read_counted(left, bytes, from, spans),
-        };
-        clear.map_or(Piece::Unclear, Piece::Clear)
+        }
     }
 
     /// To bring a parser there is JavaScript's, and seldom wanted: so this is not said in text.
@@ -89,36 +91,45 @@ impl Place {
     }
 }
 
-fn read_chunks(mut state: Chunked, bytes: &[u8], from: usize, spans: &mut Spans) -> Option<Option<Rest>> {
+fn read_chunks(mut state: Chunked, bytes: &[u8], from: usize, spans: &mut Spans) -> Piece {
     let mut at = from;
     while at < bytes.len() {
         let (taken, step) = state.read(&bytes[at..]);
-        if matches!(state, Chunked::Data { .. }) {
-            if spans.0.len() == MAX_SPANS {
-                return None;
-            }
-            spans.push(at, at + taken)?;
+        let is_data = matches!(state, Chunked::Data { .. });
+        if is_data && !spans.push(at, at + taken) {
+            return Piece::Unclear;
         }
         at += taken;
         state = match step {
             Step::Within(next) => next,
-            Step::Complete if at == bytes.len() => return Some(None),
-            Step::Complete | Step::Unclear => return None,
+            Step::Complete if at == bytes.len() => return Piece::Clear(None),
+            Step::Complete => return Piece::followed_by(&bytes[at..]),
+            Step::Unclear => return Piece::Unclear,
         };
     }
-    Some(Some(Rest::Chunked(state)))
+    Piece::Clear(Some(Rest::Chunked(state)))
 }
 
-fn read_counted(left: u64, bytes: &[u8], from: usize, spans: &mut Spans) -> Option<Option<Rest>> {
-    let left = left.checked_sub((bytes.len() - from) as u64)?;
-    spans.push(from, bytes.len())?;
-    Some((left > 0).then_some(Rest::Length(left)))
+fn read_counted(left: u64, bytes: &[u8], from: usize, spans: &mut Spans) -> Piece {
+    let here = &bytes[from..];
+    let Some(left) = left.checked_sub(here.len() as u64) else {
+        return Piece::followed_by(&here[left as usize..]);
+    };
+    if !spans.push(from, bytes.len()) {
+        return Piece::Unclear;
+    }
+    Piece::Clear((left > 0).then_some(Rest::Length(left)))
 }
 
 impl Spans {
-    fn push(&mut self, start: usize, end: usize) -> Option<()> {
-        self.0.push((u32::try_from(start).ok()?, u32::try_from(end).ok()?));
-        Some(())
+    /// Whether there is room for another one.
+    fn push(&mut self, start: usize, end: usize) -> bool {
+        let (Ok(start), Ok(end)) = (u32::try_from(start), u32::try_from(end)) else { return false };
+        let has_room = self.0.len() < MAX_SPANS;
+        if has_room {
+            self.0.push((start, end));
+        }
+        has_room
     }
 
     /// Appends them as 32-bit integers, the low byte first: where each piece begins and ends.
@@ -131,11 +142,16 @@ impl Spans {
 }
 
 impl Piece {
+    /// The last of a body, behind which these bytes stand.
+    fn followed_by(more: &[u8]) -> Self {
+        if is_blank(more) { Self::Unclear } else { Self::Surplus }
+    }
+
     /// What is left of the body, and to be read here.
     pub const fn rest(self) -> Option<Rest> {
         match self {
             Self::Clear(rest) => rest,
-            Self::Unclear => None,
+            Self::Surplus | Self::Unclear => None,
         }
     }
 
@@ -145,7 +161,7 @@ impl Piece {
         let flags = match self {
             Self::Clear(None) => COMPLETE,
             Self::Clear(Some(_)) => 0,
-            Self::Unclear => UNCLEAR,
+            Self::Surplus | Self::Unclear => UNCLEAR,
         };
         out.extend_from_slice(&flags.to_le_bytes());
         Place::of(self.rest()).write(out);
@@ -217,15 +233,27 @@ mod tests {
 
     #[test]
     fn what_is_unclear_is_left_to_node_from_there_on() {
-        for (start, rest) in
-            [("5\r\nhel", "lo\r\n0;x\r\n\r\n"), ("0\r\n", "X: y\r\n\r\n"), ("0\r\n\r", "\nx"), ("5", " \r\n")]
-        {
+        for (start, rest) in [("5\r\nhel", "lo\r\n0;x\r\n\r\n"), ("0\r\n", "X: y\r\n\r\n"), ("5", " \r\n")] {
             let (_, left) = clear(Rest::CHUNKS, start.as_bytes());
             assert_eq!(left.unwrap().read(rest.as_bytes(), 0, &mut Spans::default()), Piece::Unclear);
         }
-        assert_eq!(Rest::Length(2).read(b"ok!", 0, &mut Spans::default()), Piece::Unclear);
         let many = "1\r\nx\r\n".repeat(MAX_SPANS + 1);
         assert_eq!(Rest::CHUNKS.read(many.as_bytes(), 0, &mut Spans::default()), Piece::Unclear);
+    }
+
+    #[test]
+    fn what_comes_behind_the_end_is_more_than_the_body() {
+        for (body, bytes, _) in bodies() {
+            let (_, rest) = clear(body, &bytes[..bytes.len() - 1]);
+            for (rest, from) in [(body, 0), (rest.unwrap(), bytes.len() - 1)] {
+                for (more, found) in
+                    [("H", Piece::Surplus), ("\r\nH", Piece::Surplus), ("\r\n", Piece::Unclear)]
+                {
+                    let more = [&bytes[from..], more.as_bytes()].concat();
+                    assert_eq!(rest.read(&more, 0, &mut Spans::default()), found);
+                }
+            }
+        }
     }
 
     #[test]

@@ -23,3 +23,8 @@ pub fn has_plain_lines(head: &[u8]) -> bool {
     }
     !after_cr
 }
+
+/// Whether these are but line breaks. Some servers send one behind a body, and parsers skip it before the next response.
+pub fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n'))
+}

@@ -87,10 +87,14 @@ pub struct Connection {
     pub window: ReadWindow,
     /// Bytes given to JavaScript in the present exchange.
     pub received: u64,
+    /// More has come than the response, as far as its end is known here: no other request may have it.
+    pub has_surplus: bool,
     /// Where the response ends, if that is asked for.
     pub framing: Option<Framing>,
     /// What is to come of the body that is being read, if its head was plain.
     pub rest: Option<Rest>,
+    /// The last byte of the response has come, beyond doubt.
+    pub is_answered: bool,
     /// The delivery that has the response's last byte (see [`crate::binding::link`]).
     pub finished_in: Option<u64>,
     pub entry: Option<deadlines::Entry>,
@@ -145,9 +149,10 @@ impl Connection {
         limit.has_passed(now).then(|| limit.reason())
     }
 
-    /// Whether JavaScript has read as much of the exchange, which it counts modulo 2^32.
-    pub const fn is_read_up_to(&self, received: u32) -> bool {
-        self.received as u32 == received
+    /// Whether bytes have come that no request had asked for: such as JavaScript, which counts what it has read of the
+    /// exchange modulo 2^32, has not got yet.
+    pub const fn has_unasked(&self, received: u32) -> bool {
+        self.has_surplus || self.received as u32 != received
     }
 
     /// Another request takes it.
@@ -159,6 +164,7 @@ impl Connection {
         self.received = 0;
         self.framing = None;
         self.rest = None;
+        self.is_answered = false;
         self.finished_in = None;
         debug!(connection = %self.id, served = self.served, idle = ?(now - self.last_read), "reused");
     }
@@ -398,8 +404,10 @@ mod tests {
             ended: false,
             window: ReadWindow::new(1, Rc::new(Buffered::default())),
             received: 0,
+            has_surplus: false,
             framing: None,
             rest: None,
+            is_answered: false,
             finished_in: None,
             entry: None,
             waker: None,

@@ -62,8 +62,8 @@ pub struct Lane {
     pub buffered: Rc<Buffered>,
     /// The queue that may have the connection when the exchange is over. The request is whole then.
     pub queue: Option<u32>,
-    /// The request is a HEAD, so its answer has no body; unknown before its first byte.
-    pub is_head: Option<bool>,
+    /// Unknown before the first byte of the request.
+    pub method: Option<Method>,
     /// Set when a queue has got the connection: what is told of the exchange from then on.
     pub passed_on: Option<PassedOn>,
     /// When the connect began that is under way, or was last.
@@ -77,6 +77,27 @@ pub struct Lane {
     pub keylog: bool,
     /// A connection of this request has ended before JavaScript let it pass.
     pub waited: bool,
+}
+
+/// What is asked for, as far as it decides where the answer ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// What follows the head is the tunnel's.
+    Connect,
+    /// Nothing follows the head.
+    Head,
+    Other,
+}
+
+impl Method {
+    /// Of a request that begins with these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        match bytes {
+            [b'C', b'O', b'N', b'N', b'E', b'C', b'T', b' ', ..] => Self::Connect,
+            [b'H', b'E', b'A', b'D', b' ', ..] => Self::Head,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// What is left of an exchange whose connection serves another one already.
@@ -243,7 +264,7 @@ impl Lane {
             counts,
             buffered,
             queue: None,
-            is_head: None,
+            method: None,
             passed_on: None,
             connecting_since: Instant::now(),
             proceed: None,
@@ -266,7 +287,7 @@ impl Lane {
         self.retried = false;
         self.waited = false;
         self.queue = None;
-        self.is_head = None;
+        self.method = None;
         self.passed_on = None;
         self.loss = None;
         self.replay.forget();
@@ -297,6 +318,11 @@ impl Lane {
         if leave.replayable || leave.unacknowledged {
             self.replay.start();
         }
+    }
+
+    /// Whether the request is a HEAD, if that is known and where its answer ends can be.
+    pub fn is_head(&self) -> Option<bool> {
+        self.method.filter(|&method| method != Method::Connect).map(|method| method == Method::Head)
     }
 
     pub fn connection(&self) -> Option<ConnectionId> {

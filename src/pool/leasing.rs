@@ -36,8 +36,7 @@ impl Pool {
             // It had waited for the lane.
             connection.unused = Some(connection.idle_limit(None, hint.timeout, now));
         }
-        let reason = if !connection.is_read_up_to(received) {
-            // Bytes are on their way to JavaScript that belong to no request.
+        let reason = if connection.has_unasked(received) {
             Some(CloseReason::UnexpectedData)
         } else if connection.ended || connection.write_error.is_some() {
             Some(CloseReason::PeerClosedIdle)
@@ -159,7 +158,7 @@ impl Pool {
             let left = connection.requests_left.map(|left| left.saturating_sub(1));
             connection.requests_left = [left, hint.max].into_iter().flatten().min();
         }
-        let reason = if !connection.is_read_up_to(received) {
+        let reason = if connection.has_unasked(received) {
             Some(CloseReason::UnexpectedData)
         } else if connection.ended || connection.write_error.is_some() || connection.fin != Fin::None {
             Some(CloseReason::PeerClosedIdle)

@@ -16,22 +16,30 @@ use crate::binding::submission::{Payload, When};
 use crate::exchange::{Framing, Hint, Progress};
 
 impl Pool {
-    /// Reads on in the response of which these bytes have come. Whether it is over, and a queue waits for that.
-    pub(super) fn follow(&mut self, id: ConnectionId, bytes: &[u8], is_first: bool) -> bool {
+    /// Reads on in the response of which these bytes have come, if a queue waits for its end, or may, or if it
+    /// `is_odd`: nobody else here sees where it ends. Whether it is over, and a queue waits for that.
+    pub(super) fn follow(&mut self, id: ConnectionId, bytes: &[u8], is_first: bool, is_odd: bool) -> bool {
         let Some(connection) = self.connections.get_mut(id) else { return false };
         let lane = self.lanes.get(connection.lane as usize).and_then(Option::as_ref);
         let Some(lane) = lane else { return false };
         if is_first
-            && (lane.queue.is_some() || lane.limits.queues)
-            && let Some(is_head) = lane.is_head
+            && (is_odd || lane.queue.is_some() || lane.limits.queues)
+            && let Some(is_head) = lane.is_head()
         {
             connection.framing = Some(Framing::new(is_head));
         }
         let Some(framing) = &mut connection.framing else { return false };
         connection.finished_in = None;
         match framing.push(bytes) {
-            Progress::Complete(_) => connection.finished_in = Some(self.delivery),
+            Progress::Complete(_) => {
+                connection.is_answered = true;
+                connection.finished_in = Some(self.delivery);
+            }
             Progress::Incomplete => {}
+            Progress::Surplus => {
+                connection.has_surplus = true;
+                connection.framing = None;
+            }
             Progress::Unclear => connection.framing = None,
         }
         connection.finished_in.is_some() && lane.queue.is_some()

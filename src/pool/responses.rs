@@ -11,7 +11,7 @@ use super::status::add;
 use crate::binding::records::{event, event_flag};
 use crate::block::Block;
 use crate::error::CloseReason;
-use crate::exchange::{Piece, Plain};
+use crate::exchange::{Piece, Plain, is_blank};
 
 /// What one read brings is handed over as it is, without a copy, from so many bytes on. Below, to make JavaScript a
 /// buffer of memory that is not its own costs more than to copy.
@@ -58,15 +58,21 @@ impl Pool {
         if let Some(idle) = connection.tally.idle_before().filter(|_| is_first && reused) {
             connection.closes.outlive(idle);
         }
+        let had_surplus = connection.has_surplus;
+        connection.has_surplus |= connection.is_answered && !is_blank(block);
         let Some(lane) = self.lane(slot) else { return false };
         if is_first && lane.retried {
             add(&lane.counts.saved);
         }
         // What has been answered will not be sent again.
         lane.replay.forget();
-        let is_head = lane.is_head.filter(|_| is_first && lane.limits.parse);
+        let parse = lane.limits.parse;
+        let is_head = lane.is_head().filter(|_| is_first && parse);
         let reading = self.read_plainly(id, block, is_head);
-        let is_over = self.follow(id, block, is_first);
+        let is_over = self.follow(id, block, is_first, parse && matches!(reading, Reading::Bytes));
+        if !had_surplus && self.connections.get(id).is_some_and(|connection| connection.has_surplus) {
+            self.report(event::SURPLUS, self.lane_ref(slot), 0, &[]);
+        }
         self.hand_over(slot, block, &reading);
         if is_over {
             self.exchange_over(id);
@@ -88,12 +94,15 @@ impl Pool {
         if let Some(rest) = connection.rest {
             let piece = rest.read(bytes, 0, &mut self.spans);
             connection.rest = piece.rest();
+            connection.is_answered = matches!(piece, Piece::Clear(None));
+            connection.has_surplus |= matches!(piece, Piece::Surplus);
             return Reading::Body(piece);
         }
         let Some(plain) = is_head.and_then(|is_head| Plain::read(bytes, is_head, &mut self.spans)) else {
             return Reading::Bytes;
         };
         connection.rest = plain.rest();
+        connection.is_answered = plain.rest().is_none();
         Reading::Response(plain)
     }
 
@@ -138,10 +147,51 @@ mod tests {
 
     use tokio::task::LocalSet;
 
+    use super::super::Limits;
     use super::super::lane::State;
     use super::super::test_pool::{LIMITS, TestPool, all_of};
     use super::*;
     use crate::binding::records::{op, op_flag};
+
+    #[tokio::test]
+    async fn a_connection_with_bytes_behind_its_response_is_closed_for_them() {
+        const WHOLE: [&str; 4] = [
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+            "HTTP/1.1 204 No Content\r\n\r\n",
+            // None that is plain.
+            "HTTP/1.1 200 OK \r\nContent-Length: 0\r\n\r\n",
+        ];
+        let run = async {
+            for text in WHOLE {
+                // Where the reads are cut: in the head, in the middle, before the last byte, behind it.
+                for cut in [0, 10, text.len() - 3, text.len() - 1, text.len()] {
+                    for more in ["H", WHOLE[0]] {
+                        let mut test = TestPool::new(Limits { queues: false, ..LIMITS });
+                        let (id, mut server) = test.reuse(0).await;
+                        test.submit(|submission| {
+                            submission.rows.extend([op::WRITE, 0, 2, 0, 1]);
+                            submission.bytes.push(b'x');
+                        });
+                        let whole = [text, more].concat();
+                        let mut sent = 0;
+                        for piece in [&whole[..cut], &whole[cut..]] {
+                            server.write_all(piece.as_bytes()).unwrap();
+                            sent += piece.len() as i32;
+                            test.until(|test| test.received == sent).await;
+                            let is_told = test.batch.rows.chunks(5).any(|row| row[0] == event::SURPLUS);
+                            assert_eq!(is_told, sent as usize == whole.len(), "{cut} {text:?}");
+                        }
+                        test.submit(|submission| submission.rows.extend([op::PARK, 0, 2, 60_000, sent]));
+                        let mut pool = test.pool.borrow_mut();
+                        assert!(pool.connections.get(id).is_none());
+                        assert_eq!(pool.lane(0).unwrap().lost, Some(CloseReason::UnexpectedData));
+                    }
+                }
+            }
+        };
+        LocalSet::new().run_until(run).await;
+    }
 
     /// Requests whose first byte cannot leave, behind what the one before owes or without that, and an end or a byte of
     /// the server's meanwhile: in the same turn as there is room, or before.

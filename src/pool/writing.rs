@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::Pool;
 use super::connection::{ConnectionId, Fin};
-use super::lane::State;
+use super::lane::{Method, State};
 use crate::binding::blob::Blob;
 use crate::binding::records::event;
 use crate::binding::submission::{Leave, Payload, When};
@@ -35,9 +35,10 @@ impl Pool {
     /// What may have to be sent again is kept.
     pub(super) fn keep_output(&mut self, slot: u32, payload: &Payload<'_, Blob>) {
         let Some(lane) = self.lane(slot) else { return };
-        lane.is_head.get_or_insert_with(
-            || matches!(payload.piece(), Piece::Bytes(bytes) if bytes.starts_with(b"HEAD ")),
-        );
+        lane.method.get_or_insert_with(|| match payload.piece() {
+            Piece::Bytes(bytes) => Method::of(bytes),
+            Piece::Lent(..) => Method::Other,
+        });
         let limit = lane.max_replay;
         match payload.piece() {
             Piece::Bytes(bytes) => lane.replay.push(bytes, limit),

@@ -250,3 +250,31 @@ test('max is obeyed where requests wait, whose connection is never idle', { time
   await Promise.all(requests);
   assert.deepStrictEqual([...served.values()], [3, 3, 3]);
 });
+
+test(
+  'what a server says once holds where requests wait, whose connection is never idle',
+  { timeout: 20_000 },
+  async (t) => {
+    for (const [hint, expected] of [
+      ['max=2', [3, 3, 3]],
+      ['timeout=60, max=2', [3, 3, 3]],
+      ['timeout=0', Array(9).fill(1)],
+    ]) {
+      for (const options of [{}, { maxSentAhead: 0 }]) {
+        const served = new Map();
+        const server = await echoServer(t, {
+          listener(request, response) {
+            const nth = (served.get(request.socket) ?? 0) + 1;
+            served.set(request.socket, nth);
+            response.setHeader('Connection', 'keep-alive');
+            if (nth === 1) response.setHeader('Keep-Alive', hint);
+            response.end();
+          },
+        });
+        const agent = ourAgent(t, { maxSockets: 1, ...options });
+        await Promise.all(Array.from({ length: 9 }, () => exchange({ ...server.at, agent })));
+        assert.deepStrictEqual([...served.values()], expected, `${hint} ${JSON.stringify(options)}`);
+      }
+    }
+  },
+);

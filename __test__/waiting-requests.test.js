@@ -555,7 +555,7 @@ test('a lane that takes such an answer over connects, as far as a program sees',
 
 for (const [title, act, during, connections] of [
   ['says Connection: close', 'last', 3, 2],
-  ['says that it takes one more', 'hint-max,ok', 4, 1],
+  ['says that it takes one more', 'hint-max,ok', 4, 2],
   ['has bytes behind it', 'double', 3, 2],
 ]) {
   test(`behind a response that ${title} the others wait for JavaScript`, options, async (t) => {

@@ -127,10 +127,12 @@ function pooling(Base) {
       }
       if (!queue.isEmpty(this)) {
         // Node asks keepSocketAlive() only where nobody waits.
-        if (hintOf(socket._httpMessage?.res).max === 0) {
+        const hint = hintOf(socket._httpMessage?.res);
+        if (hint.timeout === 0 || hint.max === 0) {
           socket.destroy();
           return true;
         }
+        if (socket instanceof Lane) socket._tellHint(nativeHint(hint, marginOf(this.options)));
       } else if (this._events.free === this[kOnFree] && this.removeSocket === methods.removeSocket) {
         if (releaseLane(this, socket, ...rest)) return true;
       }

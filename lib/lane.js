@@ -122,6 +122,11 @@ class Lane extends SocketShape {
     this.#parts.parking.setLimit(ms, hint);
   }
 
+  /** The same where a request that waits is about to get the lane. */
+  _tellHint(hint) {
+    this.#parts.place.tellHint(hint);
+  }
+
   /** Between requests. */
   get _isIdle() {
     return this.#parts.parking.isParked;

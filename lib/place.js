@@ -136,11 +136,15 @@ class Place {
     return true;
   }
 
+  /** What the server says of the connection, if anything (idle-limit.js); another request is about to get it. */
+  tellHint(hint) {
+    if (hint === undefined || this.isLeft) return;
+    crossing.patientRow(op.HINT, this.#slot, this.#epoch, toLimit(hint.timeout), toLimit(hint.max));
+  }
+
   /** The lane is idle, for `limit` ms at most; `hint`: what the server says of that (idle-limit.js). */
   park(limit, hint, received) {
-    if (hint !== undefined) {
-      crossing.patientRow(op.HINT, this.#slot, this.#epoch, toLimit(hint.timeout), toLimit(hint.max));
-    }
+    this.tellHint(hint);
     crossing.patientRow(op.PARK, this.#slot, this.#epoch, toLimit(limit), received);
   }
 

@@ -43,8 +43,8 @@ pub mod op {
     /// `arg` is the initial delay in seconds, or -1 for off; `len` has the count of probes in its lowest byte, and their
     /// interval in seconds above.
     pub const KEEP_ALIVE: i32 = 9;
-    /// What the server says of the connection before it is parked: it keeps it idle for `arg` ms, and takes
-    /// `len` requests more (-1: it does not say).
+    /// What the server says of the connection before it is parked, or given to a request that waits: it keeps it idle
+    /// for `arg` ms, and takes `len` requests more (-1: it does not say).
     pub const HINT: i32 = 10;
     /// A lane connects; `arg` is the number of its route, `len` that of what has a say in JavaScript.
     pub const OPEN: i32 = 12;

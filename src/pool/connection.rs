@@ -140,6 +140,12 @@ impl Connection {
         IdleLimit { deadline, wall_deadline, by_age: deadline != by_limit }
     }
 
+    /// Requests that the server takes once this exchange is over, by its word in it (`max`) and in those before.
+    pub fn requests_left_after(&self, max: Option<u32>) -> Option<u32> {
+        let left = self.requests_left.map(|left| left.saturating_sub(1));
+        [left, max].into_iter().flatten().min()
+    }
+
     /// Why it has been kept for long enough, if it has.
     fn expired(&self, now: Instant) -> Option<CloseReason> {
         if self.ttl.is_some_and(|ttl| now >= self.opened + ttl) {

@@ -34,12 +34,15 @@ impl Pool {
         let now = Instant::now();
         if connection.parked.is_none() {
             // It had waited for the lane.
+            connection.requests_left = connection.requests_left_after(hint.max);
             connection.unused = Some(connection.idle_limit(None, hint.timeout, now));
         }
         let reason = if connection.has_unasked(received) {
             Some(CloseReason::UnexpectedData)
         } else if connection.ended || connection.write_error.is_some() {
             Some(CloseReason::PeerClosedIdle)
+        } else if connection.requests_left == Some(0) {
+            Some(CloseReason::NotKept)
         } else {
             connection.outlasted(now)
         };
@@ -155,8 +158,7 @@ impl Pool {
             connection.out.shrink();
         }
         if connection.parked.is_none() {
-            let left = connection.requests_left.map(|left| left.saturating_sub(1));
-            connection.requests_left = [left, hint.max].into_iter().flatten().min();
+            connection.requests_left = connection.requests_left_after(hint.max);
         }
         let reason = if connection.has_unasked(received) {
             Some(CloseReason::UnexpectedData)

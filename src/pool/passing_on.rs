@@ -65,8 +65,7 @@ impl Pool {
             return;
         };
         let Hint { timeout, max } = end.hint;
-        let left = connection.requests_left.map(|left| left.saturating_sub(1));
-        let left = [left, max].into_iter().flatten().min();
+        let left = connection.requests_left_after(max);
         let now = Instant::now();
         let may_serve = end.keep_alive
             && left != Some(0)

@@ -6,6 +6,7 @@
 const assert = require('node:assert/strict');
 const { execFile } = require('node:child_process');
 const { createHash } = require('node:crypto');
+const { subscribe, unsubscribe } = require('node:diagnostics_channel');
 const { test } = require('node:test');
 const { inspect, promisify } = require('node:util');
 const { HttpsAgent } = require('..');
@@ -262,6 +263,33 @@ for (const maxVersion of VERSIONS) {
       assert.deepEqual([body, request.attempts, calls, server.arrivals('it')], ['ok:it', 2, 2, 2]);
     },
   );
+
+  for (const isDeaf of [false, true]) {
+    test(
+      `a repetition whose connection is lost before checkServerIdentity has passed it${isDeaf ? ', and no other can be had' : ''} (${maxVersion})`,
+      { timeout },
+      async (t) => {
+        const server = await start(t, maxVersion);
+        const agent = makeAgent(t, { maxSockets: 1, checkServerIdentity: () => undefined });
+        let told = 0;
+        const onRetried = () => told++;
+        subscribe('offloop:request:retried', onRetried);
+        t.after(() => unsubscribe('offloop:request:retried', onRetried));
+        await warm(agent, server);
+        const pending = send(agent, server, { id: 'it', act: 'close/cue,ok' });
+        await until(() => server.arrivals('it') === 1);
+        server.post({ cue: 'it' });
+        assert.ok(blockUntil(() => server.events('accept').length === 2));
+        // Its handshake.
+        block(200);
+        server.post({ deaf: isDeaf, end: 'close' });
+        assert.ok(blockUntil(() => server.events('closed').length === 2));
+        const { body, error, request } = await pending;
+        const expected = isDeaf ? [undefined, 'ECONNRESET', 2, 1] : ['ok:it', undefined, 2, 1];
+        assert.deepEqual([body, error?.code, request.attempts, told], expected);
+      },
+    );
+  }
 
   test(`a repetition that checkServerIdentity refuses (${maxVersion})`, { timeout }, async (t) => {
     const server = await start(t, maxVersion);

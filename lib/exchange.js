@@ -199,10 +199,10 @@ class Exchange {
 
   // ---- While it has the lane.
 
-  /** It goes out a second time. */
+  /** It goes out a second time. The connection for that may be lost before it does: it is told of once. */
   noteResent() {
     const request = this.#request;
-    if (request === null) return;
+    if (request === null || request.attempts > 1) return;
     request.attempts = 2;
     if (channels.retried.hasSubscribers) this.#parts.lane._tell(channels.retried, { request });
   }

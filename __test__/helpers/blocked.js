@@ -77,7 +77,7 @@ class RawServer {
     return this.events('request', id).length;
   }
 
-  /** Sends a command: `{ end, connections }`, `{ cue }`, `{ greeting }` or `{ limit }`; resolves when it is carried out. */
+  /** Sends a command: `{ end, connections }`, `{ cue }`, `{ greeting }`, `{ limit }` or `{ deaf }`; resolves when it is carried out. */
   async command(message) {
     const number = ++this.#commands;
     this.#child.channel.ref();

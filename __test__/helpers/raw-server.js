@@ -353,6 +353,7 @@ process.on('message', (message) => {
   if (message.limit !== undefined) limit = message.limit;
   if (message.identity !== undefined) secure.identity = message.identity;
   if (message.cue !== undefined) cue(message.cue);
+  if (message.deaf) server.close();
   // All connections, or those that are named.
   if (message.end !== undefined) {
     for (const connection of [...connections]) {

@@ -206,8 +206,10 @@ impl Pool {
         } else if let State::Gated(id, _) = lane.state {
             lane.state = State::Bound(id);
             self.bind_pending(slot, id);
-        } else if let State::Unpassed(_) = lane.state {
-            self.start_connect(slot, Cause::Fresh, None);
+        } else if let State::Unpassed(cause) = lane.state {
+            // If a repetition cannot be had, the caller still sees the loss that led to it.
+            let cause = if matches!(cause, Cause::Retry(_)) { cause } else { Cause::Fresh };
+            self.start_connect(slot, cause, None);
         }
     }
 

@@ -4,9 +4,10 @@
 
 const assert = require('node:assert');
 const { once } = require('node:events');
+const http = require('node:http');
 const { test } = require('node:test');
 const { HttpAgent, HttpsAgent } = require('..');
-const { send, startServer, until, warm } = require('./helpers/blocked');
+const { blockUntil, send, startServer, until, warm } = require('./helpers/blocked');
 const { closedPort } = require('./helpers/lane-server');
 const { ourAgent } = require('./helpers/request');
 
@@ -15,6 +16,25 @@ const patience = { timeout: 20_000 };
 test('an agent that did nothing has nothing to tell', () => {
   assert.deepStrictEqual(new HttpAgent().stats(), {});
   assert.deepStrictEqual(new HttpsAgent().stats(), {});
+});
+
+test('who asks in the tick that has written a request can still take that back', patience, async (t) => {
+  const server = await startServer(t);
+  const agent = ourAgent(t);
+  const options = { host: '127.0.0.1', port: server.port, agent, method: 'POST', headers: { 'x-id': 'it' } };
+  const request = http.request(options).end('body');
+  process.nextTick(() => {
+    assert.ok(request.socket);
+    const connected = () => agent.stats()[`127.0.0.1:${server.port}`].connections.busy === 1;
+    assert.ok(blockUntil(connected));
+    // Each question is a turn of the thread.
+    for (let turn = 0; turn < 20; turn++) agent.stats();
+    request.destroy();
+  });
+  const [error] = await once(request, 'error');
+  assert.strictEqual(error.connection.bytesWritten, 0);
+  await until(() => server.events('client-fin').length + server.events('gone').length > 0);
+  assert.strictEqual(server.arrivals('it'), 0);
 });
 
 test('connections, requests and times', patience, async (t) => {

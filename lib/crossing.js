@@ -108,7 +108,7 @@ function revoke({ chunk, number }) {
 
 /** The status of an agent, as text (see status.js). */
 function stats(agent) {
-  sendBefore();
+  submit.sendSettled();
   return crossing?.stats(agent) ?? '';
 }
 

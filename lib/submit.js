@@ -29,6 +29,8 @@ let submit;
 let rows = 0;
 let bytes = 0;
 let blobs;
+/** Among the rows is what leaves with the end of the tick, or is taken back before. */
+let hasEarly = false;
 let flushScheduled = false;
 /** Rust has been told that more may come in this tick without a wake. */
 let tickOpen = false;
@@ -58,6 +60,7 @@ function send() {
   rows = 0;
   bytes = 0;
   blobs = undefined;
+  hasEarly = false;
   if (list === undefined) submit(rowCount, byteCount);
   else submit(rowCount, byteCount, list);
 }
@@ -67,6 +70,7 @@ function sendRevocable() {
   const [rowCount, byteCount, isSettled] = [rows, bytes, settled];
   rows = 0;
   bytes = 0;
+  hasEarly = false;
   revocable = true;
   settled = false;
   submit(rowCount, byteCount, undefined, isSettled);
@@ -161,6 +165,11 @@ function sendBefore() {
   else if (!revocable) send();
 }
 
+/** The same for a question that is to change nothing: what may be taken back until the tick ends still may. */
+function sendSettled() {
+  if (!hasEarly) sendBefore();
+}
+
 /** Whether what has been sent in this tick may still be taken back. */
 function isRevocable() {
   return revocable;
@@ -169,6 +178,7 @@ function isRevocable() {
 /** A row for bytes that stand at the end of the shared buffer. Those of a head and its body go as one. */
 function inlineRow(slot, epoch, flags, notify, count) {
   if (isEarly) flags |= opFlag.EARLY;
+  if (flags & opFlag.EARLY) hasEarly = true;
   const last = (rows - 1) * ROW_WIDTH;
   bytes += count;
   if (
@@ -278,6 +288,7 @@ module.exports = {
   lend,
   wait,
   sendBefore,
+  sendSettled,
   send,
   sendEarly,
   isRevocable,

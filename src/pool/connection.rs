@@ -1,6 +1,7 @@
 //! A connection: the stream, what is still to be written to it, and what is
 //! known of it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
@@ -333,6 +334,8 @@ pub fn says_timeout(bytes: &[u8]) -> bool {
 pub struct Connections {
     slab: Slab<Connection>,
     generation: u32,
+    /// In an outage each that is suspect asks for the others to its address.
+    by_peer: BTreeSet<(SocketAddr, ConnectionId)>,
 }
 
 impl Connections {
@@ -340,8 +343,15 @@ impl Connections {
         let entry = self.slab.vacant_entry();
         let id = ConnectionId(u64::from(self.generation) << 32 | entry.key() as u64);
         self.generation = self.generation.wrapping_add(1);
-        entry.insert(make(id));
+        let connection = entry.insert(make(id));
+        self.by_peer.extend(connection.peer.map(|peer| (peer, id)));
         id
+    }
+
+    /// Those to an address; none for a Unix socket.
+    pub fn to(&self, peer: Option<SocketAddr>) -> Vec<ConnectionId> {
+        let range = peer.map(|peer| (peer, ConnectionId(0))..=(peer, ConnectionId(u64::MAX)));
+        range.into_iter().flat_map(|range| self.by_peer.range(range)).map(|&(_, id)| id).collect()
     }
 
     pub fn get(&self, id: ConnectionId) -> Option<&Connection> {
@@ -356,12 +366,11 @@ impl Connections {
         self.slab.iter().map(|(_, connection)| connection)
     }
 
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Connection> {
-        self.slab.iter_mut().map(|(_, connection)| connection)
-    }
-
     pub fn remove(&mut self, id: ConnectionId) -> Option<Connection> {
-        self.get(id)?;
+        let peer = self.get(id)?.peer;
+        if let Some(peer) = peer {
+            self.by_peer.remove(&(peer, id));
+        }
         self.slab.try_remove(id.0 as u32 as usize)
     }
 }
@@ -438,6 +447,21 @@ mod tests {
         assert_eq!(connection.heard(), connection.last_read);
         connection.watch = Some(in_vain());
         assert_eq!(connection.heard(), connection.opened);
+    }
+
+    #[tokio::test]
+    async fn those_to_an_address_are_found_for_as_long_as_they_are_there() {
+        let mut connections = Connections::default();
+        let address = |port| Some(SocketAddr::from(([127, 0, 0, 1], port)));
+        let mut ids = Vec::new();
+        for peer in [address(1), address(2), address(1), None] {
+            let (connection, _) = reused(Duration::ZERO).await;
+            ids.push(connections.insert(|id| Connection { id, peer, ..connection }));
+        }
+        assert_eq!(connections.to(address(1)), [ids[0], ids[2]]);
+        assert_eq!(connections.to(None), []);
+        connections.remove(ids[0]);
+        assert_eq!((connections.to(address(1)), connections.to(address(2))), (vec![ids[2]], vec![ids[1]]));
     }
 
     #[tokio::test]

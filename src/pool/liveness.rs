@@ -16,6 +16,7 @@
 //! connection is *given up* after `deadPeerTimeout`.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -49,6 +50,12 @@ impl Progress for Unheard {
     fn attempt_timeout(&self, _: &Endpoint) {}
     async fn connected(&self, _: &Stream) {}
     fn key_lines(&self, _: &KeyLines) {}
+}
+
+/// When a connection to each destination was last heard of that gets through to it. Asked once in a look, for all
+/// suspects: in an outage there may be thousands.
+struct LastHeard {
+    by_destination: HashMap<SharedDestination, Instant>,
 }
 
 impl Pool {
@@ -94,7 +101,7 @@ impl Pool {
     /// When to look again, if at all.
     fn look_at_all(&mut self) -> Option<Duration> {
         let now = Instant::now();
-        let mut heard = Vec::new();
+        let mut heard = None;
         let mut alert = false;
         let mut watched = std::mem::take(&mut self.watched);
         watched.retain(|&id| {
@@ -106,7 +113,10 @@ impl Pool {
                 // The kernel need not be asked. Under a steady load it never is.
                 finding = Finding::Acknowledged;
             } else if watch.is_seen() || now - watch.since() >= CALM {
-                let heard = watch.silent().and_then(|_| self.last_heard(&connection.destination, &mut heard));
+                let heard = watch.silent().and_then(|_| {
+                    let heard = heard.get_or_insert_with(|| self.last_heard());
+                    heard.by_destination.get(&connection.destination).copied()
+                });
                 finding = self.look_at(id, heard, now);
                 alert = true;
             }
@@ -136,22 +146,14 @@ impl Pool {
         connection.watch.as_mut().map_or(Finding::Acknowledged, |watch| watch.look(&info, heard, limit, now))
     }
 
-    /// When a connection to the destination was last heard of that gets through to it. Asked for all suspects of a
-    /// look at once.
-    fn last_heard(
-        &self,
-        destination: &SharedDestination,
-        known: &mut Vec<(SharedDestination, Option<Instant>)>,
-    ) -> Option<Instant> {
-        if let Some((_, heard)) = known.iter().find(|(other, _)| other == destination) {
-            return *heard;
+    fn last_heard(&self) -> LastHeard {
+        let mut last = LastHeard { by_destination: self.heard_by_probe.clone() };
+        for connection in self.connections.iter() {
+            let heard = connection.heard();
+            let last = last.by_destination.entry(connection.destination.clone()).or_insert(heard);
+            *last = heard.max(*last);
         }
-        let connections = self.connections.iter().filter(|connection| connection.destination == *destination);
-        let by_connection = connections.map(Connection::heard).max();
-        let by_probe = self.heard_by_probe.get(destination).copied();
-        let heard = by_connection.max(by_probe);
-        known.push((destination.clone(), heard));
-        heard
+        last
     }
 
     fn found(&mut self, id: ConnectionId, finding: Finding) {
@@ -190,24 +192,29 @@ impl Pool {
 
     /// Idle connections to an address that has been silent `since` are not used before they are heard of.
     pub(super) fn doubt(&mut self, peer: Option<SocketAddr>, since: Instant) {
-        for connection in self.connections.iter_mut().filter(|connection| connection.peer == peer) {
+        self.each_to(peer, |connection| {
             connection.doubted |= connection.parked.is_some() && connection.last_read < since;
-        }
+        });
     }
 
     /// The address has been heard of.
     fn trust(&mut self, peer: Option<SocketAddr>) {
-        for connection in self.connections.iter_mut().filter(|connection| connection.peer == peer) {
-            connection.doubted = false;
+        self.each_to(peer, |connection| connection.doubted = false);
+    }
+
+    fn each_to(&mut self, peer: Option<SocketAddr>, mut apply: impl FnMut(&mut Connection)) {
+        for id in self.connections.to(peer) {
+            if let Some(connection) = self.connections.get_mut(id) {
+                apply(connection);
+            }
         }
     }
 
     pub(super) fn close_doubted(&mut self, peer: Option<SocketAddr>) {
-        let doubted =
-            self.connections.iter().filter(|connection| connection.peer == peer && connection.doubted);
-        let ids: Vec<ConnectionId> = doubted.map(|connection| connection.id).collect();
-        for id in ids {
-            self.lose_parked(id, CloseReason::DeadPeer);
+        for id in self.connections.to(peer) {
+            if self.connections.get(id).is_some_and(|connection| connection.doubted) {
+                self.lose_parked(id, CloseReason::DeadPeer);
+            }
         }
     }
 

@@ -148,7 +148,7 @@ fn from_kind(kind: io::ErrorKind) -> i32 {
     match kind {
         io::ErrorKind::InvalidInput => libc::EINVAL,
         io::ErrorKind::TimedOut => libc::ETIMEDOUT,
-        io::ErrorKind::UnexpectedEof => libc::ECONNRESET,
+        io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof => libc::ECONNRESET,
         io::ErrorKind::WriteZero | io::ErrorKind::BrokenPipe => libc::EPIPE,
         _ => libc::EIO,
     }

@@ -119,6 +119,15 @@ impl Connection {
         }
     }
 
+    /// Whether the peer's kernel has not got a byte of the present request, beyond doubt: what is read of the peer was
+    /// sent with an acknowledgement of all that it had by then.
+    pub fn is_unreached(&self) -> bool {
+        let before = self.tally.acked_before;
+        // Over TLS that is not known while bytes from before wait.
+        before < u64::MAX
+            && self.stream.tcp_info().is_some_and(|info| info.acked.saturating_sub(SYN) <= before)
+    }
+
     /// Bytes of the present request that the peer's kernel has acknowledged,
     /// where the system tells.
     fn acknowledged(&self) -> Option<u64> {

@@ -13,7 +13,7 @@ use super::connection::{Connection, ConnectionId, Fin};
 use super::lane::{Cause, LossReport, State};
 use super::out_queue::OutQueue;
 use crate::binding::records::event;
-use crate::error::CloseReason;
+use crate::error::{CloseReason, uv_errno};
 use crate::exchange::{Evidence, Facts, Loss, NO_CONNECTION, Verdict, judge};
 
 impl Pool {
@@ -76,6 +76,17 @@ impl Pool {
             Verdict::Report => self.report_loss(id, slot, report),
             verdict => self.replace(id, slot, verdict, report),
         }
+    }
+
+    /// Bytes have come that no request had asked for, while one was leaving, and the server's kernel had nothing of that.
+    pub(super) fn lose_to_unasked(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        // What is still on its way must not arrive after its repetition.
+        connection.stream.reset_on_close();
+        let slot = connection.lane;
+        let errno = uv_errno(&io::ErrorKind::ConnectionReset.into());
+        let report = LossReport::Error { errno, syscall: "read", reason: CloseReason::UnexpectedData };
+        self.lose(id, slot, Loss::Reset, report);
     }
 
     /// An end that comes within a round trip of a request was on its way before the server saw that: what it

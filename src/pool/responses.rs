@@ -35,7 +35,8 @@ impl Pool {
         let Some(connection) = self.connections.get_mut(id) else { return false };
         let slot = connection.lane;
         let lane = self.lanes.get(slot as usize).and_then(Option::as_ref);
-        let is_unsent = connection.served > 0 && lane.is_some_and(|lane| lane.http && !lane.sent);
+        let is_reused = connection.served > 0 && lane.is_some_and(|lane| lane.http);
+        let is_unsent = is_reused && lane.is_some_and(|lane| !lane.sent);
         if connection.parked.is_some() || is_unsent {
             // A forged response that waits for the next request, or a 408: it
             // must never be an answer to anything.
@@ -47,6 +48,12 @@ impl Pool {
             } else {
                 self.reselect(id, CloseReason::UnexpectedData);
             }
+            return false;
+        }
+        // The kernel may have taken it, and its ciphertext not even that: the server has nothing that it could answer.
+        let is_leaving = !connection.out.is_empty() || connection.stream.is_blocked();
+        if is_reused && connection.received == 0 && is_leaving && connection.is_unreached() {
+            self.lose_to_unasked(id);
             return false;
         }
         connection.last_read = Instant::now();
@@ -143,15 +150,65 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Read, Write};
 
     use tokio::task::LocalSet;
 
     use super::super::Limits;
     use super::super::lane::State;
+    use super::super::out_queue::OutQueue;
     use super::super::test_pool::{LIMITS, TestPool, all_of};
     use super::*;
+    use crate::binding::blob::Blob;
     use crate::binding::records::{op, op_flag};
+    use crate::block::BLOCK_SIZE;
+
+    /// The kernel has taken the first bytes of a request, behind many of the one before that the server has not read.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_comes_before_the_server_has_a_byte_of_the_request_is_no_answer_to_it() {
+        const DONE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        let run = async {
+            let mut test = TestPool::new(LIMITS);
+            let mut server = test.open(0).await;
+            // Or it would grow as the server reads.
+            socket2::SockRef::from(&server).set_recv_buffer_size(64 << 10).unwrap();
+            let write = |test: &mut TestPool, epoch| {
+                // More than the kernel takes.
+                test.submit(|submission| {
+                    for _ in 0..(16 << 20) / BLOCK_SIZE {
+                        let len = BLOCK_SIZE as i32;
+                        submission.rows.extend([op::WRITE | op_flag::BLOB << 8, 0, epoch, 0, len]);
+                        submission.blobs.push(Blob::Copied(Block::of(&[b'.'; BLOCK_SIZE])));
+                    }
+                });
+            };
+            write(&mut test, 1);
+            server.write_all(DONE).unwrap();
+            test.until(|test| test.received == DONE.len() as i32).await;
+            let id = test.pool.borrow_mut().lane(0).and_then(|lane| lane.connection()).unwrap();
+            test.pool.borrow_mut().connections.get_mut(id).unwrap().out = OutQueue::default();
+            test.received = 0;
+            let lease = [op::LEASE | op_flag::HTTP << 8, 0, 2, DONE.len() as i32, 0];
+            test.submit(|submission| submission.rows.extend(lease));
+            write(&mut test, 2);
+            server.set_nonblocking(true).unwrap();
+            let mut room = vec![0; 64 << 10];
+            while !test.pool.borrow_mut().lane(0).unwrap().sent {
+                let _ = server.read(&mut room);
+                tokio::task::yield_now().await;
+            }
+            assert!(test.pool.borrow().connections.get(id).unwrap().is_unreached());
+            server.write_all(DONE).unwrap();
+            let is_failed = |test: &TestPool| {
+                test.batch.rows.chunks(5).any(|row| (row[0], row[3]) == (event::ERROR, -libc::ECONNRESET))
+            };
+            test.until(|test| test.received > 0 || is_failed(test)).await;
+            assert_eq!(test.received, 0);
+            assert!(test.pool.borrow().stats(1).contains("closes.unexpected-data\t1\n"));
+        };
+        LocalSet::new().run_until(run).await;
+    }
 
     #[tokio::test]
     async fn a_connection_with_bytes_behind_its_response_is_closed_for_them() {

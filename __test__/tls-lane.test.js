@@ -139,6 +139,29 @@ for (const version of ['TLSv1.2', 'TLSv1.3']) {
     });
   }
 
+  test(`what is written is done behind the events of the handshake (${version})`, { timeout }, async (t) => {
+    const server = await start(t, limits);
+    for (const isRefused of [false, true]) {
+      const log = await asHttps(t, async (make) => {
+        const log = [];
+        const note = (name) => () => log.push(name);
+        const at = { host: 'localhost', family: 4, port: server.port, agent: make({ ca }) };
+        const request = https.request({ ...at, method: 'POST' });
+        for (const event of ['finish', 'error', 'response', 'close']) request.on(event, note(event));
+        request.on('response', (response) => response.resume());
+        request.on('socket', (socket) => {
+          if (isRefused) socket.on('secureConnect', () => request.destroy());
+          for (const event of ['connect', 'ready', 'secureConnect', 'secure']) socket.on(event, note(event));
+        });
+        request.write('body', () => log.push('written'));
+        request.end();
+        await new Promise((resolve) => request.on('close', resolve));
+        return log;
+      });
+      assert.strictEqual(log.includes('response'), !isRefused);
+    }
+  });
+
   test(`a certificate that is refused: the same events (${version})`, { timeout }, async (t) => {
     const server = await start(t, limits);
     const { body } = await asHttps(t, async (make) => {

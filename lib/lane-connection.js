@@ -61,7 +61,6 @@ class LaneConnection {
   establish() {
     this.#isEstablished = true;
     if (channels.opened.hasSubscribers) this.#parts.lane._tell(channels.opened);
-    this.#parts.lane._pump();
   }
 
   /** Somebody listens for the end of the handshake. */

@@ -131,6 +131,8 @@ class TlsLane extends LaneOverNode {
     this.secureConnecting = false;
     this._connection.establish();
     this.#tellSecure();
+    // As with Node's TLS, what has been written is done behind these events.
+    this._pump();
     if (isGated && !this.destroyed) this._connection.judge(true);
   }
 
@@ -180,8 +182,9 @@ class TlsLane extends LaneOverNode {
 
   #tellSecure() {
     this._connection.ask(() => {
-      this.emit('secure');
+      // In Node the one comes of a listener for the other, which is the first.
       this.emit('secureConnect');
+      this.emit('secure');
     });
   }
 

@@ -146,6 +146,28 @@ test('NODE_EXTRA_CA_CERTS set by the program vouches for nobody', { timeout }, a
   assert.deepEqual(ours, node);
 });
 
+test("a Node whose roots are those of OpenSSL's store", { timeout }, async (t) => {
+  const before = () => {
+    const { config } = process;
+    const defines = [...config.target_defaults.defines, 'NODE_OPENSSL_CERT_STORE'];
+    const value = { ...config, target_defaults: { ...config.target_defaults, defines } };
+    Object.defineProperty(process, 'config', { value });
+  };
+  const server = await tlsServer(t, identity(leaf));
+  const env = { NODE_EXTRA_CA_CERTS: rootsFile(t) };
+  for (const [data, args, expected] of [
+    [{}, [], ["the roots of OpenSSL's own store"]],
+    [{}, ['--use-bundled-ca'], []],
+    [{ ca: root.cert }, [], []],
+  ]) {
+    const settings = { env, args, before };
+    const { node, ours, reasons } = await inProcess(both, { port: server.port, ...data }, settings);
+    assert.equal(node.status, 200);
+    assert.deepEqual(ours, node);
+    assert.deepEqual(reasons, expected);
+  }
+});
+
 for (const [name, settings] of Object.entries({
   '--use-openssl-ca': { args: ['--use-openssl-ca'] },
   '--use-openssl-ca in NODE_OPTIONS': { env: { NODE_OPTIONS: '--use-openssl-ca' } },

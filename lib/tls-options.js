@@ -137,6 +137,7 @@ function secureOptions(agent, options, surroundings) {
 /** `{ context, own }`, or a reason; the same as before for the same options. */
 function contextOf(agent, options, rejects, surroundings) {
   const defaults = options.ca ? undefined : surroundings.anchors;
+  if (!options.ca && defaults === undefined) return { reason: "the roots of OpenSSL's own store" };
   const alpn = alpnOf(options.ALPNProtocols);
   if (alpn === undefined) return { reason: 'ALPNProtocols' };
   const { ciphers, ecdhCurve, minVersion, maxVersion } = surroundings;

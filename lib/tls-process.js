@@ -28,7 +28,11 @@ const FLAGS = [
 
 let atStart;
 
-/** What the process was started with: `{ reason, usesSystem }`, where `reason` keeps rustls out. */
+/** Distributions build Node so that its roots are those of OpenSSL's own store, which Node does not list. */
+const IS_BUILT_FOR_STORE =
+  process.config.target_defaults?.defines?.includes('NODE_OPENSSL_CERT_STORE') === true;
+
+/** What the process was started with: `{ reason, usesStore, usesSystem }`, where `reason` keeps rustls out. */
 function readStart() {
   const start = settings();
   const options = start.environments.flatMap(({ NODE_OPTIONS = '' }) => NODE_OPTIONS.split(/\s+/));
@@ -38,6 +42,7 @@ function readStart() {
   const hasConfiguration = start.environments.some(({ OPENSSL_CONF }) => OPENSSL_CONF);
   return {
     reason: FLAGS.find((name) => given.includes(name)) ?? (hasConfiguration ? 'OPENSSL_CONF' : undefined),
+    usesStore: IS_BUILT_FOR_STORE && !given.includes('--use-bundled-ca'),
     usesSystem: given.includes('--use-system-ca'),
   };
 }
@@ -56,8 +61,10 @@ function processReason() {
 let listed;
 let anchors;
 
-/** Node's roots, read once; anew only if the program has set others (`tls.setDefaultCACertificates`). */
+/** Node's roots, if it says which they are; read once, and anew only if the program has set others (`tls.setDefaultCACertificates`). */
 function defaultAnchors() {
+  atStart ??= readStart();
+  if (atStart.usesStore) return undefined;
   // It gives the same array each time, as long as it is the same.
   const list = tls.getCACertificates?.('default') ?? tls.rootCertificates;
   if (list !== listed || anchors === undefined) {

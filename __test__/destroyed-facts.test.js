@@ -102,3 +102,54 @@ test('nothing has left, and JavaScript computes on', patience, async (t) => {
   // Where it has not been held back long enough it must say so.
   assert.equal(error.connection.bytesWritten > 0, server.arrivals('x') > 0);
 });
+
+/** Who ends a request that is about to get an idle socket. */
+const ENDS = {
+  request: ({ request }) => request.destroy(),
+  signal: ({ controller }) => controller.abort(),
+  agent: ({ agent }) => agent.destroy(),
+};
+
+for (const [end, destroy] of Object.entries(ENDS)) {
+  for (const isWaitedFor of [false, true]) {
+    const title = `the ${end} ends a request before it has its idle socket${isWaitedFor ? ', for which another waits' : ''}`;
+    test(title, patience, async (t) => {
+      const { server, agent } = await setUp(t);
+      await warm(agent, server);
+      const controller = new AbortController();
+      // It is not sent before it has its socket: its method is not a safe one.
+      const sent = send(agent, server, { id: 'x', method: 'POST', body: 'body', signal: controller.signal });
+      const other = isWaitedFor && send(agent, server, { id: 'other' });
+      destroy({ request: sent.request, controller, agent });
+      const { error } = await sent;
+      const { reason, bytesWritten, bytesRead, reused } = error.connection;
+      assert.deepEqual(
+        { reason, bytesWritten, bytesRead, reused },
+        {
+          reason: end === 'agent' ? 'agent-destroyed' : 'aborted',
+          bytesWritten: 0,
+          bytesRead: 0,
+          reused: true,
+        },
+      );
+      await other;
+      assert.equal(server.arrivals('x'), 0);
+    });
+  }
+}
+
+test('a request that has waited is destroyed before it has its socket', patience, async (t) => {
+  const { server, agent } = await setUp(t);
+  const first = send(agent, server, { id: 'first' });
+  const sent = send(agent, server, { id: 'x', method: 'POST', body: 'body' });
+  agent.on('free', () => {
+    // Node's own listener has given it the socket.
+    assert.equal(Object.keys(agent.requests).length, 0);
+    sent.request.destroy();
+  });
+  await first;
+  const { error } = await sent;
+  assert.equal(error.reason, 'aborted');
+  assert.equal(error.connection.bytesWritten, 0);
+  assert.equal(server.arrivals('x'), 0);
+});

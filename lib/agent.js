@@ -215,7 +215,9 @@ function pooling(Base) {
 
     /** A request got its socket, having waited for it. */
     _waited(request, socket, ms) {
-      if (socket instanceof Lane) socket._noteWait(ms);
+      if (!(socket instanceof Lane)) return;
+      socket._meanFor(request);
+      socket._noteWait(ms);
     },
 
     /** A socket has run into its timeout. */

@@ -91,7 +91,12 @@ class Exchange {
    * has sent is taken back if that is still possible.
    */
   owesNothing() {
-    return !this.#parts.early.isOwed || (this.#parts.connection.isEstablished && this.#takeBack());
+    const { connection, early, ending } = this.#parts;
+    if (early.isOwed) return connection.isEstablished && this.#takeBack();
+    // One that was destroyed before it had the lane has had nothing to send.
+    if (this.#intended?.destroyed) ending.explainUnsent(this.#intended);
+    this.#intended = null;
+    return true;
   }
 
   /** The lane is as it was before the request. */

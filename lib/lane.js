@@ -420,6 +420,8 @@ class Lane extends SocketShape {
   /** What asks Rust for the facts of the request's connection; undefined if it has told all that it knows. */
   #askForFacts() {
     const { connection, ending, place } = this.#parts;
+    // The request that is about to get it has not begun: what is known is of the one before.
+    if (this._isIdle) return () => '';
     if (connection.isEstablished) return () => place.facts(false);
     if (!place.isOpened || ending.reason !== undefined) return undefined;
     // It connects and sends before JavaScript hears of it. Where it knows of nothing yet, what is about to reach it

@@ -92,6 +92,35 @@ test('it is about to be sent again', patience, async (t) => {
   assert.ok(error.connection.bytesWritten > 0, 'it has been sent once');
 });
 
+for (const end of ['request', 'agent']) {
+  const title = `the ${end} is destroyed: it has been sent again, and JavaScript has not been told`;
+  test(title, patience, async (t) => {
+    const { server, agent } = await setUp(t);
+    await warm(agent, server);
+    const sent = send(agent, server, { id: 'x', act: 'reset/cue,hang' });
+    await until(() => server.arrivals('x') === 1);
+    server.post({ cue: 'x' });
+    blockUntil(() => server.arrivals('x') === 2);
+    (end === 'agent' ? agent : sent.request).destroy();
+    const { error, request } = await sent;
+    assert.ok(error.connection.bytesWritten > 0, 'it has been sent');
+    assert.equal(error.connection.served, 0);
+    assert.equal(request.attempts, 2);
+  });
+}
+
+test('it has been sent ahead, and again, and JavaScript has not been told', patience, async (t) => {
+  const { server, agent } = await setUp(t);
+  await warm(agent, server);
+  send(agent, server, { id: 'first' });
+  const sent = send(agent, server, { id: 'x', act: 'reset,hang' });
+  blockUntil(() => server.arrivals('x') === 2);
+  sent.request.destroy();
+  const { error, request } = await sent;
+  assert.ok(error.connection.bytesWritten > 0, 'it has been sent');
+  assert.equal(request.attempts, 2);
+});
+
 test('nothing has left, and JavaScript computes on', patience, async (t) => {
   const { server, agent } = await setUp(t);
   await warm(agent, server);

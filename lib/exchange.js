@@ -204,9 +204,9 @@ class Exchange {
 
   // ---- While it has the lane.
 
-  /** It goes out a second time. The connection for that may be lost before it does: it is told of once. */
+  /** It goes out a second time, and is told of once: the connection for that may be lost, or who ends it hear of it first. */
   noteResent() {
-    const request = this.#request;
+    const request = this.nextRequest;
     if (request === null || request.attempts > 1) return;
     request.attempts = 2;
     if (channels.retried.hasSubscribers) this.#parts.lane._tell(channels.retried, { request });

@@ -20,15 +20,20 @@ function nameOf(reason) {
   return NAMES.get(reason);
 }
 
-/** Rows of a name and a value, as the native side gives them, as an object; without the reason. */
+/** Rows of a name and a value, as the native side gives them, as an object; without those that say nothing of a connection. */
 function parse(text) {
   const facts = {};
   if (text === '') return facts;
   for (const row of text.split('\n')) {
     const [name, value] = row.split('\t');
-    if (name !== 'reason') facts[name] = toValue(value);
+    if (name !== 'reason' && name !== 'attempts') facts[name] = toValue(value);
   }
   return facts;
+}
+
+/** Whether they are the facts of a request that was sent again. */
+function isResent(text) {
+  return text.endsWith('\nattempts\t2');
 }
 
 function toValue(text) {
@@ -104,4 +109,4 @@ function addressesOf({ localAddress, localPort, remoteAddress, remotePort }) {
   return remoteAddress === undefined ? {} : { localAddress, localPort, remoteAddress, remotePort };
 }
 
-module.exports = { NAMES, addressesOf, explain, explainLater, nameOf, parse, reasonIn };
+module.exports = { NAMES, addressesOf, explain, explainLater, isResent, nameOf, parse, reasonIn };

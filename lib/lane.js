@@ -8,7 +8,7 @@ const { addAbortSignal } = require('stream');
 
 const channels = require('./channels');
 const errors = require('./errors');
-const { nameOf } = require('./facts');
+const { isResent, nameOf } = require('./facts');
 const { immediately } = require('./immediate');
 const Inactivity = require('./inactivity');
 const { isLearning } = require('./node-client');
@@ -422,11 +422,18 @@ class Lane extends SocketShape {
     const { connection, ending, place } = this.#parts;
     // The request that is about to get it has not begun: what is known is of the one before.
     if (this._isIdle) return () => '';
-    if (connection.isEstablished) return () => place.facts(false);
+    if (connection.isEstablished) return () => this.#factsNow(false);
     if (!place.isOpened || ending.reason !== undefined) return undefined;
     // It connects and sends before JavaScript hears of it. Where it knows of nothing yet, what is about to reach it
     // may leave before it hears of the end.
-    return () => place.facts(true) || undefined;
+    return () => this.#factsNow(true) || undefined;
+  }
+
+  #factsNow(isOpening) {
+    const { exchange, place } = this.#parts;
+    const facts = place.facts(isOpening);
+    if (facts !== undefined && isResent(facts)) exchange.noteResent();
+    return facts;
   }
 
   _destroy(error, callback) {

@@ -77,7 +77,7 @@ class RawServer {
     return this.events('request', id).length;
   }
 
-  /** Sends a command: `{ end, connections }`, `{ cue }`, `{ greeting }`, `{ limit }` or `{ deaf }`; resolves when it is carried out. */
+  /** Sends a command: `{ end, connections }`, `{ cue }`, `{ greeting }`, `{ limits }` or `{ deaf }`; resolves when it is carried out. */
   async command(message) {
     const number = ++this.#commands;
     this.#child.channel.ref();
@@ -105,7 +105,9 @@ class RawServer {
     this.#child.ref();
     this.#child.disconnect();
     await exited;
+    const stray = this.events('stray');
     fs.rmSync(this.#folder, { recursive: true });
+    if (stray.length > 0) throw new Error(`the server got what is no request: ${JSON.stringify(stray)}`);
   }
 }
 
@@ -126,15 +128,15 @@ const TCP = {
   /** One that speaks it. */
   serve: http.createServer,
   startServer,
-  start: () => RawServer.start(),
+  start: (where) => RawServer.start(undefined, where),
 };
 let current = TCP;
 
-/** TLS of one version, with certificates that are right; TCP if no version is named. */
-function transportOf(version) {
+/** TLS of one version, with certificates that are right for these names; TCP if no version is named. */
+function transportOf(version, names = ['ip:127.0.0.1']) {
   if (version === undefined) return TCP;
   const root = authority('Root');
-  const { key, cert } = root.server(['ip:127.0.0.1']);
+  const { key, cert } = root.server(names);
   const tls = { identities: { right: { key, cert } }, maxVersion: version };
   const end = { key, cert, maxVersion: version };
   const trusting = (Base) =>
@@ -150,7 +152,7 @@ function transportOf(version) {
     listen: (onSocket) => createTlsServer({ ...end, noDelay: true }, onSocket),
     serve: (onRequest) => https.createServer(end, onRequest),
     startServer: (t) => startServer(t, tls),
-    start: () => RawServer.start(tls),
+    start: (where) => RawServer.start(tls, where),
   };
 }
 

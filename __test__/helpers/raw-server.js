@@ -8,6 +8,7 @@
 //   x-do    what to do with it: `<action>[@<body bytes>][/<argument>]`, one per arrival, separated by
 //           commas; the last one also stands for all later arrivals. Without `@` the whole request is
 //           read first. The argument is a delay in ms, or `cue`: it is done when the client says so.
+//   x-answer  what the action `answer` is made of, as JSON (helpers/composed-answer.js).
 //   x-then  what to do with the idle connection after the answer: `<action>/<delay in ms>`.
 // All that happens is appended to a file, one JSON object a line: a blocked process can read it.
 // With TLS (helpers/secure-end.js) connections can end, and be spoken on, in a few more ways.
@@ -15,6 +16,7 @@
 const crypto = require('node:crypto');
 const fs = require('node:fs');
 const net = require('node:net');
+const { compose, sendInPieces } = require('./composed-answer');
 const { reset } = require('./reset');
 const { secureEnds } = require('./secure-end');
 
@@ -31,7 +33,8 @@ const connections = new Set();
 const cues = new Map();
 let lastNumber = 0;
 let greeting = '';
-let limit = Infinity;
+/** How many connections there may be at once to an address of this server. */
+let limits = {};
 const secure = process.argv[4] && secureEnds(JSON.parse(process.argv[4]), note);
 
 function note(type, details) {
@@ -43,6 +46,7 @@ function note(type, details) {
 const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (raw) => {
   const connection = { number: ++lastNumber, socket: raw, nth: 0, read: Buffer.alloc(0), request: null };
   connection.port = raw.remotePort;
+  connection.host = raw.localAddress;
   // An end that the kernel had before this connection is read in the next turn at the latest. TLS tells of it later.
   setImmediate(() => setImmediate(noteAccept, connection));
   for (const end of ['end', 'error']) raw.on(end, () => (connection.isOver = true));
@@ -63,24 +67,45 @@ const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (raw) =>
   else socket.on('data', (bytes) => onData(connection, bytes));
 });
 
-function noteAccept({ number, port }) {
-  let older = [...connections].filter((other) => other.number < number && !other.isOver);
+function noteAccept(connection) {
+  const { number, host, port } = connection;
+  const older = [...connections].filter((other) => other.number < number && !other.isOver);
+  note('accept', {
+    connection: number,
+    host,
+    port,
+    open: older.length + 1,
+    beyond: beyondLimit(host, older),
+  });
+}
+
+/** The older connections beside which a new one to this address is one too many; undefined if it is not. */
+function beyondLimit(host, older) {
+  const most = limits[host] ?? Infinity;
+  let beside = older.filter((other) => other.host === host);
   // On a busy machine an end may be on its way when a later connection has come.
-  if (older.length >= limit) older = older.filter(isHeldByClient);
-  const beside = older.map((other) => other.number);
-  note('accept', { connection: number, port, open: older.length + 1, beside });
+  if (beside.length >= most) beside = beside.filter(isHeldByClient);
+  return beside.length >= most ? beside.map((other) => other.number) : undefined;
 }
 
 /** Whether the client, on this machine, has not closed its end (Linux). */
-function isHeldByClient({ port }) {
-  const [own, remote] = [port, server.address().port].map(
-    (number) => `:${number.toString(16).toUpperCase().padStart(4, '0')}`,
-  );
+function isHeldByClient({ host, port }) {
+  const own = portInHex(port);
+  const remote = `${addressInHex(host)}:${portInHex(server.address().port)}`;
   const rows = fs.readFileSync('/proc/self/net/tcp', 'utf8').split('\n');
   return rows.some((row) => {
     const [, from, to, state] = row.trim().split(/\s+/);
-    return from?.endsWith(own) && to.endsWith(remote) && HELD.includes(state);
+    return from?.endsWith(`:${own}`) && to === remote && HELD.includes(state);
   });
+}
+
+/** As the kernel writes an IPv4 address: the bytes backwards. */
+function addressInHex(host) {
+  return Buffer.from(host.split('.').reverse().map(Number)).toString('hex').toUpperCase();
+}
+
+function portInHex(port) {
+  return port.toString(16).toUpperCase().padStart(4, '0');
 }
 
 function leave(connection, type) {
@@ -90,18 +115,26 @@ function leave(connection, type) {
 
 function onData(connection, bytes) {
   connection.read = Buffer.concat([connection.read, bytes]);
-  if (connection.request === null && !readHead(connection)) return;
-  const { request } = connection;
-  readBody(connection, request);
-  if (!request.acted && request.whole) {
-    note('whole', { id: request.id, length: request.length, hash: request.hash.copy().digest('hex') });
+  // The end of a request that was answered early may come together with the next one.
+  while (connection.request !== null || readHead(connection)) {
+    const { request } = connection;
+    const wasWhole = request.whole;
+    readBody(connection, request);
+    if (request.whole && !wasWhole) noteBody('whole', request);
+    if (!request.acted && (request.whole || request.length >= request.actAt)) act(connection, request);
+    else finishExchange(connection);
+    if (connection.request === request) return;
   }
-  if (!request.acted && (request.whole || request.length >= request.actAt)) act(connection, request);
+}
+
+/** What has come of the body so far. */
+function noteBody(type, { id, length, hash }) {
+  note(type, { id, length, hash: hash.copy().digest('hex') });
 }
 
 function readHead(connection) {
   const end = connection.read.indexOf('\r\n\r\n');
-  if (end < 0) return false;
+  if (end < 0 || connection.isStray) return false;
   const [line, ...fields] = connection.read.toString('latin1', 0, end).split('\r\n');
   connection.read = connection.read.subarray(end + 4);
   const headers = {};
@@ -109,20 +142,26 @@ function readHead(connection) {
     const colon = field.indexOf(':');
     headers[field.slice(0, colon).toLowerCase()] = field.slice(colon + 1).trim();
   }
+  if (!/^[A-Z]+ \S+ HTTP\/1\.1$/.test(line)) {
+    // A part of a body that nobody has announced, for one. The end of the server tells of it.
+    note('stray', { connection: connection.number, text: line.slice(0, 200) });
+    connection.isStray = true;
+    connection.socket.destroy();
+    return false;
+  }
   const id = headers['x-id'];
   const arrival = (arrivals.get(id) ?? 0) + 1;
   arrivals.set(id, arrival);
   const plan = (headers['x-do'] ?? 'ok').split(',');
   const step = plan[Math.min(arrival, plan.length) - 1];
-  const parsed = /^([\w-]+)(?:@(\d+))?(?:\/(\d+|cue))?$/.exec(step);
-  if (parsed === null) throw new Error(`not a request of ours: ${JSON.stringify([line, ...fields])}`);
-  const [, action, at, argument] = parsed;
+  const [, action, at, argument] = /^([\w-]+)(?:@(\d+))?(?:\/(\d+|cue))?$/.exec(step);
   connection.nth++;
   connection.request = {
     id,
     action,
     actAt: at === undefined ? Infinity : Number(at),
     delay: argument === 'cue' ? argument : Number(argument ?? 0),
+    answer: headers['x-answer'],
     then: headers['x-then'],
     method: line.split(' ')[0],
     hash: crypto.createHash('sha256'),
@@ -130,9 +169,11 @@ function readHead(connection) {
     left: headers['transfer-encoding'] ? null : Number(headers['content-length'] ?? 0),
     whole: false,
     acted: false,
+    answered: false,
   };
   const { method } = connection.request;
   note('request', { id, method, action, connection: connection.number, nth: connection.nth, line });
+  if (headers.expect && headers['x-answer']) connection.socket.write('HTTP/1.1 100 Continue\r\n\r\n');
   return true;
 }
 
@@ -193,6 +234,9 @@ function perform(connection, request) {
     case 'ok':
       note('answered', { id: request.id });
       answered(connection, `HTTP/1.1 200 OK\r\n${headers}${length}${payload}`);
+      break;
+    case 'answer':
+      answer(connection, request);
       break;
     case 'hint':
       note('answered', { id: request.id });
@@ -288,10 +332,33 @@ function respondAndEnd(connection, headers, action) {
   });
 }
 
+/** What the request asks for, as far as it is to go. */
+function answer(connection, request) {
+  const { socket } = connection;
+  const plan = JSON.parse(request.answer);
+  const bytes = compose(request, plan);
+  note('answered', { id: request.id });
+  if (!request.whole) noteBody('part', request);
+  const length = plan.stop === undefined ? bytes.length : Math.ceil(plan.stop * (bytes.length - 1));
+  sendInPieces(socket, bytes.subarray(0, length), plan.pieces, () => {
+    if (plan.end) end(connection, plan.end);
+    else answered(connection, '');
+  });
+}
+
 function answered(connection, bytes) {
   const { socket, request } = connection;
+  request.answered = true;
+  // Over TLS nothing is a record, too.
+  if (bytes.length > 0) socket.write(bytes);
+  finishExchange(connection);
+}
+
+/** The connection is idle when the request is whole and its answer is out. */
+function finishExchange(connection) {
+  const { socket, request } = connection;
+  if (!request?.answered || !request.whole) return;
   connection.request = null;
-  socket.write(bytes);
   if (!request.then) return;
   const [action, delay] = request.then.split('/');
   setTimeout(() => {
@@ -307,7 +374,8 @@ function forged() {
 
 /** Ways in which a connection without an answer ends, or is spoken on. */
 function end(connection, action) {
-  const { socket, wire } = connection;
+  const { number, socket, wire } = connection;
+  note('ending', { connection: number, action });
   switch (action) {
     case 'close':
       connections.delete(connection);
@@ -350,7 +418,7 @@ function closed(connection, record) {
 
 process.on('message', (message) => {
   if (message.greeting !== undefined) greeting = message.greeting;
-  if (message.limit !== undefined) limit = message.limit;
+  if (message.limits !== undefined) limits = message.limits;
   if (message.identity !== undefined) secure.identity = message.identity;
   if (message.cue !== undefined) cue(message.cue);
   if (message.deaf) server.close();

@@ -1,0 +1,239 @@
+'use strict';
+
+// One request of a stress run: what its caller does with it, by its plan, and what he sees of it.
+
+const { block, now } = require('../blocked');
+const { answerBody } = require('../composed-answer');
+const { headersOf, pause, writeBody } = require('./body');
+
+/** ms after which a caller gives up a request whose handler has thrown: nobody can say what becomes of it. */
+const GIVE_UP = 30;
+
+/** What the handlers of a stress run throw. */
+class Deliberate extends Error {}
+
+class Call {
+  /** Whether its caller has ended it; so that what becomes of it is his own doing. */
+  isAborted = false;
+  /** Whether its agent was destroyed meanwhile. */
+  isCut = false;
+  /** What its handlers have thrown. */
+  thrown = 0;
+  responses = 0;
+  /** By `X-Id`: whose answers to it were the informational ones. */
+  interim = [];
+  errors = [];
+  closes = 0;
+  /** Of the response: whose it is, and from which connection. */
+  answer;
+  port;
+  /** Bytes of its body, whether each is right, and whether they are all. */
+  received = 0;
+  isRight = true;
+  isWhole = false;
+  /** Whether, and when, all that it has begun is over: the request, and its response. */
+  isSettled = false;
+  settled;
+  /** What nobody must hold when all is over. */
+  weak = [];
+
+  #open = 1;
+  #settle;
+  #destroyAgent;
+  #controller = new AbortController();
+  #response;
+
+  /** Makes the request. `make`: http.request or https.request; `target`: the agent, and the options of where it leads. */
+  constructor(plan, make, target, destroyAgent) {
+    this.plan = plan;
+    this.#destroyAgent = destroyAgent;
+    this.at = now();
+    const { method, deeds, retry } = plan;
+    const signal = deeds.some(({ how }) => how === 'signal') ? this.#controller.signal : undefined;
+    this.request = make({ ...target, method, headers: headersFor(plan), retry, signal });
+    this.weak.push(new WeakRef(this.request));
+    this.settled = new Promise((resolve) => (this.#settle = resolve));
+    this.#listen();
+    for (const deed of deeds) this.#prepare(deed);
+    if (plan.body) writeBody(this.request, plan);
+    else this.request.end();
+    for (const deed of deeds) if ('after' in deed && deed.after === undefined) this.#do(deed);
+  }
+
+  get id() {
+    return this.plan.id;
+  }
+
+  /** From which port it went, as far as its caller can tell. */
+  get localPort() {
+    return this.port ?? this.errors[0]?.connection?.localPort ?? this.request.socket?.localPort;
+  }
+
+  #listen() {
+    const { request } = this;
+    request.on('close', () => {
+      if (++this.closes === 1) this.#close();
+      this.#reach('close');
+    });
+    // Who listens to this has the request go Node's way.
+    if (this.plan.deeds.some(({ at }) => at === 'socket' || at === 'connect'))
+      request.on('socket', (socket) => {
+        if (socket.connecting) socket.once('connect', () => this.#reach('connect'));
+        this.#reach('socket');
+      });
+    request.on('finish', () => this.#reach('finish'));
+    request.on('information', ({ statusCode, headers }) => {
+      if (statusCode === 103) this.interim.push(headers['x-id']);
+      this.#reach('information');
+    });
+    request.on('error', (error) => {
+      this.errors.push(error);
+      this.#reach('error');
+    });
+    if (this.plan.read.way === 'dump') return;
+    request.on('response', (response) => {
+      this.responses++;
+      this.#open++;
+      this.weak.push(new WeakRef(response));
+      response.on('close', () => this.#close());
+      this.#take(response);
+      this.#reach('response');
+    });
+  }
+
+  #close() {
+    if (--this.#open > 0) return;
+    if (this.request.socket) this.weak.push(new WeakRef(this.request.socket));
+    this.isSettled = true;
+    this.#settle();
+  }
+
+  #take(response) {
+    this.#response = response;
+    this.status = response.statusCode;
+    this.answer = response.headers['x-id'];
+    this.port = response.socket?.localPort;
+    const right = this.answer === this.id ? answerBody(this.id, this.plan.answer.size) : undefined;
+    const onData = (chunk) => {
+      if (right && !right.subarray(this.received, this.received + chunk.length).equals(chunk))
+        this.isRight = false;
+      this.received += chunk.length;
+      this.#reach('data');
+    };
+    response.on('error', () => {});
+    response.on('end', () => {
+      // Of a request that is destroyed Node throws away what is left.
+      this.isWhole = response.complete && !this.isAborted;
+      this.#reach('end');
+    });
+    read(response, this.plan.read, onData, () => this.#destroy('response'));
+  }
+
+  #prepare(deed) {
+    if (deed.what === 'timeout') this.request.setTimeout(deed.ms, () => this.#destroy('request'));
+    else if (deed.after !== undefined) setTimeout(() => this.#do(deed), deed.after);
+  }
+
+  /** A moment of the request is there. */
+  #reach(moment) {
+    for (const deed of this.plan.deeds) {
+      if (deed.at !== moment || deed.isDone) continue;
+      deed.isDone = true;
+      this.#do(deed);
+    }
+  }
+
+  #do({ what, how, ms, inTick }) {
+    switch (what) {
+      case 'block':
+        block(ms);
+        break;
+      case 'throw':
+        this.thrown++;
+        setTimeout(() => this.#destroy('request'), GIVE_UP);
+        if (inTick)
+          process.nextTick(() => {
+            throw new Deliberate(this.id);
+          });
+        else throw new Deliberate(this.id);
+        break;
+      case 'destroy':
+        this.#destroy(how);
+        break;
+      case 'destroy-agent':
+        this.#destroyAgent();
+        break;
+      default:
+        throw new Error(`no such deed: ${what}`);
+    }
+  }
+
+  #destroy(how) {
+    const { request } = this;
+    this.isAborted = true;
+    if (how === 'signal') this.#controller.abort();
+    else if (how === 'error') request.destroy(new Error(this.id));
+    else if (how === 'socket' && request.socket) request.socket.destroy();
+    // Over TLS there is no such thing.
+    else if (how === 'reset' && request.socket && !request.socket.encrypted) request.socket.resetAndDestroy();
+    else if (how === 'response' && this.#response) this.#response.destroy();
+    else request.destroy();
+  }
+}
+
+function headersFor(plan) {
+  return {
+    'X-Id': plan.id,
+    'X-Do': plan.acts.join(','),
+    'X-Answer': JSON.stringify(plan.answer),
+    ...(plan.then && { 'X-Then': plan.then }),
+    ...(plan.key && { 'Idempotency-Key': plan.id }),
+    ...(plan.body && headersOf(plan)),
+  };
+}
+
+/** Reads a response in one of many ways; `leave` ends it. */
+function read(response, { way, ms }, onData, leave) {
+  switch (way) {
+    case 'flow':
+      response.on('data', onData);
+      break;
+    case 'pause':
+      response.on('data', (chunk) => {
+        response.pause();
+        setTimeout(() => response.resume(), ms / 10);
+        onData(chunk);
+      });
+      break;
+    case 'late':
+      setTimeout(() => response.on('data', onData), ms);
+      break;
+    case 'readable':
+      response.on('readable', () => {
+        for (let chunk; (chunk = response.read()) !== null;) onData(chunk);
+      });
+      break;
+    case 'iterate':
+      iterate(response, onData, ms / 10);
+      break;
+    default:
+      setTimeout(leave, ms);
+  }
+}
+
+async function iterate(response, onData, ms) {
+  try {
+    for await (const chunk of response) {
+      onData(chunk);
+      await pause(ms);
+    }
+  } catch (error) {
+    // Of others 'close' tells.
+    if (error instanceof Deliberate)
+      process.nextTick(() => {
+        throw error;
+      });
+  }
+}
+
+module.exports = { Call, Deliberate };

@@ -1,0 +1,190 @@
+'use strict';
+
+// The rules of the stress run (helpers/stress/judge.js) against rounds that broke them.
+
+const { test } = require('node:test');
+const assert = require('node:assert/strict');
+const crypto = require('node:crypto');
+const { bytesOf } = require('./helpers/stress/body');
+const { Evidence } = require('./helpers/stress/evidence');
+const { judge } = require('./helpers/stress/judge');
+
+const ADDRESS = { host: '127.0.1.1', port: 5000 };
+const AGENT = { options: {} };
+
+/** A PUT that was answered on the second connection of a server, where it was the second request; and what that saw. */
+function goodRound() {
+  const plan = {
+    id: '0-0',
+    agent: 0,
+    host: ADDRESS.host,
+    method: 'PUT',
+    acts: ['answer', 'answer'],
+    answer: { status: 200, size: 10, framing: 'length', interim: 0, headers: [], pieces: [] },
+    key: false,
+    body: { way: 'end', size: 100, pieces: 1 },
+    read: { way: 'flow' },
+    deeds: [],
+  };
+  const request = { attempts: 1, reusedSocket: true, agent: AGENT };
+  const call = { plan, id: plan.id, request, at: 10, localPort: ADDRESS.port, port: ADDRESS.port };
+  Object.assign(call, {
+    isAborted: false,
+    isCut: false,
+    thrown: 0,
+    isSettled: true,
+    closes: 1,
+    responses: 1,
+    errors: [],
+  });
+  Object.assign(call, {
+    interim: [],
+    status: 200,
+    answer: plan.id,
+    received: 10,
+    isRight: true,
+    isWhole: true,
+  });
+  const hash = crypto.createHash('sha256').update(bytesOf(plan)).digest('hex');
+  const events = [
+    { type: 'accept', at: 1, connection: 2, ...ADDRESS },
+    { type: 'request', at: 11, id: plan.id, connection: 2, nth: 2 },
+    { type: 'whole', at: 12, id: plan.id, length: 100, hash },
+    { type: 'answered', at: 13, id: plan.id },
+  ];
+  return { plan, call, request, events, retried: new Set() };
+}
+
+/** The same, failed; `facts` are those of its error. */
+function fail({ call }, facts) {
+  const error = Object.assign(new Error('socket hang up'), { code: 'ECONNRESET', connection: facts });
+  Object.assign(call, { responses: 0, answer: undefined, isWhole: false, received: 0, errors: [error] });
+}
+
+/** The same, sent again on another connection, on which it is the request number `nth`. */
+function repeat({ plan, events }, nth = 1) {
+  plan.acts[0] = 'close';
+  events.splice(3, 1, ...['ending', 'closed'].map((type) => ({ type, at: 13, connection: 2 })));
+  events.push({ type: 'accept', at: 14, connection: 3, ...ADDRESS });
+  events.push({ type: 'request', at: 15, id: plan.id, connection: 3, nth });
+  events.push({ type: 'answered', at: 16, id: plan.id });
+}
+
+function seeRepetition({ request, retried }) {
+  request.attempts = 2;
+  retried.add(request);
+}
+
+function verdictsOn(change) {
+  const round = goodRound();
+  change(round);
+  const texts = [];
+  judge([round.call], [AGENT], new Evidence(round.events), round.retried, (text) =>
+    texts.push(text.split('\n')[0]),
+  );
+  return texts;
+}
+
+const FACTS = { bytesWritten: 300, served: 1 };
+
+for (const [what, change] of Object.entries({
+  'a request that was answered': () => {},
+  'one that was sent again, as its caller sees': (round) => {
+    repeat(round);
+    seeRepetition(round);
+  },
+  'one that was sent again and failed': (round) => {
+    repeat(round);
+    seeRepetition(round);
+    fail(round, FACTS);
+  },
+  'one that its caller has ended': (round) => {
+    fail(round, FACTS);
+    round.call.isAborted = true;
+  },
+}))
+  test(`nothing is said of ${what}`, () => assert.deepEqual(verdictsOn(change), []));
+
+for (const [violation, change] of Object.entries({
+  'not settled, with 1 responses': ({ call }) => (call.isSettled = false),
+  'settled 2 times': ({ call }) => (call.closes = 2),
+  '2 responses, 0 errors': ({ call }) => (call.responses = 2),
+  'neither response nor error': (round) => {
+    fail(round, FACTS);
+    round.call.errors = [];
+  },
+  'came too often': (round) => {
+    repeat(round);
+    seeRepetition(round);
+    round.plan.method = 'POST';
+  },
+  'sent more often than its caller allows': (round) => {
+    seeRepetition(round);
+    round.plan.retry = false;
+  },
+  'sent again on a connection that is not fresh': (round) => {
+    repeat(round, 2);
+    seeRepetition(round);
+  },
+  'sent again although its first connection was fresh': (round) => {
+    repeat(round);
+    seeRepetition(round);
+    round.events[1].nth = 1;
+  },
+  'sent again although it was answered': (round) => {
+    repeat(round);
+    seeRepetition(round);
+    round.plan.acts[0] = 'answer';
+    round.events.splice(3, 0, { type: 'answered', at: 12.5, id: '0-0' });
+  },
+  'a repetition that the caller does not see': (round) => repeat(round),
+  'the channel of repetitions and request.attempts differ': ({ request, retried }) => retried.add(request),
+  'an error without facts': (round) => fail(round, undefined),
+  'came although no byte was written': (round) => fail(round, { bytesWritten: 0, served: 1 }),
+  'failed on a fresh connection before it came': (round) => {
+    fail(round, { bytesWritten: 0, served: 0 });
+    round.events.splice(1);
+  },
+  'got the answer of 0-1, status 200, sent -Infinity ms before': ({ call }) => (call.answer = '0-1'),
+  'got the answer of surplus, status 200, sent -Infinity ms before': ({ call }) => (call.answer = 'surplus'),
+  'got the answer of forged, status 200, sent 5.00 ms before': ({ call, events }) => {
+    call.answer = 'forged';
+    events.push({ type: 'closed', at: 5, connection: 2 });
+  },
+  'answered from port 5001, where it never was': ({ call }) => (call.port = call.localPort = 5001),
+  'interim answers of 0-1': ({ call, plan }) => {
+    plan.answer.interim = 1;
+    call.interim = ['0-1'];
+  },
+  'bytes of its answer are wrong': ({ call }) => (call.isRight = false),
+  '9 bytes of 10': ({ call }) => (call.received = 9),
+  'a part passed for the whole': ({ plan }) => Object.assign(plan.answer, { stop: 0.9, end: 'half' }),
+  'a good answer was cut short': ({ call }) => (call.isWhole = false),
+  '99 bytes of its body came, of 100': ({ events }) => (events[2].length = 99),
+  'its body came with other bytes': ({ events }) => (events[2].hash = ''),
+  'a failure that could have been repaired': (round) => fail(round, FACTS),
+  'sent on a connection that was known to be dead': (round) => {
+    fail(round, FACTS);
+    round.plan.method = 'POST';
+    round.events.splice(1, 3, { type: 'closed', at: 5, connection: 2 });
+  },
+  'failed on a good fresh connection': (round) => {
+    fail(round, FACTS);
+    round.events[1].nth = 1;
+  },
+}))
+  test(`it is noticed: ${violation}`, () => {
+    const verdicts = verdictsOn(change);
+    assert.ok(verdicts.includes(violation), `only ${verdicts}`);
+  });
+
+test('it is noticed: what is no request, and a connection beyond the limit', () => {
+  const texts = verdictsOn(({ events }) => {
+    events[0].beyond = [];
+    events.push({ type: 'stray', at: 20, connection: 2, text: 'abc' });
+  });
+  assert.deepEqual(
+    texts.map((text) => text.split(/[,:]/)[0]),
+    ['connection 2 got what is no request', 'connection 2 was one too many'],
+  );
+});

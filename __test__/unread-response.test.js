@@ -1,6 +1,6 @@
 'use strict';
 
-// A request that goes on while nobody reads its response.
+// A request that goes on, or a connection that ends, while nobody reads the response.
 
 const { test } = require('node:test');
 const assert = require('node:assert/strict');
@@ -9,6 +9,8 @@ const http = require('node:http');
 const { setImmediate: turn } = require('node:timers/promises');
 const { HttpAgent } = require('..');
 const crossing = require('../lib/crossing');
+const { startServer } = require('./helpers/blocked');
+const { inProcess } = require('./helpers/own-process');
 
 const timeout = 30_000;
 
@@ -49,3 +51,45 @@ test('a destroyed request asks nothing from the place that its lane has left', {
     [],
   );
 });
+
+/** Asks for a response that Node's parser reads, and while that is paused for another; resolves with what came of that. */
+async function client({ port, headers }) {
+  const http = require('node:http');
+  const { once } = require('node:events');
+  const { setTimeout: wait } = require('node:timers/promises');
+  const { HttpAgent } = require('..');
+  const agent = new HttpAgent({ maxSockets: 1 });
+  const options = { host: '127.0.0.1', port, agent };
+  const request = http.get({ ...options, headers });
+  const [response] = await once(request, 'response');
+  const next = http.request({ ...options, method: 'POST', headers: { 'x-id': 'next', 'content-length': 4 } });
+  next.end('body');
+  while (!request.socket._readableState.ended) await wait(1);
+  const isUnread = request.socket.readableLength > 0;
+  response.resume();
+  const status = await Promise.race([
+    once(next, 'response').then(([{ statusCode }]) => statusCode),
+    wait(5000, 'neither response nor error'),
+  ]);
+  return { isUnread, status };
+}
+
+// In a process of its own: what comes first when it is read on differs where async hooks are on, as in tests.
+test(
+  'a socket that has read to the end of its connection is given to no other request',
+  { timeout },
+  async (t) => {
+    const server = await startServer(t);
+    // Its chunks have extensions, so Node's parser reads it. While it is paused a 408 comes, and the end.
+    const answer = { status: 200, size: 150_000, framing: 'extended', interim: 0, headers: [], pieces: [] };
+    const headers = {
+      'x-id': 'first',
+      'x-do': 'answer',
+      'x-answer': JSON.stringify(answer),
+      'x-then': 'timeout/0',
+    };
+    const seen = await inProcess(client, { port: server.port, headers });
+    assert.deepEqual(seen, { isUnread: true, status: 200 });
+    assert.equal(server.arrivals('next'), 1);
+  },
+);

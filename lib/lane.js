@@ -127,6 +127,11 @@ class Lane extends SocketShape {
     this.#parts.place.tellHint(hint);
   }
 
+  /** Whether JavaScript has been told of the end of its connection while a request was on it. */
+  get _isLost() {
+    return this.#parts.ending.reason !== undefined;
+  }
+
   /** Between requests. */
   get _isIdle() {
     return this.#parts.parking.isParked;

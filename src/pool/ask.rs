@@ -116,6 +116,7 @@ mod tests {
     use crate::reply::pair;
 
     const LEAVE: Leave = Leave { replayable: false, unacknowledged: false };
+    const REPEATABLE: Leave = Leave { replayable: true, ..LEAVE };
 
     /// The facts of a request that is about to be ended.
     fn told(pool: &mut Pool, slot: u32, epoch: u32) -> String {
@@ -226,6 +227,25 @@ mod tests {
             let lane = pool.lane(1).unwrap();
             assert!(matches!(lane.state, State::Lost));
             assert!(lane.pending.is_empty());
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
+    async fn what_is_lost_behind_its_facts_is_not_sent_again() {
+        let test = async {
+            for is_told in [false, true] {
+                let mut test = TestPool::new(LIMITS);
+                let (id, _peer) = test.reuse(0).await;
+                let mut pool = test.pool.borrow_mut();
+                pool.write(0, Payload::Inline(b"request"), REPEATABLE, When::Now, 0);
+                if is_told {
+                    assert!(told(&mut pool, 0, 2).contains("bytesWritten\t7"));
+                }
+                pool.connection_ended(id);
+                let is_repeated = matches!(pool.lane(0).unwrap().state, State::Connecting { .. });
+                assert_eq!(is_repeated, !is_told);
+            }
         };
         LocalSet::new().run_until(test).await;
     }

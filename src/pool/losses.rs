@@ -338,9 +338,11 @@ impl Pool {
         self.verdict_facts(slot, connection, loss).map_or(Verdict::Report, judge)
     }
 
-    /// None if the lane has no `ClientRequest`, of which a part could be repeated.
+    /// None if the lane has no `ClientRequest`, of which a part could be repeated; nor if JavaScript is about to end it,
+    /// and has been told what has left.
     pub(super) fn verdict_facts(&self, slot: u32, connection: &Connection, loss: Loss) -> Option<Facts> {
-        let lane = self.lanes.get(slot as usize)?.as_ref().filter(|lane| lane.http)?;
+        let lane = self.lanes.get(slot as usize)?.as_ref();
+        let lane = lane.filter(|lane| lane.http && lane.ended != Some(lane.epoch))?;
         let mut facts = Facts {
             reused: connection.served > 0,
             sent: lane.sent,

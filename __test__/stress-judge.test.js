@@ -107,7 +107,11 @@ for (const [what, change] of Object.entries({
 
 for (const [violation, change] of Object.entries({
   'not settled, with 1 responses': ({ call }) => (call.isSettled = false),
-  'settled 2 times': ({ call }) => (call.closes = 2),
+  'settled 2 times': ({ call, plan, events }) => {
+    call.closes = 2;
+    delete plan.body;
+    events.splice(2, 1);
+  },
   '2 responses, 0 errors': ({ call }) => (call.responses = 2),
   'neither response nor error': (round) => {
     fail(round, FACTS);

@@ -8,9 +8,13 @@ const { headersOf, pause, writeBody } = require('./body');
 
 /** ms after which a caller gives up a request whose handler has thrown: nobody can say what becomes of it. */
 const GIVE_UP = 30;
+/** How often a slow reader pauses. */
+const PAUSES = 4;
 
 /** What the handlers of a stress run throw. */
 class Deliberate extends Error {}
+/** What requests are destroyed with. */
+class Given extends Error {}
 
 class Call {
   /** Whether its caller has ended it; so that what becomes of it is his own doing. */
@@ -93,9 +97,12 @@ class Call {
     if (this.plan.read.way === 'dump') return;
     request.on('response', (response) => {
       this.responses++;
-      this.#open++;
       this.weak.push(new WeakRef(response));
-      response.on('close', () => this.#close());
+      // Where a handler throws, Node may tell nothing more of the response.
+      if (this.plan.deeds.every(({ what }) => what !== 'throw')) {
+        this.#open++;
+        response.on('close', () => this.#close());
+      }
       this.#take(response);
       this.#reach('response');
     });
@@ -161,6 +168,7 @@ class Call {
         this.#destroy(how);
         break;
       case 'destroy-agent':
+        this.isCut = true;
         this.#destroyAgent();
         break;
       default:
@@ -170,12 +178,14 @@ class Call {
 
   #destroy(how) {
     const { request } = this;
+    // When it is over its socket is another's.
+    const socket = this.closes === 0 ? request.socket : null;
     this.isAborted = true;
     if (how === 'signal') this.#controller.abort();
-    else if (how === 'error') request.destroy(new Error(this.id));
-    else if (how === 'socket' && request.socket) request.socket.destroy();
+    else if (how === 'error') request.destroy(new Given(this.id));
+    else if (how === 'socket' && socket) socket.destroy();
     // Over TLS there is no such thing.
-    else if (how === 'reset' && request.socket && !request.socket.encrypted) request.socket.resetAndDestroy();
+    else if (how === 'reset' && socket && !socket.encrypted) socket.resetAndDestroy();
     else if (how === 'response' && this.#response) this.#response.destroy();
     else request.destroy();
   }
@@ -198,13 +208,17 @@ function read(response, { way, ms }, onData, leave) {
     case 'flow':
       response.on('data', onData);
       break;
-    case 'pause':
+    case 'pause': {
+      let left = PAUSES;
       response.on('data', (chunk) => {
-        response.pause();
-        setTimeout(() => response.resume(), ms / 10);
+        if (left-- > 0) {
+          response.pause();
+          setTimeout(() => response.resume(), ms / PAUSES);
+        }
         onData(chunk);
       });
       break;
+    }
     case 'late':
       setTimeout(() => response.on('data', onData), ms);
       break;
@@ -214,7 +228,7 @@ function read(response, { way, ms }, onData, leave) {
       });
       break;
     case 'iterate':
-      iterate(response, onData, ms / 10);
+      iterate(response, onData, ms / PAUSES);
       break;
     default:
       setTimeout(leave, ms);
@@ -222,10 +236,11 @@ function read(response, { way, ms }, onData, leave) {
 }
 
 async function iterate(response, onData, ms) {
+  let left = PAUSES;
   try {
     for await (const chunk of response) {
       onData(chunk);
-      await pause(ms);
+      if (left-- > 0) await pause(ms);
     }
   } catch (error) {
     // Of others 'close' tells.
@@ -236,4 +251,4 @@ async function iterate(response, onData, ms) {
   }
 }
 
-module.exports = { Call, Deliberate };
+module.exports = { Call, Deliberate, Given };

@@ -12,6 +12,7 @@ const TOLD = 20;
 class Evidence {
   #events;
   #connections = new Map();
+  #ports = new Map();
   #beginnings = new Map();
   #endings = new Map();
   #arrivals = new Map();
@@ -21,6 +22,7 @@ class Evidence {
     for (const { host, port, connection } of this.ofType('accept')) {
       // A port may come again: the last one counts.
       this.#connections.set(`${host}:${port}`, connection);
+      this.#ports.set(connection, port);
     }
     for (const { connection, at, action } of this.ofType('ending'))
       if (!HARMLESS.includes(action) && !this.#beginnings.has(connection))
@@ -45,6 +47,11 @@ class Evidence {
     return this.#connections.get(`${plan.host}:${localPort}`);
   }
 
+  /** The client's port of a connection. */
+  portOf(connection) {
+    return this.#ports.get(connection);
+  }
+
   /** When the server began to end a connection, or to say on it what ends it. */
   beginningOfEnd(connection) {
     return this.#beginnings.get(connection) ?? Infinity;
@@ -63,8 +70,7 @@ class Evidence {
 
   /** The last that was seen of a connection, and the state of the client's end of it in the kernel. */
   lifeOf(number) {
-    const { port } = this.ofType('accept').find(({ connection }) => connection === number);
-    return `${this.#tell(({ connection }) => connection === number)} ${socketStates(port).slice(0, 3)}`;
+    return `${this.#tell(({ connection }) => connection === number)} ${socketStates(this.portOf(number)).slice(0, 3)}`;
   }
 
   /** The last that was seen of a call, and of the connections that it had to do with, on a line each. */

@@ -30,11 +30,14 @@ function judge(calls, agents, evidence, retried, complain) {
   }
   // Where a forged answer has crossed a request on the wire it was the answer to that, and the connection goes on.
   const byId = new Map(calls.map((call) => [call.id, call]));
+  const unsent = calls.filter((call) => evidence.arrivals(call.id).length === 0);
   const crossed = new Set(
     calls.filter(({ answer }) => answer === 'forged').map((one) => evidence.connectionOf(one)),
   );
   for (const call of calls) {
     const one = { ...facts(call, agents[call.plan.agent], evidence), crossed, byId, retried, evidence };
+    // One that has ended before it was sent leaves a connection that is idle, and that the server knows no request of.
+    one.mayBeIdle = unsent.some(({ plan }) => plan.agent === call.plan.agent && plan.host === call.plan.host);
     for (const rule of RULES)
       for (const text of rule(call, one)) complain(`${text}\n    ${describe(call, one)}`);
   }
@@ -63,11 +66,11 @@ function facts(call, agent, evidence) {
     /** Where there is evidence that it has not come, any may be. */
     mayBeRepeated: isRepeatable || retry.unacknowledged === true,
     /** Whether neither its caller nor the end of its agent has a part in what became of it. */
-    isUndisturbed: !call.isAborted && !call.isCut && call.thrown === 0,
+    isUndisturbed: !call.isAborted && !call.isCut && plan.deeds.every(({ what }) => what !== 'throw'),
     /** Whether the server answers it, as far as nothing comes between. */
     isGood: /^answer(\/|$)/.test(plan.acts[0]) && plan.answer.stop === undefined,
-    /** The server had ended the connection before it answered. */
-    isCrossed: answered !== undefined && evidence.beginningOfEnd(connection) <= answered.at,
+    /** The server had ended the connection before it could answer. */
+    isCrossed: answered === undefined || evidence.beginningOfEnd(connection) <= answered.at,
     isQueueFailure: ['ERR_QUEUE_FULL', 'ERR_QUEUE_TIMEOUT'].includes(error?.code),
   };
 }
@@ -82,33 +85,42 @@ function retryOf(plan, agent) {
 
 /** Each yields what is wrong. */
 const RULES = [
-  function* hasOneOutcome({ isSettled, closes, responses, errors, plan }, { isUndisturbed, error }) {
+  function* hasOneOutcome({ isSettled, closes, responses, errors, plan }, { isUndisturbed, isGood, error }) {
     if (!isSettled) yield `not settled, with ${responses} responses`;
     // Where the connection goes between an answer and the end of its reading, or Node destroys it for what came behind
     // the answer, it tells twice, with http.Agent too.
-    const isReadAtOnce = isUndisturbed && plan.read.way === 'flow' && !plan.answer.surplus;
+    const isReadAtOnce =
+      isUndisturbed && isGood && !plan.body && plan.read.way === 'flow' && !plan.answer.surplus;
     if (closes > 1 && isReadAtOnce) yield `settled ${closes} times`;
-    if (responses > 1 || errors.length > 1) yield `${responses} responses, ${errors.length} errors`;
+    // Who destroys it with an error while it tells of another may hear of both.
+    if (responses > 1 || errors.length > (isUndisturbed ? 1 : 2))
+      yield `${responses} responses, ${errors.length} errors`;
     if (isUndisturbed && responses === 0 && !error && plan.read.way !== 'dump')
       yield 'neither response nor error';
   },
 
-  function* isSentOnce({ plan }, { arrivals, came, attempts, mayBeRepeated, evidence, isCrossed }) {
+  function* isSentOnce(
+    { plan },
+    { arrivals, came, attempts, mayBeRepeated, mayBeIdle, evidence, isCrossed },
+  ) {
     if (came > (mayBeRepeated ? 2 : 1)) yield 'came too often';
     if (attempts > 2 || (attempts === 2 && !mayBeRepeated)) yield 'sent more often than its caller allows';
     if (came !== 2) return;
     const [first, second] = arrivals;
     if (second.nth !== 1) yield 'sent again on a connection that is not fresh';
-    if (first.nth === 1) yield 'sent again although its first connection was fresh';
+    if (first.nth === 1 && !mayBeIdle) yield 'sent again although its first connection was fresh';
     if (plan.acts[0].startsWith('answer') && !isCrossed && !['close', 'reset'].includes(plan.answer.end))
       yield 'sent again although it was answered';
     if (evidence.beginningOfEnd(first.connection) === Infinity && !isUpset(plan))
       yield 'sent again without a loss';
   },
 
-  function* isRepetitionSeen({ request }, { came, attempts, retried }) {
+  function* isRepetitionSeen({ request }, { came, attempts, retried, isUndisturbed, isQueueFailure }) {
     if (came === 2 && attempts !== 2) yield 'a repetition that the caller does not see';
-    if (retried.has(request) !== (attempts === 2))
+    // Of one that ends in the queue, and was sent ahead, the channel does not tell: it has no socket.
+    const isTold = retried.has(request);
+    const mustBeTold = isUndisturbed && !isQueueFailure;
+    if (isTold ? attempts !== 2 : mustBeTold && attempts === 2)
       yield 'the channel of repetitions and request.attempts differ';
   },
 
@@ -117,7 +129,7 @@ const RULES = [
     if (error === undefined) return;
     if (connection === undefined) {
       // What Node's parser says of bytes behind a whole response is nothing of the request.
-      if (call.responses === 0) yield 'an error without facts';
+      if (call.responses === 0 && !call.plan.answer.surplus) yield 'an error without facts';
       return;
     }
     if (connection.bytesWritten === 0 && attempts === 1 && came > 0)
@@ -129,17 +141,17 @@ const RULES = [
   function* getsItsOwnAnswer(call, one) {
     const { answer, plan, interim, port, status } = call;
     const { evidence, arrivals, end, byId } = one;
+    // What follows on a connection where a forged answer has crossed a request, the next ones get.
+    if (isDisplaced(call, byId)) return;
     if (interim.some((id) => id !== call.id)) yield `interim answers of ${interim}`;
     if (interim.length > plan.answer.interim) yield `${interim.length} interim answers`;
     if (answer === call.id) {
-      const from = evidence.connectionOf(call);
-      if (!arrivals.some(({ connection }) => connection === from))
+      if (!arrivals.some(({ connection }) => evidence.portOf(connection) === port))
         yield `answered from port ${port}, where it never was`;
     } else if (call.responses > 0) {
       // What crosses the request on the wire cannot be told from its answer.
       const mayCross = answer === 'forged' || status === 408;
-      // Nor can what follows on such a connection: the answer that it should have had is the next one's.
-      if (!isDisplaced(call, byId) && (!mayCross || end < call.at))
+      if (!mayCross || end < call.at)
         yield `got the answer of ${answer}, status ${status}, sent ${(call.at - end).toFixed(2)} ms before`;
     }
   },
@@ -156,9 +168,9 @@ const RULES = [
     if (isWhole && stop === undefined && received !== due) yield `${received} bytes of ${due}`;
     if (received > due) yield `${received} bytes of ${due}`;
     const isLost = responses > 0 && !isWhole && one.isUndisturbed && plan.read.way !== 'leave';
-    // Behind more than that an end of the idle connection may overtake it.
-    if (isLost && one.isGood && !one.isCrossed && (!plan.then || size <= SMALL))
-      yield 'a good answer was cut short';
+    // An end of the idle connection may overtake the end of a large one.
+    const isOvertaken = size > SMALL && one.evidence.beginningOfEnd(one.connection) < Infinity;
+    if (isLost && one.isGood && !one.isCrossed && !isOvertaken) yield 'a good answer was cut short';
   },
 
   function* arrivesWhole({ id, plan }, { evidence }) {
@@ -175,7 +187,8 @@ const RULES = [
     const { error, came, attempts, isReused, end, evidence } = one;
     if (!one.isUndisturbed || !error || call.responses > 0 || one.isQueueFailure) return;
     const { plan } = call;
-    // A byte of an answer may have come.
+    // A byte of an answer may have come, or all of it to one that does not look at it.
+    if (plan.read.way === 'dump' && error.connection?.bytesRead > 0) return;
     if (isUpset(plan) || error.code.startsWith('HPE')) return;
     if (isReused && one.isRepeatable && isKept(call)) yield 'a failure that could have been repaired';
     if (isReused && came === 0 && end < call.at && !one.crossed.has(evidence.connectionOf(call)))

@@ -91,7 +91,7 @@ function planAgent(random, number) {
     ...some(0.2, () => ({ maxFreeSockets: random.pick([1, 2]) })),
     ...some(0.2, () => ({ maxSentAhead: random.pick([0, 1, 3]) })),
     ...some(0.3, () => ({ maxBufferedBytes: random.pick([0, 1000, 100_000]) })),
-    ...some(0.2, () => ({ maxReadAheadBytes: random.pick([1, 100, 5000, 70_000]) })),
+    ...some(0.2, () => ({ maxReadAheadBytes: random.pick([50, 5000, 70_000]) })),
     ...some(0.15, () => ({ maxReplayBytes: random.pick([0, 2000, 500_000]) })),
     ...some(0.1, () => ({ socketActiveTTL: random.pick([30, 200]) })),
     ...some(0.1, () => ({ queueTimeout: random.integer(5, 100) })),

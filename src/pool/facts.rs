@@ -99,7 +99,8 @@ impl Pool {
         let connection = id.and_then(|id| self.connections.get(id));
         let passed_on = || lane.passed_on.as_ref().map(|passed_on| passed_on.facts.clone());
         let lost = || lane.loss.clone();
-        let known = connection.map(|connection| connection.facts(Instant::now())).or_else(passed_on).or_else(lost);
+        let known =
+            connection.map(|connection| connection.facts(Instant::now())).or_else(passed_on).or_else(lost);
         // JavaScript may end it before it hears that it was sent again.
         if lane.retried && lane.sent { known.map(|facts| format!("{facts}\nattempts\t2")) } else { known }
     }

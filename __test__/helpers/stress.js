@@ -11,7 +11,6 @@
 const { subscribe } = require('node:diagnostics_channel');
 const v8 = require('node:v8');
 const vm = require('node:vm');
-const hold = require('../../lib/hold');
 const slots = require('../../lib/slots');
 const { block, openSockets, transportOf, until } = require('./blocked');
 const { generator } = require('./generator');
@@ -174,12 +173,10 @@ class Round {
       const occupied = slots.everybody().length;
       const descriptors = openSockets() - sockets;
       const agents = this.#agents.map((agent) => booksOf(agent)).filter((books) => books !== '');
-      const isHeld = hold.resource.hasRef();
       return [
         ...agents,
         ...(occupied > 0 ? [`${occupied} places`] : []),
         ...(descriptors > 0 ? [`${descriptors} descriptors`] : []),
-        ...(isHeld ? ['the process is kept alive'] : []),
         ...this.#calls.filter(({ isSettled }) => !isSettled).map(({ id }) => `request ${id}`),
       ];
     };

@@ -9,6 +9,7 @@ const http = require('node:http');
 const { test } = require('node:test');
 
 const { HttpAgent } = require('..');
+const { closed } = require('./helpers/request');
 
 const REQUESTS = 200;
 
@@ -68,6 +69,46 @@ for (const [moment, giveUp, sendEarly] of Object.entries(moments).flatMap((entry
     },
   );
 }
+
+test('what is written to a destroyed request goes nowhere', { timeout: 30_000 }, async (t) => {
+  const seen = [];
+  const server = http.createServer((request, response) => {
+    seen.push([request.url, request.socket.remotePort]);
+    request.resume().on('end', () => response.end());
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const kept = [];
+  for (const Agent of [http.Agent, HttpAgent]) {
+    const agent = new Agent({ keepAlive: true, sendEarly: 'all' });
+    t.after(() => agent.destroy());
+    const make = (path) =>
+      http.request({ port: server.address().port, host: '127.0.0.1', method: 'POST', path, agent });
+    const answer = async (path) => {
+      const request = make(path);
+      request.end();
+      const [response] = await once(request, 'response');
+      const free = once(agent, 'free');
+      response.resume();
+      await free;
+    };
+    await answer('/first');
+    for (const isClosed of [true, false]) {
+      const request = make('/destroyed');
+      const end = closed(request);
+      request.on('error', () => {}).destroy();
+      if (isClosed) await end;
+      request.end('a body');
+      await end;
+    }
+    await answer('/last');
+    const [first, last, ...others] = seen.splice(0);
+    assert.deepEqual([first[0], last[0], others], ['/first', '/last', []]);
+    kept.push(first[1] === last[1]);
+  }
+  assert.equal(kept[1], kept[0]);
+});
 
 /** What a program may do between. It is answered by the thread, which must not take it for the end of the tick. */
 const between = {

@@ -38,7 +38,8 @@ function leaveEarly(request, lane) {
 }
 
 function onPendingData(amount) {
-  if (amount < 0) {
+  // Who has destroyed a request may write to it on, which goes nowhere: the lane may have become another's.
+  if (amount < 0 || this.destroyed) {
     this._onPendingData = nothing;
     this[kLane] = undefined;
     return;

@@ -116,3 +116,20 @@ test(
     assert.strictEqual(urls, '/next');
   },
 );
+
+test('a socket that its program destroys at the end is told of as free, and the next request gets another', async (t) => {
+  const server = await echoServer(t);
+  await asNode(t, async (make) => {
+    const agent = make({ maxSockets: 1 });
+    const freed = [];
+    agent.on('free', ({ destroyed }) => freed.push(destroyed));
+    const [first, second] = ['/1', '/2'].map((path) => http.get({ ...server.at, path, agent }));
+    const [response] = await once(first, 'response');
+    response.resume().on('end', () => first.socket.destroy());
+    const [other] = await once(second, 'response');
+    other.resume();
+    await closed(second);
+    await nextTurn();
+    return [freed, first.socket === second.socket, other.statusCode, books(agent)];
+  });
+});

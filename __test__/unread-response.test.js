@@ -6,6 +6,7 @@ const { test } = require('node:test');
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
 const http = require('node:http');
+const net = require('node:net');
 const { setImmediate: turn } = require('node:timers/promises');
 const { HttpAgent } = require('..');
 const crossing = require('../lib/crossing');
@@ -93,3 +94,30 @@ test(
     assert.equal(server.arrivals('next'), 1);
   },
 );
+
+for (const path of ['', 'raw']) {
+  test(`a second response behind the first keeps no parser: OFFLOOP_PATH=${path}`, { timeout }, async (t) => {
+    process.env.OFFLOOP_PATH = path;
+    t.after(() => delete process.env.OFFLOOP_PATH);
+    const answer = 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n';
+    const server = net.createServer((socket) => {
+      socket.on('error', () => {});
+      socket.on('data', () => socket.write(`${answer}${answer}a part`));
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const agent = new HttpAgent();
+    t.after(() => {
+      agent.destroy();
+      server.close();
+    });
+    const request = http.request({ agent, port: server.address().port, method: 'HEAD' }).end();
+    const [response] = await once(request, 'response');
+    const { socket } = response;
+    const end = once(socket, 'close');
+    response.resume();
+    await end;
+    await turn();
+    assert.deepEqual([request.parser, socket.parser], [null, null]);
+  });
+}

@@ -86,4 +86,15 @@ function parserFor({
   return socket.parser;
 }
 
-module.exports = { attach, parserFor };
+/** What Node does with a parser that it has no use for; not from within one of its callbacks. */
+function discardParser(lane) {
+  const { parser } = lane;
+  const { outgoing } = parser;
+  lane.parser = null;
+  if (outgoing?.parser === parser) outgoing.parser = null;
+  Object.assign(parser, { socket: null, incoming: null, outgoing: null });
+  parser.remove();
+  parser.close();
+}
+
+module.exports = { attach, discardParser, parserFor };

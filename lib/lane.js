@@ -6,6 +6,7 @@
 const { Socket } = require('net');
 const { addAbortSignal } = require('stream');
 
+const { discardParser } = require('./attach');
 const channels = require('./channels');
 const errors = require('./errors');
 const { isResent, nameOf } = require('./facts');
@@ -127,9 +128,9 @@ class Lane extends SocketShape {
     this.#parts.place.tellHint(hint);
   }
 
-  /** Whether JavaScript has been told of the end of its connection while a request was on it. */
+  /** Whether JavaScript has been told of the end of its connection while a request was on it, and the lane goes on. */
   get _isLost() {
-    return this.#parts.ending.reason !== undefined;
+    return !this.destroyed && this.#parts.ending.reason !== undefined;
   }
 
   /** Between requests. */
@@ -554,6 +555,8 @@ for (const name of ['setTypeOfService', 'getTypeOfService'])
 function emitClose(lane, hadError) {
   lane._endContext();
   lane._inContext(lane.emit, 'close', hadError);
+  // Node's listener gives it back. But a request that is over has taken that off, and a second response has kept it busy.
+  if (lane.parser) discardParser(lane);
 }
 
 module.exports = Lane;

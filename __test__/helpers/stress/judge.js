@@ -142,7 +142,7 @@ const RULES = [
     const { answer, plan, interim, port, status } = call;
     const { evidence, arrivals, end, byId } = one;
     // What follows on a connection where a forged answer has crossed a request, the next ones get.
-    if (isDisplaced(call, byId)) return;
+    if (isDisplaced(call, byId, evidence)) return;
     if (interim.some((id) => id !== call.id)) yield `interim answers of ${interim}`;
     if (interim.length > plan.answer.interim) yield `${interim.length} interim answers`;
     if (answer === call.id) {
@@ -208,16 +208,26 @@ function isKept({ plan, request }) {
   return HEAD + (plan.body ? bytesOf(plan).length : 0) < maxReplayBytes;
 }
 
-/** Whether the call got the answer of one that got that of another … that got a forged one or a 408. */
-function isDisplaced(call, byId) {
+/** What the server sends of itself where nobody has asked for anything. */
+const UNASKED = ['forge', 'timeout'];
+
+/**
+ * Whether the call got the answer of one that got that of another … that got a forged one or a 408. What one has got that
+ * did not listen, or gave up, nobody knows: it may be what was sent before it on its connection.
+ */
+function isDisplaced({ answer, interim }, byId, evidence) {
   const seen = new Set();
-  for (
-    let other = byId.get(call.answer);
-    other !== undefined && !seen.has(other);
-    other = byId.get(other.answer)
-  ) {
+  const next = [answer, ...interim].map((id) => byId.get(id));
+  while (next.length > 0) {
+    const other = next.pop();
+    if (other === undefined || seen.has(other)) continue;
     if (other.answer === 'forged' || other.status === 408) return true;
+    const connections = evidence.arrivals(other.id).map(({ connection }) => connection);
+    const mayHaveCrossed = ({ connection, action }) =>
+      connections.includes(connection) && UNASKED.includes(action);
+    if (other.responses === 0 && evidence.ofType('ending').some(mayHaveCrossed)) return true;
     seen.add(other);
+    next.push(byId.get(other.answer));
   }
   return false;
 }

@@ -337,10 +337,10 @@ function answer(connection, request) {
   const { socket } = connection;
   const plan = JSON.parse(request.answer);
   const bytes = compose(request, plan);
-  note('answered', { id: request.id });
   if (!request.whole) noteBody('part', request);
   const length = plan.stop === undefined ? bytes.length : Math.ceil(plan.stop * (bytes.length - 1));
   sendInPieces(socket, bytes.subarray(0, length), plan.pieces, () => {
+    note('answered', { id: request.id });
     if (plan.end) end(connection, plan.end);
     else answered(connection, '');
   });

@@ -73,6 +73,18 @@ function throwing(port, ca) {
   request.end('body');
 }
 
+/** A request on a connection that ends while JavaScript is blocked, for so long that another one is there. */
+async function beRepeated(agent, server) {
+  await warm(agent, server);
+  const pending = send(agent, server, { id: 'it', act: 'close/cue,ok' });
+  await until(() => server.arrivals('it') === 1);
+  server.post({ cue: 'it' });
+  assert.ok(blockUntil(() => server.events('accept').length === 2));
+  // Its handshake.
+  block(200);
+  return { pending };
+}
+
 for (const maxVersion of VERSIONS) {
   for (const method of ['GET', 'POST']) {
     for (const how of ['close', 'half', 'reset']) {
@@ -252,12 +264,7 @@ for (const maxVersion of VERSIONS) {
       const server = await start(t, maxVersion);
       let calls = 0;
       const agent = makeAgent(t, { maxSockets: 1, checkServerIdentity: () => void calls++ });
-      await warm(agent, server);
-      const pending = send(agent, server, { id: 'it', act: 'close/cue,ok' });
-      await until(() => server.arrivals('it') === 1);
-      server.post({ cue: 'it' });
-      assert.ok(blockUntil(() => server.events('accept').length === 2));
-      block(200);
+      const { pending } = await beRepeated(agent, server);
       assert.deepEqual([calls, server.arrivals('it')], [1, 1]);
       const { body, request } = await pending;
       assert.deepEqual([body, request.attempts, calls, server.arrivals('it')], ['ok:it', 2, 2, 2]);
@@ -275,13 +282,7 @@ for (const maxVersion of VERSIONS) {
         const onRetried = () => told++;
         subscribe('offloop:request:retried', onRetried);
         t.after(() => unsubscribe('offloop:request:retried', onRetried));
-        await warm(agent, server);
-        const pending = send(agent, server, { id: 'it', act: 'close/cue,ok' });
-        await until(() => server.arrivals('it') === 1);
-        server.post({ cue: 'it' });
-        assert.ok(blockUntil(() => server.events('accept').length === 2));
-        // Its handshake.
-        block(200);
+        const { pending } = await beRepeated(agent, server);
         server.post({ deaf: isDeaf, end: 'close' });
         assert.ok(blockUntil(() => server.events('closed').length === 2));
         const { body, error, request } = await pending;

@@ -6,12 +6,13 @@ const { test } = require('node:test');
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
 const http = require('node:http');
-const net = require('node:net');
 const { setImmediate: turn } = require('node:timers/promises');
 const { HttpAgent } = require('..');
 const crossing = require('../lib/crossing');
 const { startServer } = require('./helpers/blocked');
+const { rawServer } = require('./helpers/lane-server');
 const { inProcess } = require('./helpers/own-process');
+const { ourAgent } = require('./helpers/request');
 
 const timeout = 30_000;
 
@@ -100,18 +101,11 @@ for (const path of ['', 'raw']) {
     process.env.OFFLOOP_PATH = path;
     t.after(() => delete process.env.OFFLOOP_PATH);
     const answer = 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n';
-    const server = net.createServer((socket) => {
-      socket.on('error', () => {});
+    const server = await rawServer(t, (socket) => {
       socket.on('data', () => socket.write(`${answer}${answer}a part`));
     });
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const agent = new HttpAgent();
-    t.after(() => {
-      agent.destroy();
-      server.close();
-    });
-    const request = http.request({ agent, port: server.address().port, method: 'HEAD' }).end();
+    const agent = ourAgent(t);
+    const request = http.request({ agent, port: server.port, method: 'HEAD' }).end();
     const [response] = await once(request, 'response');
     const { socket } = response;
     const end = once(socket, 'close');

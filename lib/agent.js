@@ -120,9 +120,7 @@ function pooling(Base) {
     emit(event, socket, ...rest) {
       if (event !== 'free') return Base.prototype.emit.call(this, event, socket, ...rest);
       keepAliveStatus.countRequest(this);
-      // What a request that is gone has sent will be answered: nobody else may have that connection. Nor a lane that has
-      // told of an end: it reads no more.
-      if (socket instanceof Lane && (!socket._owesNothing() || socket._hasSurplus || socket._isLost)) {
+      if (socket instanceof Lane && !socket._mayServeAnother()) {
         socket.destroy();
         return true;
       }

@@ -96,14 +96,14 @@ class Lane extends SocketShape {
     this.#parts.exchange.yieldTo(queue);
   }
 
-  /** Whether no request has been sent that did not come for the lane; what can be taken back of one is. */
-  _owesNothing() {
-    return this.#parts.exchange.owesNothing();
-  }
-
-  /** Whether something has come behind the response that is over, which belongs to nobody. */
-  get _hasSurplus() {
-    return this.#parts.input.hasSurplus || this.readableLength > 0;
+  /**
+   * Whether another request may have it, as this one lets go of it. What one that is gone has sent will be answered, what has
+   * come behind the response that is over belongs to nobody, and a lane that has told of an end reads no more.
+   */
+  _mayServeAnother() {
+    const { ending, exchange, input } = this.#parts;
+    if (!exchange.owesNothing() || input.hasSurplus || this.readableLength > 0) return false;
+    return this.destroyed || ending.reason === undefined;
   }
 
   /** The request that gets the lane had waited for it. */
@@ -126,11 +126,6 @@ class Lane extends SocketShape {
   /** The same where a request that waits is about to get the lane. */
   _tellHint(hint) {
     this.#parts.place.tellHint(hint);
-  }
-
-  /** Whether JavaScript has been told of the end of its connection while a request was on it, and the lane goes on. */
-  get _isLost() {
-    return !this.destroyed && this.#parts.ending.reason !== undefined;
   }
 
   /** Between requests. */

@@ -9,7 +9,7 @@ const channels = require('./channels');
 const crossing = require('./crossing');
 const { toDuration } = require('./durations');
 const errors = require('./errors');
-const { explain, explainLater, isResent, parse } = require('./facts');
+const { explain, explainLater, parse } = require('./facts');
 const { clearTimeout, nextTick, setTimeout } = require('./node-clock');
 const { closeReason } = require('./records');
 const waiting = require('./waiting');
@@ -118,7 +118,6 @@ function fail(request, error, reason) {
 
 /** `sent`: what is known if it was sent while JavaScript was blocked. */
 function factsOf(request, sent = 'bytesWritten\t0\nbytesRead\t0') {
-  if (isResent(sent)) request.attempts = 2;
   return { waited: Math.round(performance.now() - request[kWait].since), ...parse(sent) };
 }
 

@@ -9,6 +9,7 @@
 const { wholeOf } = require('./chunks');
 const crossing = require('./crossing');
 const { sendsEarly } = require('./early');
+const { isResent } = require('./facts');
 const { immediately } = require('./immediate');
 const process = require('./node-process');
 const Place = require('./place');
@@ -235,7 +236,7 @@ function meet(request, socket) {
   waiting.drop();
   socket.destroy();
   forget(request);
-  return sent;
+  return ended(request, sent);
 }
 
 /** The request will not get a lane. What is known if it has been sent, as text (facts.js); else nothing. */
@@ -243,7 +244,14 @@ function end(request) {
   const waiting = waitingOf(request);
   forget(request);
   const facts = waiting?.withdraw();
-  if (facts !== undefined) waiting.drop();
+  if (facts === undefined) return undefined;
+  waiting.drop();
+  return ended(request, facts);
+}
+
+/** Nobody will say any more that it has gone out a second time. */
+function ended(request, facts) {
+  if (isResent(facts)) request.attempts = 2;
   return facts;
 }
 

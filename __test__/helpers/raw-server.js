@@ -361,11 +361,14 @@ function finishExchange(connection) {
   connection.request = null;
   if (!request.then) return;
   const [action, delay] = request.then.split('/');
-  setTimeout(() => {
+  const endIdle = () => {
     // Only an idle connection: a request may be there by now.
     if (connection.request !== null || socket.destroyed) return;
-    end(connection, action);
-  }, Number(delay));
+    // TLS may still hold the end of the answer, and would not send it any more.
+    if (socket.writableLength > 0) setImmediate(endIdle);
+    else end(connection, action);
+  };
+  setTimeout(endIdle, Number(delay));
 }
 
 function forged() {

@@ -15,7 +15,7 @@ const { describe, test } = require('node:test');
 const { HttpAgent, HttpsAgent } = require('..');
 const { NAMES } = require('../lib/facts');
 const { send, startServer, warm } = require('./helpers/blocked');
-const { atEnd, blackHole, closedPort, describeError, rawServer } = require('./helpers/lane-server');
+const { atEnd, blackHole, closedPort, describeError, rawServer, until } = require('./helpers/lane-server');
 const { loadInto } = require('./helpers/own-context');
 const { asNode, closed, ourAgent } = require('./helpers/request');
 
@@ -97,6 +97,87 @@ describe('the server', () => {
     assert.strictEqual(error.connection.reason, 'invalid-response');
     assert.strictEqual(error.connection.bytesRead, 11);
   });
+});
+
+describe('a response that came whole', () => {
+  const WHOLE = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
+
+  for (const [where, pieces] of Object.entries({
+    'in one piece': [`${WHOLE}garbage`],
+    'in two pieces': [WHOLE.slice(0, -1), 'kgarbage'],
+    'where the connection ends': [`${WHOLE.replace('Content', 'Connection: close\r\nContent')}garbage`],
+    'of HTTP/1.0': [`${WHOLE.replace('1.1', '1.0')}garbage`],
+  }))
+    test(`and more behind it that is no HTTP, ${where}: unexpected-data`, patience, async (t) => {
+      let served;
+      const { port } = await rawServer(t, (socket) => {
+        served = socket;
+        socket.once('data', () => socket.write(pieces[0]));
+      });
+      const request = http.get({ host: '127.0.0.1', port, agent: ourAgent(t) });
+      const failure = once(request, 'error');
+      const [response] = await once(request, 'response');
+      if (pieces.length > 1) served.write(pieces[1]);
+      response.resume();
+      const [error] = await failure;
+      assert.match(error.code, /^HPE_/);
+      assert.match(error.reason, /^(Expected HTTP|Data after)/, 'the reason of the parser stays');
+      assert.strictEqual(error.connection.reason, 'unexpected-data');
+      assert.ok(error.connection.bytesWritten > 0 && error.connection.bytesRead > 0);
+    });
+
+  test('is destroyed by the program with an error of its own: aborted', patience, async (t) => {
+    const { port } = await rawServer(t, (socket) => socket.once('data', () => socket.write(WHOLE)));
+    const agent = ourAgent(t);
+    const unread = http.get({ host: '127.0.0.1', port, agent }).on('error', () => {});
+    const uploading = http.request({ host: '127.0.0.1', port, agent, method: 'POST' }).on('error', () => {});
+    uploading.write('one');
+    for (const request of [unread, uploading]) {
+      const [response] = await once(request, 'response');
+      const mine = new Error('mine');
+      const destroyed = request === unread ? response : request;
+      const failure = once(destroyed, 'error');
+      destroyed.destroy(mine);
+      assert.deepStrictEqual(await failure, [mine]);
+      assert.strictEqual(mine.connection.reason, 'aborted');
+      assert.ok(mine.connection.bytesWritten > 0 && mine.connection.bytesRead >= WHOLE.length);
+    }
+  });
+});
+
+describe('a response that is cut', () => {
+  const cut = (t) =>
+    rawServer(t, (socket) =>
+      socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart')),
+    );
+
+  for (const [name, options] of Object.entries({ '': {}, ', on a socket of Node’s': { proxyEnv: {} } })) {
+    test(`before anybody reads it says so to who does then${name}`, patience, async (t) => {
+      const { port } = await cut(t);
+      const request = http.get({ host: '127.0.0.1', port, agent: ourAgent(t, options) });
+      const [response] = await once(request, 'response');
+      await closed(request);
+      const error = await response.toArray().catch((reason) => reason);
+      assert.strictEqual(error.message, 'aborted');
+      assert.strictEqual(error.reason, 'peer-fin');
+      assert.ok(error.connection.age >= 0);
+    });
+
+    test(`and is heard of after that says so${name}`, patience, async (t) => {
+      const { port } = await cut(t);
+      const request = http.get({ host: '127.0.0.1', port, agent: ourAgent(t, options) });
+      const [socket] = await once(request, 'socket');
+      await once(socket, 'connect');
+      socket.pause();
+      const begun = once(request, 'response');
+      // All has come by then. Node's own sockets read no more where they are paused.
+      if (options.proxyEnv === undefined) await until(() => socket._readableState.ended);
+      socket.resume();
+      const [response] = await begun;
+      const [error] = await once(response, 'error');
+      assert.strictEqual(error.reason, 'peer-fin');
+    });
+  }
 });
 
 describe('a timeout after which the program gives up', () => {
@@ -275,6 +356,26 @@ describe('a socket of Node’s own', () => {
       assert.strictEqual(await nodeErrorOf(t, { act: 'hang', during: end, reused }), 'agent-destroyed');
     });
   }
+
+  test('says the same to a request that has waited for it', patience, async (t) => {
+    const server = await startServer(t);
+    const agent = ourAgent(t, { proxyEnv: {}, maxSockets: 1 });
+    const first = send(agent, server, { id: 'first' });
+    const second = send(agent, server, { id: 'second', act: 'close', method: 'POST', body: 'body' });
+    await first;
+    const { error } = await second;
+    assert.deepStrictEqual([error.reason, error.connection?.path], ['peer-fin', 'node']);
+  });
+
+  test('says of what its parser cannot read that it is no HTTP', patience, async (t) => {
+    const { port } = await rawServer(t, (socket) =>
+      socket.once('data', () => socket.write('garbage\r\n\r\n')),
+    );
+    const agent = ourAgent(t, { proxyEnv: {} });
+    const [error] = await once(http.get({ host: '127.0.0.1', port, agent }), 'error');
+    assert.match(error.code, /^HPE_/);
+    assert.deepStrictEqual([error.connection.reason, error.connection.path], ['invalid-response', 'node']);
+  });
 
   test('that does not connect: connect-failed', patience, async (t) => {
     const agent = ourAgent(t, { proxyEnv: {} });

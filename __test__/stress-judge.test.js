@@ -143,7 +143,7 @@ for (const [violation, change] of Object.entries({
   },
   'a repetition that the caller does not see': (round) => repeat(round),
   'the channel of repetitions and request.attempts differ': ({ request, retried }) => retried.add(request),
-  'an error without facts': (round) => fail(round, undefined),
+  'an error without facts': ({ call }) => call.errors.push(new Error('Parse Error')),
   'came although no byte was written': (round) => fail(round, { bytesWritten: 0, served: 1 }),
   'failed on a fresh connection before it came': (round) => {
     fail(round, { bytesWritten: 0, served: 0 });

@@ -214,7 +214,10 @@ function pooling(Base) {
 
     /** A request got its socket, having waited for it. */
     _waited(request, socket, ms) {
-      if (!(socket instanceof Lane)) return;
+      if (!(socket instanceof Lane)) {
+        nodeSocket.watchRequest(request, socket);
+        return;
+      }
       socket._meanFor(request);
       socket._noteWait(ms);
     },

@@ -41,13 +41,14 @@ class Ending {
 
   /**
    * The lane is destroyed. `agentIsEnding`, `timeout` (the reason, if it has run into one), `isRefused` (Node could not
-   * read the response) and `hasSurplus` (more has come than that) say why, if nothing else does; `ask` asks Rust for the
-   * facts, where it has any.
+   * read what has come) and `hasSurplus` (that is more than the response) say why, if nothing else does; `ask` asks Rust
+   * for the facts, where it has any.
    */
   begin(error, { ask, ...circumstances }) {
     this.#byProgram = Boolean(error) && this.#reason === undefined;
     this.#reason ??= this.#whyDestroyed(circumstances);
-    if (this.#isUnfinished()) {
+    // Else there is no error that could say so.
+    if (this.#isUnfinished() || error || circumstances.isRefused) {
       if (ask !== undefined && this.#facts === '') {
         const facts = ask();
         this.#facts = facts === '' ? NOTHING_LEFT : (facts ?? '');
@@ -73,13 +74,15 @@ class Ending {
 
   #whyDestroyed({ agentIsEnding, timeout, isRefused, hasSurplus }) {
     if (agentIsEnding) return closeReason.AGENT_DESTROYED;
-    if (!this.#isUnfinished()) return hasSurplus ? closeReason.UNEXPECTED_DATA : closeReason.NOT_KEPT;
-    return timeout ?? (isRefused ? closeReason.INVALID_RESPONSE : closeReason.ABORTED);
+    if (this.#isUnfinished())
+      return timeout ?? (isRefused ? closeReason.INVALID_RESPONSE : closeReason.ABORTED);
+    if (hasSurplus || isRefused) return closeReason.UNEXPECTED_DATA;
+    return this.#byProgram ? (timeout ?? closeReason.ABORTED) : closeReason.NOT_KEPT;
   }
 
   #explainErrors() {
     const request = this.#lane._request;
-    if (this.#explained === request) return;
+    if (request === null || this.#explained === request) return;
     this.#explained = request;
     explainLater(request, (error) => this.#explain(error));
   }
@@ -92,7 +95,7 @@ class Ending {
   #connection() {
     const { retry, ...facts } = parse(this.#facts);
     return {
-      path: 'raw',
+      path: this.#lane._nodeSocket === undefined ? 'raw' : 'node',
       reused: this.#lane._request?.reusedSocket ?? false,
       ...facts,
       ...addressesOf(this.#lane),

@@ -74,8 +74,8 @@ const PEER_CLOSED = new Set([closeReason.PEER_CLOSED_IDLE, closeReason.PEER_FIN]
 
 /**
  * Has the errors explained that Node makes of a loss by itself: 'socket hang up' on the request, 'aborted'
- * on its response. A listener would be seen by who lists them, and by who has put a function of his own into the
- * place of `emit`: so each has an `emit` of its own until its error comes.
+ * on its response, which may be read only after that. A listener would be seen by who lists them, and by who has put a
+ * function of his own into the place of `emit`: so each has an `emit` of its own until its error comes.
  */
 function explainLater(request, tell) {
   explainNext(request, tell);
@@ -86,17 +86,25 @@ function explainNext(emitter, tell) {
   const own = Object.getOwnPropertyDescriptor(emitter, 'emit');
   if (own?.configurable === false) return;
   const { emit: inner } = emitter;
+  let isOver = false;
   const value = function emit(...args) {
-    if (args[0] === 'error' && tell !== undefined) {
+    if (!isOver && args[0] === 'response') explainNext(args[1], tell);
+    const error = isOver ? undefined : errorOf(emitter, args);
+    if (error) {
+      isOver = true;
       // Who has put his own function before this one keeps it.
       if (emitter.emit === value) restore(emitter, own);
-      const explainNow = tell;
-      tell = undefined;
-      explainNow(args[1]);
+      tell(error);
     }
     return inner.apply(this, args);
   };
   Object.defineProperty(emitter, 'emit', { value, writable: true, configurable: true, enumerable: false });
+}
+
+/** The error that an event tells of. Where nobody listens to a response, its 'error' never comes, but it has one. */
+function errorOf(emitter, [event, argument]) {
+  if (event === 'error') return argument;
+  return event === 'aborted' ? emitter.errored : undefined;
 }
 
 function restore(emitter, own) {

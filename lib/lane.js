@@ -445,8 +445,8 @@ class Lane extends SocketShape {
       agentIsEnding: agent._isEnding(),
       timeout: this.#inactivity?.reason,
       hasSurplus: input.hasSurplus,
-      // Node gives the parser back before it destroys the socket of a response that it cannot read.
-      isRefused: exchange.request !== null && input.received !== 0 && this.parser === null && !this._isLight,
+      // Node gives the parser back before it destroys the socket for what it cannot read.
+      isRefused: exchange.request !== null && this.parser === null && this._isBeingRead,
       ask: place.isLeft ? undefined : this.#askForFacts(),
     });
     place.leave(ending.reason, this.#resetOnDestroy ? opFlag.RESET : 0);

@@ -76,6 +76,7 @@ function listenerOf(bit) {
 class LightListeners extends Duplex {
   #noted = 0;
   #learns = false;
+  #isBeingRead = false;
 
   /** The next listeners are Node's. */
   _learnListeners() {
@@ -100,6 +101,11 @@ class LightListeners extends Duplex {
   /** Whether Node's own listener for 'data' is the only one. */
   get _isReadByNode() {
     return (this.#noted & DATA) !== 0 || this._events.data === listeners.data;
+  }
+
+  /** Whether it is a listener for 'data' that runs. */
+  get _isBeingRead() {
+    return this.#isBeingRead;
   }
 
   #attach() {
@@ -162,10 +168,21 @@ class LightListeners extends Duplex {
   }
 
   emit(event, ...args) {
-    // Node's listener for it relies on a parser, whoever emits.
-    if (event === 'data' && this._isLight) this._becomeParsed();
+    if (event === 'data') return this.#emitData(...args);
     this.#look(event);
     return super.emit(event, ...args);
+  }
+
+  #emitData(...args) {
+    // Node's listener for it relies on a parser, whoever emits.
+    if (this._isLight) this._becomeParsed();
+    this.#look('data');
+    this.#isBeingRead = true;
+    try {
+      return super.emit('data', ...args);
+    } finally {
+      this.#isBeingRead = false;
+    }
   }
 
   listenerCount(event, ...listener) {

@@ -46,7 +46,8 @@ function watchRequest(request, socket) {
   explainLater(request, (error) => {
     const { path, retry } = FACTS;
     const facts = { path, reused: request.reusedSocket, age: ageOf(socket), ...addresses, retry };
-    explain(error, reasonOf(error, socket), facts, !isPrograms(socket.errored ?? error));
+    const cause = socket.errored ?? error;
+    explain(error, reasonOf(cause, socket), facts, !isPrograms(cause));
   });
 }
 
@@ -76,6 +77,7 @@ function reasonOf(error, socket) {
   }
   // 'socket hang up' and 'aborted' are Node's words for an end of either side.
   if (code === 'ECONNRESET' && socket.readableEnded) return closeReason.PEER_FIN;
+  if (/^HPE_/.test(code)) return closeReason.INVALID_RESPONSE;
   return closeReason.ABORTED;
 }
 

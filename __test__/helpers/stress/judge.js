@@ -128,8 +128,7 @@ const RULES = [
     const { connection } = error ?? {};
     if (error === undefined) return;
     if (connection === undefined) {
-      // What Node's parser says of bytes behind a whole response is nothing of the request.
-      if (call.responses === 0 && !call.plan.answer.surplus) yield 'an error without facts';
+      yield 'an error without facts';
       return;
     }
     if (connection.bytesWritten === 0 && attempts === 1 && came > 0)

@@ -18,6 +18,7 @@ const { warnNodeSocket } = require('./fallback');
 const { hintOf, idleLimit, marginOf, nativeHint, nodeMargin } = require('./idle-limit');
 const Lane = require('./lane');
 const { isLearning, learnListener } = require('./node-client');
+const { isNodes } = require('./node-functions');
 const nodeSocket = require('./node-socket');
 const keepAliveStatus = require('./keepalive-status');
 const { DEFAULTS, agentOptions } = require('./options');
@@ -25,7 +26,7 @@ const queue = require('./queue');
 const { releaseLane } = require('./release');
 const { setPolicy } = require('./retry-policy');
 const { reuseIdleLane } = require('./reuse');
-const { Route, nodeReason } = require('./route');
+const { Route, connectReason, nodeReason } = require('./route');
 const { isolation, knownName, secureConnection, unnumbered } = require('./secure-connection');
 const { parseStats } = require('./status');
 const { surroundings } = require('./surroundings');
@@ -90,6 +91,9 @@ function define(prototype, methods) {
 
 /** What both agents do their own way. */
 function pooling(Base) {
+  /** Whether Node's own method would be called, and not one that a program has put in its place. */
+  const isNodesOwn = (name) => isNodes(name, Base.prototype[name]);
+
   const methods = {
     addRequest(request, options, ...legacy) {
       if (options?.agent === false && request.agent === this) serveOnce(this, request);
@@ -98,7 +102,8 @@ function pooling(Base) {
       setPolicy(request, options?.retry ?? this.options.retry);
       this[kGiven] = undefined;
       this[kChosen] = null;
-      if (options === null || typeof options !== 'object' || !reuseIdleLane(this, request, options))
+      const mayBeShort = options !== null && typeof options === 'object' && isNodesOwn('addRequest');
+      if (!mayBeShort || !reuseIdleLane(this, request, options))
         Base.prototype.addRequest.call(this, request, options, ...legacy);
       const chosen = this[kChosen];
       this[kChosen] = undefined;
@@ -114,7 +119,8 @@ function pooling(Base) {
     reuseSocket(socket, request) {
       choose(this, socket);
       Base.prototype.reuseSocket.call(this, socket, request);
-      if (socket instanceof Lane && this.reuseSocket === methods.reuseSocket) this[kGiven] = socket;
+      const isOurs = this.reuseSocket === methods.reuseSocket && isNodesOwn('reuseSocket');
+      if (socket instanceof Lane && isOurs) this[kGiven] = socket;
     },
 
     emit(event, socket, ...rest) {
@@ -133,7 +139,7 @@ function pooling(Base) {
         }
         if (socket instanceof Lane) socket._tellHint(nativeHint(hint, marginOf(this.options)));
       } else if (this._events.free === this[kOnFree] && this.removeSocket === methods.removeSocket) {
-        if (releaseLane(this, socket, ...rest)) return true;
+        if (isNodesOwn('removeSocket') && releaseLane(this, socket, ...rest)) return true;
       }
       Base.prototype.emit.call(this, event, socket, ...rest);
       if (isLearning()) learnListener('idleError', socket.rawListeners('error').at(-1)?.listener);
@@ -142,6 +148,12 @@ function pooling(Base) {
 
     /** Decides whether the socket is kept for another request, and for how long. */
     keepSocketAlive(socket) {
+      if (!this._keepFor(socket)) return false;
+      return isNodesOwn('keepSocketAlive') || Base.prototype.keepSocketAlive.call(this, socket);
+    },
+
+    /** Sets the limits of an idle socket; false if it cannot be one. */
+    _keepFor(socket) {
       const buffer = marginOf(this.options);
       const timeout = this.options.timeout || 0;
       const hint = hintOf(socket._httpMessage?.res);
@@ -317,6 +329,7 @@ function canBeIdle(socket) {
  * may be a guard. Node makes its callback anew each time, out of one function whose text is no program's.
  */
 function isNodesCallback(callback) {
+  if (!isNodes('createSocket', NodeAgent.prototype.createSocket)) return false;
   nodesCallback ??= captureNodesCallback();
   return String(callback) === nodesCallback;
 }
@@ -382,7 +395,7 @@ define(HttpAgent.prototype, {
 
 /** `{ route }`, or the reason why these options are for Node's own sockets (see decisions.js, which watches them). */
 function decide(id, options, defaults, surroundings) {
-  const reason = nodeReason(options, surroundings);
+  const reason = nodeReason(options, surroundings) ?? connectReason(surroundings);
   return reason === undefined ? { route: new Route(id, options, defaults, surroundings) } : { reason };
 }
 
@@ -420,7 +433,7 @@ define(HttpsAgent.prototype, {
   /** Node's name, and behind it what else a connection must not be shared over. */
   getName(options) {
     return (
-      knownName(options) ??
+      (this._hasOwnGetName ? knownName(options) : undefined) ??
       NodeHttpsAgent.prototype.getName.call(this, unnumbered(options)) + isolation(options)
     );
   },
@@ -437,7 +450,11 @@ Object.defineProperties(HttpsAgent.prototype, {
   },
   _hasOwnGetName: {
     get() {
-      return this.getName === getName;
+      return (
+        this.getName === getName &&
+        isNodes('getName', NodeAgent.prototype.getName) &&
+        isNodes('getSecureName', NodeHttpsAgent.prototype.getName)
+      );
     },
   },
 });

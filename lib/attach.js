@@ -9,10 +9,9 @@ const { ClientRequest } = require('http');
 
 const crossing = require('./crossing');
 const { isKnown, listeners } = require('./node-client');
+const { isNodes } = require('./node-functions');
 const process = require('./node-process');
 const runTicks = require('./run-ticks');
-
-const { onSocket } = ClientRequest.prototype;
 
 /** Whether Node puts a request on its socket at once, and not in the next tick (in newer Nodes it does). */
 let isAtOnce;
@@ -36,7 +35,7 @@ function mayBeLight(request, lane) {
     lane._mayBeLight &&
     isAtOnce !== undefined &&
     isKnown() &&
-    request.onSocket === onSocket &&
+    isNodes('onSocket', request.onSocket) &&
     request.timeout === undefined &&
     !request.agent.options.timeout &&
     request.maxHeaderSize === undefined &&

@@ -5,27 +5,24 @@
 // keeps is handed to the lane as it comes. The socket, its events and its callbacks keep Node's times: when
 // the request has the lane and writes the same bytes to it, the lane knows that they are on their way.
 
-const { Agent: NodeAgent, ClientRequest } = require('http');
+const { isNodes } = require('./node-functions');
 
 const kLane = Symbol('lane');
 
 /** RFC 9110 section 9.2.1. */
 const SAFE = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE']);
 
-const { createSocket } = NodeAgent.prototype;
-const { onSocket } = ClientRequest.prototype;
-
 /** Whether the agent's options let what this request writes leave before it has its socket. */
 function sendsEarly(agent, request) {
   const { sendEarly } = agent.options;
   if (sendEarly === false || (sendEarly !== 'all' && !SAFE.has(request.method))) return false;
   // Who has put a function of his own in the way may do something to the socket first.
-  return agent.createSocket === createSocket;
+  return isNodes('createSocket', agent.createSocket);
 }
 
 /** The same of a request that has been given its lane. */
 function mayLeaveEarly(agent, request) {
-  return sendsEarly(agent, request) && request.onSocket === onSocket;
+  return sendsEarly(agent, request) && isNodes('onSocket', request.onSocket);
 }
 
 /** `lane` has just been given to `request`, which will learn of it in the next tick. */

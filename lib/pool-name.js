@@ -3,9 +3,7 @@
 // The name of a pool in the books. Node puts it together three times for a request, mostly out of the same
 // parts as the last time; and a string that was made before is found in an object without hashing it again.
 
-const { Agent: NodeAgent } = require('http');
-
-const { getName } = NodeAgent.prototype;
+const { isNodes } = require('./node-functions');
 
 /** What the last name was made of. */
 const last = {
@@ -19,7 +17,7 @@ const last = {
 
 /** The name of the pool that `options` mean. */
 function poolName(agent, options) {
-  if (agent.getName !== getName) return agent.getName(options);
+  if (!isNodes('getName', agent.getName)) return agent.getName(options);
   const { host, port, localAddress, family, socketPath } = options;
   if (
     last.name === undefined ||
@@ -29,7 +27,7 @@ function poolName(agent, options) {
     family !== last.family ||
     socketPath !== last.socketPath
   ) {
-    last.name = getName(options);
+    last.name = agent.getName(options);
     Object.assign(last, { host, port, localAddress, family, socketPath });
   }
   return last.name;

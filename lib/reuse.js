@@ -5,18 +5,15 @@
 // that it does (docs/architecture.md has the measurement). Where neither those options nor an overridden
 // method can have a say, the same steps are taken without the copy. Everything else is Node's.
 
-const { Agent: NodeAgent } = require('http');
-
 const { attach } = require('./attach');
 const Lane = require('./lane');
+const { isNodes } = require('./node-functions');
 const { poolName } = require('./pool-name');
 const { securePoolName } = require('./secure-pool-name');
 
-const { getName } = NodeAgent.prototype;
-
 /** Puts the request on an idle lane and returns true; false if Node's way has to be taken. */
 function reuseIdleLane(agent, request, options) {
-  const isPlain = agent.getName === getName;
+  const isPlain = isNodes('getName', agent.getName);
   if (!isPlain && (!agent._hasOwnGetName || isEmpty(agent.freeSockets))) return false;
   if (options.highWaterMark != null || overrides(agent.options)) return false;
   // Node refuses a Host header that is no string.

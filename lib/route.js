@@ -8,6 +8,7 @@ const net = require('net');
 const { domainToASCII } = require('url');
 
 const { toDuration } = require('./durations');
+const { isNodes, unwrapped } = require('./node-functions');
 
 const IS_WINDOWS = process.platform === 'win32';
 /** The longest path of a Unix socket that every system takes (sun_path on macOS, less the NUL). */
@@ -58,6 +59,18 @@ function nodeReason(options, surroundings) {
     return '';
   if (options.objectMode || options.readableObjectMode || options.writableObjectMode) return '';
   if (options.blockList && !net.BlockList.isBlockList?.(options.blockList)) return '';
+  return undefined;
+}
+
+/**
+ * Why connections in the clear are for what a program has put in the place of Node's: it may be a guard. Newer Nodes
+ * connect by the function of 'net'.
+ */
+function connectReason({ createConnection, createNetConnection }) {
+  const connect = unwrapped(createConnection);
+  if (!isNodes('createConnection', connect)) return 'a replaced http.Agent.prototype.createConnection';
+  const ofNet = [connect, unwrapped(createNetConnection)];
+  if (!ofNet.some((found) => isNodes('createNetConnection', found))) return 'a replaced net.createConnection';
   return undefined;
 }
 
@@ -165,4 +178,4 @@ function toLimit(value, name) {
   return ms > 0 && ms < MAX_DELAY ? Math.ceil(ms) : undefined;
 }
 
-module.exports = { Route, nodeReason };
+module.exports = { Route, connectReason, nodeReason };

@@ -7,6 +7,7 @@ const { performance } = require('perf_hooks');
 const { Plan, normalizeArgs } = require('./connect');
 const crossing = require('./crossing');
 const { warnNodeSocket } = require('./fallback');
+const { isNodes, unwrapped } = require('./node-functions');
 const { Route, nodeReason } = require('./route');
 const { surroundings } = require('./surroundings');
 const TlsLane = require('./tls-lane');
@@ -124,7 +125,7 @@ function nameOf(agent, options) {
 
 /** `{ route }`, or the reason why these options are for Node's own TLS (see decisions.js, which watches all but the first two). */
 function decide(agent, id, options, defaults, pool, surroundings) {
-  const reason = nodeReason(options, surroundings) ?? surroundings.tlsReason;
+  const reason = nodeReason(options, surroundings) ?? connectReason(surroundings) ?? surroundings.tlsReason;
   if (reason !== undefined) return { reason };
   const made = secureOptions(agent, options, surroundings);
   if (made.reason !== undefined) return made;
@@ -135,6 +136,12 @@ function decide(agent, id, options, defaults, pool, surroundings) {
   const maxSessions = '_agentKey' in options ? toCount(pool.maxCachedSessions) : 0;
   route.native.secure = { sni, identity: hostname, check: checkId, maxSessions };
   return { route };
+}
+
+/** Why connections are for what a program has put in the place of Node's: it may be a guard. */
+function connectReason({ createSecureConnection }) {
+  if (isNodes('createSecureConnection', unwrapped(createSecureConnection))) return undefined;
+  return 'a replaced https.Agent.prototype.createConnection';
 }
 
 function origin({ path, host, port, servername }) {

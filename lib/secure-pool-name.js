@@ -4,8 +4,6 @@
 // and keys into it whole, and V8 hashes it whole to find a socket by it. So the last name of each host is kept, with all
 // that was read of the agent's options for it: they may change at any time.
 
-const { Agent: NodeAgent } = require('http');
-const { Agent: NodeHttpsAgent } = require('https');
 const { isIP } = require('net');
 
 /** Options of a request that are part of the name. */
@@ -64,8 +62,6 @@ class Name {
   #family;
   #socketPath;
   #hostHeader;
-  #getName = NodeAgent.prototype.getName;
-  #getSecureName = NodeHttpsAgent.prototype.getName;
   /** What was read of the agent's options, and what it was. */
   #reads = [];
   #values = [];
@@ -95,9 +91,7 @@ class Name {
       options.localAddress !== this.#localAddress ||
       options.family !== this.#family ||
       options.socketPath !== this.#socketPath ||
-      hostHeader !== this.#hostHeader ||
-      NodeAgent.prototype.getName !== this.#getName ||
-      NodeHttpsAgent.prototype.getName !== this.#getSecureName
+      hostHeader !== this.#hostHeader
     ) {
       return false;
     }

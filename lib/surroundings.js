@@ -3,6 +3,8 @@
 // What a connection depends on besides its options: settings of the process, as they are at the moment.
 
 const dns = require('dns');
+const { Agent: NodeAgent } = require('http');
+const { Agent: NodeHttpsAgent } = require('https');
 const net = require('net');
 const tls = require('tls');
 
@@ -41,6 +43,17 @@ const surroundings = {
   },
   get rawPath() {
     return process.env.OFFLOOP_PATH === 'raw';
+  },
+
+  // What Node's agents connect by.
+  get createConnection() {
+    return NodeAgent.prototype.createConnection;
+  },
+  get createNetConnection() {
+    return net.createConnection;
+  },
+  get createSecureConnection() {
+    return NodeHttpsAgent.prototype.createConnection;
   },
 
   /** Why no TLS of this process can be rustls's, or undefined. */

@@ -10,7 +10,7 @@ const tls = require('tls');
 
 const { native } = require('./binding');
 const process = require('./node-process');
-const { isNodes } = require('./node-tls');
+const { isNodes } = require('./node-functions');
 const { environment, settings } = require('./process-start');
 const { derOf } = require('./tls-pem');
 

@@ -1,0 +1,218 @@
+'use strict';
+
+// What a program puts into the place of a method of Node's agents is called for these agents, too, whether it was there
+// before the package or came while that ran: it may be a guard, or keep the requests of tenants apart.
+
+const assert = require('node:assert/strict');
+const { test } = require('node:test');
+const { echoServer } = require('./helpers/echo-server');
+const { inProcess } = require('./helpers/own-process');
+const { authority } = require('./helpers/x509');
+
+const timeout = 60_000;
+const root = authority('Root');
+const leaf = root.server(['ip:127.0.0.1']);
+
+/**
+ * Four requests, one after another, with Node's agent and then with ours: what came of each, over how many connections,
+ * and how often the replacement was called. `replace`, if there is one, is run behind four others.
+ */
+async function both({ secure, at, ca, replace }) {
+  const { HttpAgent, HttpsAgent } = require('..');
+  const { closed, exchange } = require('./helpers/request');
+  const client = require(secure ? 'node:https' : 'node:http');
+  const reasons = [];
+  process.on('warning', ({ code, message }) => {
+    if (code === 'OFFLOOP_NODE_SOCKET')
+      reasons.push(/^connections with (.*) use Node's own/.exec(message)[1]);
+  });
+
+  async function outcome(agent, sockets) {
+    try {
+      const { socket, body } = await exchange({ ...at, agent }, undefined, client.request);
+      sockets.add(socket);
+      return JSON.parse(body).port;
+    } catch (error) {
+      return error.message;
+    }
+  }
+
+  async function run(Agent) {
+    const agent = new Agent({ keepAlive: true, ca });
+    const outcomes = [];
+    const sockets = new Set();
+    globalThis.calls = 0;
+    for (const tenant of ['a', 'b', 'a', 'b']) {
+      globalThis.tenant = tenant;
+      outcomes.push(await outcome(agent, sockets));
+    }
+    const ports = outcomes.filter(Number.isInteger);
+    const errors = outcomes.filter((one) => !ports.includes(one));
+    const seen = { errors, connections: new Set(ports).size, calls: globalThis.calls };
+    agent.destroy();
+    await Promise.all([...sockets].map(closed));
+    return seen;
+  }
+
+  const agents = [client.Agent, secure ? HttpsAgent : HttpAgent];
+  if (replace !== undefined) {
+    for (const Agent of agents) await run(Agent);
+    eval(`(${replace})`)(client.Agent.prototype);
+  }
+  const [node, ours] = [await run(agents[0]), await run(agents[1])];
+  return { node, ours, reasons };
+}
+
+/** Each gets the prototype of http.Agent or https.Agent. */
+const replacements = {
+  'addRequest that watches': (prototype) => {
+    const { addRequest } = prototype;
+    prototype.addRequest = function (...args) {
+      globalThis.calls++;
+      return addRequest.apply(this, args);
+    };
+  },
+  'createConnection that refuses': (prototype) => {
+    prototype.createConnection = () => {
+      globalThis.calls++;
+      throw new Error('refused');
+    };
+  },
+  'createConnection whose listener refuses': (prototype) => {
+    const { createConnection } = prototype;
+    prototype.createConnection = function (options, callback) {
+      globalThis.calls++;
+      return createConnection.call(this, { ...options }, callback).once('connect', function () {
+        if (globalThis.tenant === 'a') this.destroy(new Error('refused'));
+      });
+    };
+  },
+  'createConnection that is bound': (prototype) => {
+    const { createConnection } = prototype;
+    const found = {
+      connect(...args) {
+        globalThis.calls++;
+        return createConnection.apply(this.agent, args);
+      },
+    };
+    prototype.createConnection = function (...args) {
+      return found.connect.apply({ agent: this }, args);
+    };
+  },
+  'createSocket that watches': (prototype) => {
+    const { createSocket } = prototype;
+    prototype.createSocket = function (...args) {
+      globalThis.calls++;
+      return createSocket.apply(this, args);
+    };
+  },
+  'getName that keeps tenants apart': (prototype) => {
+    const { getName } = prototype;
+    prototype.getName = function (options) {
+      globalThis.calls = 1;
+      return `${getName.call(this, options)}:${globalThis.tenant}`;
+    };
+  },
+  'keepSocketAlive that keeps none': (prototype) => {
+    prototype.keepSocketAlive = () => {
+      globalThis.calls++;
+      return false;
+    };
+  },
+  'keepSocketAlive that watches': (prototype) => {
+    const { keepSocketAlive } = prototype;
+    prototype.keepSocketAlive = function (socket) {
+      globalThis.calls++;
+      return keepSocketAlive.call(this, socket);
+    };
+  },
+  'ClientRequest.onSocket that watches': () => {
+    const { prototype } = require('node:http').ClientRequest;
+    const { onSocket } = prototype;
+    prototype.onSocket = function (...args) {
+      globalThis.calls++;
+      return onSocket.apply(this, args);
+    };
+  },
+  'removeSocket that watches': (prototype) => {
+    const { removeSocket } = prototype;
+    prototype.removeSocket = function (...args) {
+      globalThis.calls++;
+      return removeSocket.apply(this, args);
+    };
+  },
+  'reuseSocket that watches': (prototype) => {
+    const { reuseSocket } = prototype;
+    prototype.reuseSocket = function (...args) {
+      globalThis.calls++;
+      return reuseSocket.apply(this, args);
+    };
+  },
+};
+
+for (const secure of [false, true]) {
+  const name = secure ? 'https' : 'http';
+  const server = (t) => echoServer(t, secure ? { cert: leaf.cert, key: leaf.key } : {});
+
+  for (const [title, replace] of Object.entries(replacements)) {
+    // Of what throws there is nothing else to say.
+    const warnings = /^createConnection (?!that refuses)/.test(title) ? 1 : 0;
+    const check = ({ node, ours, reasons }) => {
+      assert.ok(node.calls > 0, 'a test of nothing');
+      assert.deepEqual(ours, node);
+      assert.equal(reasons.length, warnings, reasons.join());
+    };
+
+    test(`${name}: a ${title}, there before the package`, { timeout }, async (t) => {
+      const { at } = await server(t);
+      const before = `() => (${replace})(require('node:${name}').Agent.prototype)`;
+      check(await inProcess(both, { secure, at, ca: root.cert }, { before }));
+    });
+
+    test(`${name}: a ${title}, there later`, { timeout }, async (t) => {
+      const { at } = await server(t);
+      check(await inProcess(both, { secure, at, ca: root.cert, replace: String(replace) }));
+    });
+  }
+}
+
+test('a net.createConnection has a say where http.Agent asks it', { timeout }, async (t) => {
+  const { at } = await echoServer(t);
+  const before = () => {
+    const net = require('node:net');
+    const { createConnection } = net;
+    net.createConnection = (...args) => {
+      globalThis.calls++;
+      return createConnection(...args);
+    };
+  };
+  const { node, ours, reasons } = await inProcess(both, { at }, { before });
+  assert.deepEqual(ours, node);
+  assert.equal(reasons.length, node.calls > 0 ? 1 : 0, reasons.join());
+});
+
+for (const [name, mark] of [
+  ['shimmer', "'__original'"],
+  ['New Relic', "Symbol('original')"],
+]) {
+  test(
+    `a tracer's createConnection, wrapped as by ${name}, does not send connections to Node`,
+    { timeout },
+    async (t) => {
+      const { at } = await echoServer(t);
+      const before = `() => {
+      const prototype = require('node:http').Agent.prototype;
+      const { createConnection } = prototype;
+      prototype.createConnection = function (...args) {
+        globalThis.calls++;
+        return createConnection.apply(this, args);
+      };
+      prototype.createConnection[${mark}] = createConnection;
+    }`;
+      const { node, ours, reasons } = await inProcess(both, { at }, { before });
+      assert.equal(node.calls, 1);
+      assert.deepEqual(ours, { ...node, calls: 0 });
+      assert.deepEqual(reasons, []);
+    },
+  );
+}

@@ -1,0 +1,142 @@
+'use strict';
+
+// Functions of Node's that this package does not call where it does the same itself. Programs put their own into the
+// place of these, to guard, to pin certificates, to restrict what is spoken or to watch; often in a preload, before this
+// package is loaded. So what stands there then proves nothing. What cannot be proved to be Node's is a program's.
+
+const http = require('http');
+const https = require('https');
+const net = require('net');
+const tls = require('tls');
+
+const [agent, secureAgent] = [http.Agent.prototype, https.Agent.prototype];
+
+const asMethod = (method, probe) => method.call(probe, probe);
+const onRequest = (method, probe) => method.call(probe, probe, probe);
+
+/**
+ * How each is told: by a name that only Node's source has, so that no function of a program's is called here; and
+ * by a call that ends where it first looks at what it was given.
+ */
+const SIGNS = {
+  addRequest: { at: agent, text: 'normalizeServerName(options, req)', call: onRequest },
+  checkServerIdentity: {
+    at: tls,
+    text: 'new ERR_TLS_CERT_ALTNAME_INVALID(',
+    call: (check, probe) => check('', probe),
+  },
+  connect: {
+    at: tls,
+    text: 'new TLSSocket(',
+    // In this form it looks at the options before it does anything else.
+    call: (connect, probe) => connect(0, probe),
+  },
+  // In older Nodes it is that of 'net'.
+  createConnection: { at: agent, text: /new Socket\(options\)|this\[kProxyConfig\]/, call: asMethod },
+  createNetConnection: {
+    at: net,
+    name: 'createConnection',
+    text: 'new Socket(options)',
+    call: (connect, probe) => connect(probe),
+  },
+  createSecureConnection: {
+    at: secureAgent,
+    name: 'createConnection',
+    text: 'this._getSession(options._agentKey)',
+    call: asMethod,
+  },
+  createSecureContext: {
+    at: tls,
+    text: 'configSecureContext(',
+    call: (create, probe) => create(probe),
+  },
+  createSocket: { at: agent, text: 'installListeners(this, ', call: onRequest },
+  getName: { at: agent, text: "|| 'localhost';", call: asMethod },
+  getSecureName: {
+    at: secureAgent,
+    name: 'getName',
+    text: 'HttpAgent.prototype.getName, this, options',
+    call: asMethod,
+  },
+  keepSocketAlive: { at: agent, text: 'NumberParseInt(hint)', call: asMethod },
+  // It does something before it looks at anything: its text has to do.
+  onSocket: { at: http.ClientRequest.prototype, text: 'onSocketNT', call: undefined },
+  removeSocket: { at: agent, text: 'req[kRequestOptions] = undefined', call: asMethod },
+  reuseSocket: { at: agent, text: "('error', freeSocketErrorListener)", call: onRequest },
+};
+
+/** Node's functions, once they have been seen, and others that were, by the names in SIGNS. */
+const own = {};
+const others = Object.fromEntries(Object.keys(SIGNS).map((name) => [name, new WeakSet()]));
+
+/** Whether `found` is the one of SIGNS. */
+function isNodes(name, found) {
+  if (own[name] !== undefined) return found === own[name];
+  if (typeof found !== 'function' || others[name].has(found)) return false;
+  if (isProved(SIGNS[name], found)) {
+    own[name] = found;
+    return true;
+  }
+  others[name].add(found);
+  return false;
+}
+
+/**
+ * What a tracer has wrapped. Its wrapper says so, in the way of shimmer or New Relic; a guard has no reason to.
+ */
+function unwrapped(found) {
+  const mark = Object.getOwnPropertySymbols(found).find(({ description }) => description === 'original');
+  const original = found.__original ?? found[mark];
+  return typeof original === 'function' ? unwrapped(original) : found;
+}
+
+function isProved({ text, call }, found) {
+  const source = Function.prototype.toString.call(found);
+  if (!(text instanceof RegExp ? text.test(source) : source.includes(text))) return false;
+  const { prepareStackTrace, stackTraceLimit } = Error;
+  // A program that has frozen them does not let anybody see the stack: nothing can be proved then.
+  const isShown =
+    Reflect.set(Error, 'prepareStackTrace', (error, sites) => sites) &&
+    Reflect.set(Error, 'stackTraceLimit', Infinity);
+  try {
+    return call === undefined || (isShown && runsByItself(call, found));
+  } finally {
+    Reflect.set(Error, 'prepareStackTrace', prepareStackTrace);
+    Reflect.set(Error, 'stackTraceLimit', stackTraceLimit);
+  }
+}
+
+/** Whether there is nothing but Node between a call and the first look at what it is given. */
+function runsByItself(call, found) {
+  const below = sitesUnder(runsByItself).length;
+  let sites = [];
+  const look = () => {
+    sites = sitesUnder(look);
+    throw new Error('seen');
+  };
+  try {
+    call(found, new Proxy({}, { get: look, ownKeys: look }));
+  } catch {
+    // It was to end so.
+  }
+  // Under what it is about are `call` and this function.
+  const between = sites.slice(0, -below - 2);
+  return between.length > 0 && between.every(isOfNode);
+}
+
+/** The calls that led to `top`, the latest first. */
+function sitesUnder(top) {
+  const holder = {};
+  Error.captureStackTrace(holder, top);
+  return holder.stack;
+}
+
+/** Functions of the language, such as Object.assign(), have no place in a file. */
+function isOfNode(site) {
+  const file = site.getFileName();
+  return file == null ? site.getLineNumber() === null && !site.isEval() : file.startsWith('node:');
+}
+
+for (const [key, { at, name = key }] of Object.entries(SIGNS)) isNodes(key, at[name]);
+
+module.exports = { isNodes, unwrapped };

@@ -111,6 +111,37 @@ test('a name with several addresses, of which the first refuses', options, async
   ]);
 });
 
+test(
+  "who has the socket learns of the end of a lookup that answers at once: by an address or by 'lookup'",
+  options,
+  async (t) => {
+    const server = await httpServer(t, (req, res) => res.end());
+    const answers = {
+      all: (host, query, callback) => callback(null, [{ address: '127.0.0.1', family: 4 }]),
+      one: (host, query, callback) => callback(null, '127.0.0.1', 4),
+    };
+    for (const [autoSelectFamily, lookup] of [
+      [true, answers.all],
+      [false, answers.one],
+    ]) {
+      const outcome = await sameAsNode(async (Agent) => {
+        const agent = seeingAgent(t, Agent);
+        const at = { host: 'name.test', port: server.port, lookup, autoSelectFamily };
+        const request = http.get({ ...at, agent }, (response) => response.resume());
+        let knows;
+        request.on('socket', (socket) => {
+          // Its timers do the same with the socket as got's.
+          knows = socket.address().address !== undefined;
+          socket.once('lookup', (error) => (knows = error === null));
+        });
+        await once(request, 'close');
+        return knows;
+      });
+      assert.strictEqual(outcome, true);
+    }
+  },
+);
+
 test('an address that refuses', options, async (t) => {
   const port = await closedPort();
   const log = await sameAsNode((Agent) => trace(t, Agent, { port }));

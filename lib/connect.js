@@ -136,7 +136,7 @@ class Plan {
     const all = !firstOnly;
     const lookup = this.route.lookup ?? dns.lookup;
     const query = { family: askedFamily, hints, ...(all && { all }) };
-    lookup(host, query, (error, address, family) => {
+    answerLater(lookup, host, query, (error, address, family) => {
       lane._inContext(() => {
         if (lane.destroyed) return;
         // A function that does not know of `all` has no list to give.
@@ -182,6 +182,19 @@ function noteGuards(plan, lane) {
 
 function openLane(plan, lane, addresses) {
   if (!lane.destroyed && !plan.begun) plan.open(lane, addresses);
+}
+
+/**
+ * Calls `lookup`. If it answers at once, that is told of behind the request's 'socket': who waits for 'lookup' from there
+ * on, as got does, would wait in vain, and unlike a net.Socket the lane has no local address yet, by which to tell.
+ */
+function answerLater(lookup, host, query, callback) {
+  let isAtOnce = true;
+  lookup(host, query, (...answer) => {
+    if (isAtOnce) process.nextTick(process.nextTick, callback, ...answer);
+    else callback(...answer);
+  });
+  isAtOnce = false;
 }
 
 function isValid({ address, family }) {

@@ -114,3 +114,28 @@ test('an option that throws makes no socket', () => {
   assert.throws(() => agent.createConnection({ port: 70_000 }), { code: 'ERR_SOCKET_BAD_PORT' });
   assert.deepEqual([agent.createSocketCount, agent.createSocketErrorCount], [0, 1]);
 });
+
+test('a subclass may count by these names itself', patience, async (t) => {
+  const server = await echoServer(t);
+  const counted = [];
+  for (const Agent of [http.Agent, HttpAgent]) {
+    class Counting extends Agent {
+      constructor() {
+        super({ keepAlive: true });
+        this.requestCount = 10;
+        this.statusChanged = false;
+      }
+      addRequest(...args) {
+        this.requestCount++;
+        this.statusChanged = true;
+        super.addRequest(...args);
+      }
+    }
+    const agent = new Counting();
+    t.after(() => agent.destroy());
+    await exchangeAndIdle({ ...server.at, agent });
+    counted.push([agent.requestCount, agent.statusChanged]);
+    if (Agent === HttpAgent) assert.equal(agent.getCurrentStatus().requestCount, 1);
+  }
+  assert.deepEqual(counted[1], counted[0]);
+});

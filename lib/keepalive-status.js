@@ -32,25 +32,16 @@ function countRequest(agent) {
 
 /** Adds the members to the prototype of an agent. */
 function define(prototype) {
-  const getter = (get) => ({ get, configurable: true, enumerable: false });
   for (const name of COUNTERS) {
-    Object.defineProperty(
-      prototype,
-      name,
-      getter(function () {
-        return this[kStatus].now[name];
-      }),
-    );
+    defineReading(prototype, name, function () {
+      return this[kStatus].now[name];
+    });
   }
-  Object.defineProperty(
-    prototype,
-    'statusChanged',
-    getter(function () {
-      const { now, looked } = this[kStatus];
-      this[kStatus].looked = { ...now };
-      return COUNTERS.some((name) => now[name] !== looked[name]);
-    }),
-  );
+  defineReading(prototype, 'statusChanged', function () {
+    const { now, looked } = this[kStatus];
+    this[kStatus].looked = { ...now };
+    return COUNTERS.some((name) => now[name] !== looked[name]);
+  });
   Object.defineProperty(prototype, 'getCurrentStatus', {
     value: function getCurrentStatus() {
       const { freeSockets, sockets, requests } = this;
@@ -65,6 +56,14 @@ function define(prototype) {
     configurable: true,
     enumerable: false,
   });
+}
+
+/** A subclass may have a member of that name for what it counts itself, as it may with http.Agent. */
+function defineReading(prototype, name, get) {
+  const set = function (value) {
+    Object.defineProperty(this, name, { value, writable: true, enumerable: true, configurable: true });
+  };
+  Object.defineProperty(prototype, name, { get, set, enumerable: false, configurable: true });
 }
 
 function lengths(lists) {

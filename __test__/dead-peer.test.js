@@ -50,15 +50,17 @@ async function loseWithLastWords(network) {
 }
 
 for (const version of [undefined, 'TLSv1.2', 'TLSv1.3']) {
-  for (const [what, lose] of [
-    ['that died', loseQuiet],
-    ['on which only what the server repeats arrives', loseWithLastWords],
+  for (const [what, lose, isAsked] of [
+    ['that died', loseQuiet, false],
+    ['on which only what the server repeats arrives', loseWithLastWords, false],
+    // It has a say in where a connection leads that shows that the others are dead.
+    ...(version === undefined ? [['that died, with a lookup function', loseQuiet, true]] : []),
   ]) {
     const name = `${version ?? 'TCP'}: a GET leaves a flow ${what}, a POST does not, neither is in the way`;
     test(name, { timeout }, async (t) => {
       const network = await Network.make(t, version);
       if (network === undefined) return;
-      await network.agent({ maxSockets: 2, deadPeerTimeout: 4000, freeSocketTimeout: 0 });
+      await network.agent({ isAsked, maxSockets: 2, deadPeerTimeout: 4000, freeSocketTimeout: 0 });
       const ports = await lose(network);
       const requests = network.sendAll(
         { id: 'get' },

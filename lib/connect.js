@@ -122,8 +122,29 @@ class Plan {
     }
   }
 
-  /** Resolves the name in JavaScript, as net.connect() does, with its events and its errors. */
-  #resolve(lane, done, failed = (error) => process.nextTick(() => lane._refuse(error))) {
+  /** The addresses for a connection that is not the lane's, or undefined if there must be none. */
+  resolveUnheard(lane, callback) {
+    const refused = () => callback(undefined);
+    if (isNetworkDenied()) refused();
+    else {
+      try {
+        this.#resolve(lane, callback, refused, () => true);
+      } catch {
+        refused();
+      }
+    }
+  }
+
+  /**
+   * Resolves the name in JavaScript, as net.connect() does, with its events and its errors. `tell` tells of what was
+   * found; whether it is still wanted then.
+   */
+  #resolve(
+    lane,
+    done,
+    failed = (error) => process.nextTick(() => lane._refuse(error)),
+    tell = (error, found) => tellOfLookup(lane, error, found, this.route.host),
+  ) {
     const { host, hints, askedFamily, firstOnly, isAddress, native } = this.route;
     if (native.path !== undefined) {
       done([]);
@@ -138,14 +159,10 @@ class Plan {
     const query = { family: askedFamily, hints, ...(all && { all }) };
     answerLater(lookup, host, query, (error, address, family) => {
       lane._inContext(() => {
-        if (lane.destroyed) return;
         // A function that does not know of `all` has no list to give.
         const list = Array.isArray(address) ? address : [];
         const found = all && !error ? list : [{ address, family }];
-        for (const one of found) {
-          lane._connection.ask(() => lane.emit('lookup', error, one.address, one.family, host));
-          if (lane.destroyed) return;
-        }
+        if (!tell(error, found)) return;
         const invalid = error ?? invalidAddress(found, this.route);
         if (invalid) failed(invalid);
         else
@@ -195,6 +212,16 @@ function answerLater(lookup, host, query, callback) {
     else callback(...answer);
   });
   isAtOnce = false;
+}
+
+/** Whether the lane still wants to be connected. */
+function tellOfLookup(lane, error, found, host) {
+  if (lane.destroyed) return false;
+  for (const { address, family } of found) {
+    lane._connection.ask(() => lane.emit('lookup', error, address, family, host));
+    if (lane.destroyed) return false;
+  }
+  return true;
 }
 
 function isValid({ address, family }) {

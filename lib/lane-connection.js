@@ -125,6 +125,9 @@ class LaneConnection {
       case event.RESOLVE:
         this.#onResolve(argument);
         break;
+      case event.PROBE:
+        this.#onProbe(argument);
+        break;
     }
   }
 
@@ -247,6 +250,14 @@ class LaneConnection {
       this.#refusal = refusal;
       if (addresses?.length > 1 && lane.connecting) lane.autoSelectFamilyAttemptedAddresses = [];
       this.#parts.place.resolved(serial, addresses);
+    });
+  }
+
+  /** Another connection is tried, which is not to come under the lane: nobody hears of it. */
+  #onProbe(serial) {
+    const { lane, place, plan } = this.#parts;
+    plan.resolveUnheard(lane, (addresses) => {
+      if (!lane.destroyed) place.resolved(serial, addresses);
     });
   }
 

@@ -76,6 +76,7 @@ const event = {
   BODY: 19,
   BROKEN: 20,
   SURPLUS: 21,
+  PROBE: 22,
   SECURED: 30,
   KEY_LINES: 31,
   HANDSHAKE_FAILED: 32,

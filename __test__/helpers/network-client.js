@@ -10,9 +10,14 @@ let agent;
 const portsOf = (lists) => Object.values(lists).flatMap((list) => list.map((socket) => socket.localPort));
 
 const functions = {
-  /** A new agent; for TLS, with a certificate to trust. */
-  agent(options, ca) {
+  /** A new agent; for TLS, with a certificate to trust. `resolvesTo`: it has a `lookup` function, which gives this address. */
+  agent({ resolvesTo, ...options }, ca) {
     agent?.destroy();
+    if (resolvesTo !== undefined) {
+      options.lookup = (host, query, callback) => {
+        setImmediate(callback, null, query.all ? [{ address: resolvesTo, family: 4 }] : resolvesTo, 4);
+      };
+    }
     agent = ca == null ? new HttpAgent(options) : new HttpsAgent({ ca, ...options });
   },
 

@@ -33,6 +33,7 @@ class Network {
   #client = `offloop-${process.pid}-c`;
   #server = `offloop-${process.pid}-s`;
   #lost = [];
+  #host = SERVER.address;
   #process;
   #number = 0;
   #ca;
@@ -189,9 +190,10 @@ class Network {
     return results;
   }
 
-  /** Gives the client a new agent. */
-  agent(options) {
-    return this.call('agent', options, this.#ca);
+  /** Gives the client a new agent. `isAsked`: it has a `lookup` function, and requests go to a name. */
+  agent({ isAsked = false, ...options }) {
+    this.#host = isAsked ? 'server.test' : SERVER.address;
+    return this.call('agent', isAsked ? { resolvesTo: SERVER.address, ...options } : options, this.#ca);
   }
 
   /** Sends a request from there. */
@@ -203,7 +205,7 @@ class Network {
   /** Sends requests in one tick: nothing is known of one when the next is sent. */
   sendAll(...list) {
     const { port, isSecure } = this.server;
-    const to = { host: SERVER.address, port, isSecure };
+    const to = { host: this.#host, port, isSecure };
     return this.#callAll(list.map((options) => ['send', { ...to, ...options }]));
   }
 

@@ -146,6 +146,8 @@ pub mod event {
     pub const BROKEN: i32 = 20;
     /// What comes next is more than the response: the connection is not for another request.
     pub const SURPLUS: i32 = 21;
+    /// JavaScript has to resolve the name for a connect beside that of the lane, which shows whether one can be had.
+    pub const PROBE: i32 = 22;
     /// A TLS connection comes under the lane: [`crate::tls::Secured::report`].
     pub const SECURED: i32 = 30;
     /// Lines for 'keylog'.

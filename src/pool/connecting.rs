@@ -144,8 +144,7 @@ fn failure_text(failure: &Failure) -> String {
 
 impl Pool {
     pub(super) fn start_connect(&mut self, slot: u32, cause: Cause, addresses: Option<Vec<IpAddr>>) {
-        self.serial = self.serial.wrapping_add(1).max(1);
-        let serial = self.serial & 0x7fff_ffff;
+        let serial = self.next_serial();
         let Some(lane) = self.lane(slot) else { return };
         let destination = lane.destination.clone();
         let (guards, keylog) = (lane.guards, lane.keylog);
@@ -200,6 +199,12 @@ impl Pool {
         self.set_state(slot, State::Connecting { serial, cause, task: task.abort_handle() });
     }
 
+    /// Names what JavaScript is asked. It gets it as a signed number, of which 0 names nothing.
+    pub(super) const fn next_serial(&mut self) -> u32 {
+        self.serial = if self.serial == i32::MAX.cast_unsigned() { 1 } else { self.serial + 1 };
+        self.serial
+    }
+
     fn ask_to_resolve(&mut self, slot: u32, serial: u32, cause: Cause) {
         let Some(lane) = self.lane(slot) else { return };
         let limit = retry_limit(&lane.destination, cause);
@@ -217,6 +222,10 @@ impl Pool {
 
     /// JavaScript has resolved the name, or refuses.
     pub(super) fn resolved(&mut self, slot: u32, serial: u32, addresses: Option<Vec<IpAddr>>) {
+        if let Some(lookup) = self.probe_lookups.remove(&serial) {
+            lookup.answer(addresses);
+            return;
+        }
         let Some(lane) = self.lane(slot) else { return };
         let State::Resolving { serial: asked, cause } = lane.state else { return };
         if asked != serial {

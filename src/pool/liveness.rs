@@ -17,10 +17,11 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::info;
 
@@ -29,7 +30,7 @@ use super::connection::{Connection, ConnectionId};
 use super::faults::caught;
 use super::lane::LossReport;
 use super::watch::{ALERT, Finding, Watch};
-use crate::binding::records::event;
+use crate::binding::records::{LaneRef, event};
 use crate::connect::{self, Endpoint, Failure, Progress, SharedDestination, Stream};
 use crate::error::{CloseReason, timed_out};
 use crate::exchange::{Loss, Rule, Verdict};
@@ -50,6 +51,20 @@ impl Progress for Unheard {
     fn attempt_timeout(&self, _: &Endpoint) {}
     async fn connected(&self, _: &Stream) {}
     fn key_lines(&self, _: &KeyLines) {}
+}
+
+/// The addresses for a probe, where JavaScript has a say in them.
+pub struct ProbeLookup {
+    /// The lane that was asked. If it goes it may never answer.
+    asked: LaneRef,
+    addresses: oneshot::Sender<Option<Vec<IpAddr>>>,
+}
+
+impl ProbeLookup {
+    pub fn answer(self, addresses: Option<Vec<IpAddr>>) {
+        // The probe may have run out of time.
+        let _ = self.addresses.send(addresses);
+    }
 }
 
 /// When a connection to each destination was last heard of that gets through to it. Asked once in a look, for all
@@ -127,6 +142,7 @@ impl Pool {
         watched.append(&mut self.watched);
         self.watched = watched;
         self.heard_by_probe.retain(|_, heard| now - *heard < PROBE_MEMORY);
+        self.forget_unanswered();
         if self.watched.is_empty() {
             return None;
         }
@@ -175,8 +191,8 @@ impl Pool {
                 let Some(watch) = connection.watch else { return };
                 let slot = connection.lane;
                 self.doubt(peer, watch.since());
-                if self.lane(slot).is_some_and(|lane| !(lane.guards.attempt || lane.guards.connect)) {
-                    self.probe(destination, watch.silent().unwrap_or(watch.since()));
+                if self.lane(slot).is_some_and(|lane| !lane.guards.by_listener()) {
+                    self.probe(slot, destination, watch.silent().unwrap_or(watch.since()));
                 }
             }
             Finding::Proved => {
@@ -218,28 +234,64 @@ impl Pool {
         }
     }
 
-    /// Sees whether a new connection can be had, unless that is known, or JavaScript has a say in it.
-    fn probe(&mut self, destination: SharedDestination, silent: Instant) {
+    /// Sees whether a new connection can be had, unless that is known. Where JavaScript has a say in where it leads, it
+    /// is asked, by the lane of the suspect.
+    fn probe(&mut self, slot: u32, destination: SharedDestination, silent: Instant) {
         let known = self.heard_by_probe.get(&destination).is_some_and(|&heard| heard > silent);
-        if destination.resolver != 0 || known {
+        if known {
             return;
         }
         let Some(pool) = self.handle() else { return };
         if !self.probing.insert(destination.clone()) {
             return;
         }
+        let lookup = (destination.resolver != 0).then(|| self.resolve_for_probe(slot, &destination));
         tokio::task::spawn_local(async move {
             let limit = destination.dead_peer.unwrap_or_default();
-            // Without TLS: that the peer's kernel answers is all there is to know.
-            let connect = caught(connect::connect(&destination, None, None, &Unheard));
-            let connected = tokio::time::timeout(limit, connect).await;
+            let work = async {
+                let addresses = match lookup {
+                    Some(lookup) => Some(lookup.await.ok().flatten()?),
+                    None => None,
+                };
+                // Without TLS: that the peer's kernel answers is all there is to know.
+                caught(connect::connect(&destination, addresses, None, &Unheard)).await?.ok()
+            };
+            let connected = tokio::time::timeout(limit, work).await;
             let mut pool = pool.borrow_mut();
             pool.probing.remove(&destination);
             // If there was none to be had, the next retransmission of a suspect asks again.
-            if matches!(connected, Ok(Some(Ok(_)))) {
+            if matches!(connected, Ok(Some(_))) {
                 pool.heard_by_probe.insert(destination, Instant::now());
             }
         });
+    }
+
+    fn resolve_for_probe(
+        &mut self,
+        slot: u32,
+        destination: &SharedDestination,
+    ) -> oneshot::Receiver<Option<Vec<IpAddr>>> {
+        let (addresses, resolved) = oneshot::channel();
+        let asked = self.lane_ref(slot);
+        let lookup = ProbeLookup { asked, addresses };
+        let is_kept = self.lane(slot).is_some_and(|lane| lane.limits.answers.is_some());
+        if is_kept && let Some(kept) = self.answers.get(destination, Instant::now()) {
+            lookup.answer(Some(kept));
+        } else {
+            let serial = self.next_serial();
+            self.probe_lookups.insert(serial, lookup);
+            self.report(event::PROBE, asked, serial.cast_signed(), &[]);
+        }
+        resolved
+    }
+
+    /// Probes do not wait for an answer that never comes: others may ask.
+    fn forget_unanswered(&mut self) {
+        let mut lookups = std::mem::take(&mut self.probe_lookups);
+        lookups.retain(|_, lookup| {
+            !lookup.addresses.is_closed() && self.lane_ref(lookup.asked.slot) == lookup.asked
+        });
+        self.probe_lookups = lookups;
     }
 
     /// A connection is dead. Its request goes elsewhere by rule R6; else it stays, out of the books, in case
@@ -280,8 +332,10 @@ mod tests {
 
     use tokio::task::LocalSet;
 
+    use super::super::test_pool::{LIMITS, TestPool};
     use super::*;
     use crate::binding::link::Link;
+    use crate::binding::records::op;
     use crate::connect::{Destination, Target, TcpTarget};
 
     #[tokio::test]
@@ -299,7 +353,7 @@ mod tests {
             });
             let silent = Instant::now();
             let probe = async || {
-                pool.borrow_mut().probe(destination.clone(), silent);
+                pool.borrow_mut().probe(0, destination.clone(), silent);
                 let began = pool.borrow().probing.len();
                 while !pool.borrow().probing.is_empty() {
                     tokio::task::yield_now().await;
@@ -315,5 +369,40 @@ mod tests {
             assert_eq!(probe().await, (0, heard), "it is known");
         };
         LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
+    async fn a_probe_whose_lane_goes_does_not_keep_others_from_asking() {
+        let run = async {
+            let mut test = TestPool::new(LIMITS);
+            let _servers = (test.open(0).await, test.open(1).await);
+            let silent = Instant::now();
+            let mut destination = Destination::clone(&test.pool.borrow_mut().lane(0).unwrap().destination);
+            destination.resolver = 7;
+            destination.dead_peer = Some(Duration::from_secs(3600));
+            let destination = SharedDestination::from(destination);
+            let ask = async |test: &mut TestPool, slot| {
+                test.pool.borrow_mut().probe(slot, destination.clone(), silent);
+                let is_asked = |row: &[i32]| row[0] == event::PROBE && row[1] == slot.cast_signed();
+                test.until(|test| test.batch.rows.chunks(5).any(is_asked)).await;
+                test.pool.borrow().serial
+            };
+            ask(&mut test, 0).await;
+            test.submit(|submission| {
+                submission.rows.extend([op::CLOSE, 0, 1, CloseReason::Aborted as i32, 0])
+            });
+            test.pool.borrow_mut().forget_unanswered();
+            let ended = test.until(|test| test.pool.borrow().probing.is_empty());
+            tokio::time::timeout(Duration::from_secs(10), ended).await.expect("it waits for the limit");
+            assert_eq!(test.pool.borrow().heard_by_probe.get(&destination), None);
+
+            let serial = ask(&mut test, 1).await;
+            test.pool.borrow_mut().forget_unanswered();
+            test.pool.borrow_mut().resolved(1, serial, Some(vec![[127, 0, 0, 1].into()]));
+            test.until(|test| test.pool.borrow().probing.is_empty()).await;
+            assert!(test.pool.borrow().heard_by_probe.contains_key(&destination));
+            assert!(test.pool.borrow().probe_lookups.is_empty());
+        };
+        LocalSet::new().run_until(run).await;
     }
 }

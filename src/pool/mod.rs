@@ -70,6 +70,7 @@ use deadlines::Deadlines;
 use idle::IdleSet;
 use lane::{Lane, State};
 use learned::Learned;
+use liveness::ProbeLookup;
 use read_window::Buffered;
 use routes::Routes;
 use status::Status;
@@ -92,6 +93,8 @@ pub struct Pool {
     /// Destinations of suspects: when a probe has last connected, and to which one is on its way.
     heard_by_probe: HashMap<SharedDestination, Instant>,
     probing: HashSet<SharedDestination>,
+    /// By serial: probes for which JavaScript resolves the name.
+    probe_lookups: HashMap<u32, ProbeLookup>,
     sessions: SessionStores,
     routes: Routes,
     deadlines: Deadlines,
@@ -129,6 +132,7 @@ impl Pool {
                 watch_begins: Rc::new(Notify::new()),
                 heard_by_probe: HashMap::new(),
                 probing: HashSet::new(),
+                probe_lookups: HashMap::new(),
                 sessions: SessionStores::default(),
                 routes: Routes::default(),
                 deadlines: Deadlines::default(),

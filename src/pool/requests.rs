@@ -29,8 +29,8 @@ pub enum Cold {
         forgotten: Option<u32>,
     },
     Open(Box<Open>),
-    /// The answer to [`event::RESOLVE`]: the addresses, or none if JavaScript
-    /// refuses or failed.
+    /// The answer to [`event::RESOLVE`] or [`event::PROBE`]: the addresses, or
+    /// none if JavaScript refuses or failed.
     Resolved {
         serial: u32,
         addresses: Option<Vec<IpAddr>>,

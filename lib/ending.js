@@ -36,7 +36,7 @@ class Ending {
   lose(facts) {
     this.#facts = facts;
     this.#reason = reasonIn(facts);
-    if (this.#isUnfinished()) this.#explainErrors();
+    if (this.isUnfinished) this.#explainErrors();
   }
 
   /**
@@ -48,7 +48,7 @@ class Ending {
     this.#byProgram = Boolean(error) && this.#reason === undefined;
     this.#reason ??= this.#whyDestroyed(circumstances);
     // Else there is no error that could say so.
-    if (this.#isUnfinished() || error || circumstances.isRefused) {
+    if (this.isUnfinished || error || circumstances.isRefused) {
       if (ask !== undefined && this.#facts === '') {
         const facts = ask();
         this.#facts = facts === '' ? NOTHING_LEFT : (facts ?? '');
@@ -67,15 +67,14 @@ class Ending {
   }
 
   /** Whether a request is on the lane whose response has not come whole. */
-  #isUnfinished() {
+  get isUnfinished() {
     const request = this.#lane._request;
     return request !== null && !request.res?.complete;
   }
 
   #whyDestroyed({ agentIsEnding, timeout, isRefused, hasSurplus }) {
     if (agentIsEnding) return closeReason.AGENT_DESTROYED;
-    if (this.#isUnfinished())
-      return timeout ?? (isRefused ? closeReason.INVALID_RESPONSE : closeReason.ABORTED);
+    if (this.isUnfinished) return timeout ?? (isRefused ? closeReason.INVALID_RESPONSE : closeReason.ABORTED);
     if (hasSurplus || isRefused) return closeReason.UNEXPECTED_DATA;
     return this.#byProgram ? (timeout ?? closeReason.ABORTED) : closeReason.NOT_KEPT;
   }

@@ -449,7 +449,7 @@ class Lane extends SocketShape {
       isRefused: exchange.request !== null && this.parser === null && this._isBeingRead,
       ask: place.isLeft ? undefined : this.#askForFacts(),
     });
-    place.leave(ending.reason, this.#resetOnDestroy ? opFlag.RESET : 0);
+    place.leave(ending.reason, this.#howToClose());
     if (this._isIdle) agent._idleLaneGone();
     if (connection.isEstablished && channels.closed.hasSubscribers)
       this._tell(channels.closed, { reason: nameOf(ending.reason) });
@@ -461,6 +461,12 @@ class Lane extends SocketShape {
     }
     callback(error);
     immediately(emitClose, this, Boolean(error));
+  }
+
+  /** What is done with what has been written, and not been taken by the kernel. */
+  #howToClose() {
+    if (this.#resetOnDestroy) return opFlag.RESET;
+    return this.#parts.ending.isUnfinished ? 0 : opFlag.OVER;
   }
 
   /** Closes with RST. As with Node's sockets, only TCP's own: neither over TLS nor Unix sockets. */

@@ -43,6 +43,8 @@ const opFlag = {
   HTTP: 1,
   /** CLOSE: with RST. */
   RESET: 1,
+  /** CLOSE: what was written belongs to no request that is under way, and still leaves. */
+  OVER: 2,
   /** OPEN: JavaScript has a say before each attempt, before the first byte, when the handshake is over. */
   GUARD_ATTEMPT: 1,
   GUARD_CONNECT: 2,

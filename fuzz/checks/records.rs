@@ -141,8 +141,9 @@ fn write(
         Op::Yield { queue } => (0, op::YIELD, 0, number(queue), row[4]),
         Op::Shutdown => (0, op::SHUTDOWN, 0, row[3], row[4]),
         Op::Park { limit_ms, received } => (0, op::PARK, 0, limit(limit_ms, row[3]), number(received)),
-        Op::Close { reset, reason } => {
-            (op_flag::RESET, op::CLOSE, flag(op_flag::RESET, reset), reason as i32, row[4])
+        Op::Close { reset, over, reason } => {
+            let flags = flag(op_flag::RESET, reset) | flag(op_flag::OVER, over);
+            (op_flag::RESET | op_flag::OVER, op::CLOSE, flags, reason as i32, row[4])
         }
         Op::Consumed { bytes } => (0, op::CONSUMED, 0, number(bytes), row[4]),
         Op::Proceed { attempt } => (0, op::PROCEED, 0, number(attempt), row[4]),

@@ -82,6 +82,8 @@ pub mod op_flag {
     pub const HTTP: i32 = 1;
     /// CLOSE: with RST.
     pub const RESET: i32 = 1;
+    /// CLOSE: what was written belongs to no request that is under way, and still leaves.
+    pub const OVER: i32 = 2;
     /// OPEN: JavaScript has a say before each attempt.
     pub const GUARD_ATTEMPT: i32 = 1;
     /// OPEN: before the first byte, over TLS before the handshake.

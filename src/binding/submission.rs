@@ -28,6 +28,8 @@ pub enum Op<'a, B> {
     },
     Close {
         reset: bool,
+        /// What is on its way still leaves.
+        over: bool,
         reason: CloseReason,
     },
     Consumed {
@@ -265,6 +267,7 @@ impl<C, B> Submission<C, B> {
                 op::PARK => Op::Park { limit_ms: u32::try_from(arg).ok(), received: len.cast_unsigned() },
                 op::CLOSE => Op::Close {
                     reset: flags & op_flag::RESET != 0,
+                    over: flags & op_flag::OVER != 0,
                     reason: CloseReason::from_number(arg).ok_or(Malformed)?,
                 },
                 op::CONSUMED => Op::Consumed { bytes: arg.cast_unsigned() },
@@ -370,7 +373,7 @@ mod tests {
         assert_eq!(
             rows(&mut submission),
             [
-                "3/7 Close { reset: true, reason: Aborted }",
+                "3/7 Close { reset: true, over: false, reason: Aborted }",
                 "3/8 cold ask",
                 "3/8 Open(Opening { route: 4, resolver: 4294967295, guard_lookup: false, guard_attempt: false, guard_connect: true, guard_secure: false, keylog: true })",
                 "3/8 Write { bytes: Inline([97, 98]), leave: Leave { replayable: true, unacknowledged: true }, when: WithNext, notify: 5 }",

@@ -81,7 +81,7 @@ impl Pool {
         }
         let id = lane.connection();
         if let Some(connection) = id.and_then(|id| self.connections.get_mut(id)) {
-            connection.out = OutQueue::default();
+            connection.hold_back();
         }
     }
 

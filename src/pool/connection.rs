@@ -105,6 +105,8 @@ pub struct Connection {
 /// Until when a connection may be idle.
 #[derive(Clone, Copy, Debug)]
 pub struct IdleLimit {
+    /// Of the time without a byte, and not of the age.
+    limit: Option<Duration>,
     pub deadline: Option<Instant>,
     /// The same moment on a clock that runs on while the machine sleeps.
     wall_deadline: Option<clock::Uptime>,
@@ -135,10 +137,62 @@ impl Connection {
     /// How long it may be idle: by this side's limit, `own`, by what the server says, and by what was learned of it.
     pub fn idle_limit(&mut self, own: Option<Duration>, hint: Option<Duration>, now: Instant) -> IdleLimit {
         let limit = [own, self.servers_limit(hint, now)].into_iter().flatten().min();
-        let by_limit = deadlines::deadline(self.last_read, limit, self.opened, None);
-        let deadline = deadlines::deadline(self.last_read, limit, self.opened, self.ttl);
+        self.until(limit, now)
+    }
+
+    fn until(&self, limit: Option<Duration>, now: Instant) -> IdleLimit {
+        let since = self.idle_since();
+        let by_limit = deadlines::deadline(since, limit, self.opened, None);
+        let deadline = deadlines::deadline(since, limit, self.opened, self.ttl);
         let wall_deadline = deadline.map(|deadline| clock::uptime().plus(deadline - now));
-        IdleLimit { deadline, wall_deadline, by_age: deadline != by_limit }
+        IdleLimit { limit, deadline, wall_deadline, by_age: deadline != by_limit }
+    }
+
+    /// When the last byte came, or left that had to wait for the kernel.
+    fn idle_since(&self) -> Instant {
+        self.last_read.max(self.tally.progress())
+    }
+
+    /// Whether bytes of requests that are over wait for the kernel: until they have left the connection is neither idle,
+    /// nor another request's, nor closed. The response to a long upload may come before all of that has left.
+    pub fn owes(&self) -> bool {
+        self.write_error.is_none() && self.is_behind()
+    }
+
+    fn is_behind(&self) -> bool {
+        let is_owed = self.parked.is_some() || !self.tally.has_begun();
+        is_owed && (self.owed() > 0 || self.stream.is_blocked())
+    }
+
+    fn owed(&self) -> u64 {
+        let waiting = self.out.len();
+        if self.parked.is_some() { waiting } else { self.tally.owed().min(waiting) }
+    }
+
+    /// Takes those bytes out.
+    pub fn take_owed(&mut self) -> OutQueue {
+        let owed = self.owed();
+        let rest = self.out.split_off(owed);
+        std::mem::replace(&mut self.out, rest)
+    }
+
+    /// Nothing that has not left leaves of the present request.
+    pub fn hold_back(&mut self) {
+        self.out = self.take_owed();
+    }
+
+    /// The request that it has had is over: what is on its way of that is owed.
+    pub fn end_exchange(&mut self) {
+        if self.parked.is_none() {
+            self.tally.begin(self.out.len(), self.stream.wire_bytes(), Duration::ZERO);
+        }
+    }
+
+    /// All that it owed has left: it is idle from now on, if no request has it.
+    pub fn begin_idleness(&mut self, now: Instant) {
+        self.tally.advance(now);
+        self.parked = self.parked.map(|parked| self.until(parked.limit, now));
+        self.unused = self.unused.map(|unused| self.until(unused.limit, now));
     }
 
     /// Requests that the server takes once this exchange is over, by its word in it (`max`) and in those before.
@@ -148,7 +202,10 @@ impl Connection {
     }
 
     /// Why it has been kept for long enough, if it has.
-    fn expired(&self, now: Instant) -> Option<CloseReason> {
+    pub fn expired(&self, now: Instant) -> Option<CloseReason> {
+        if self.owes() {
+            return None;
+        }
         if self.ttl.is_some_and(|ttl| now >= self.opened + ttl) {
             return Some(CloseReason::Ttl);
         }
@@ -164,7 +221,8 @@ impl Connection {
 
     /// Another request takes it.
     pub fn begin_exchange(&mut self, now: Instant) {
-        self.tally.begin(self.out.len(), self.stream.wire_bytes(), now - self.last_read);
+        let idle = now - self.idle_since();
+        self.tally.begin(self.out.len(), self.stream.wire_bytes(), idle);
         self.served += 1;
         add(&self.counts.reuses);
         self.unused = self.parked.take().or(self.unused);
@@ -173,7 +231,7 @@ impl Connection {
         self.rest = None;
         self.is_answered = false;
         self.finished_in = None;
-        debug!(connection = %self.id, served = self.served, idle = ?(now - self.last_read), "reused");
+        debug!(connection = %self.id, served = self.served, ?idle, "reused");
     }
 
     /// Why no other request may be written to it, by all that is known and a last look at the socket; none if one may.
@@ -185,9 +243,7 @@ impl Connection {
 
     /// The same by what is known, without a look.
     pub fn objection(&mut self, now: Instant) -> Option<CloseReason> {
-        // What was written before would be before the request.
-        let is_busy = self.fin != Fin::None || !self.out.is_empty() || self.stream.is_blocked();
-        self.outlasted(now).or_else(|| is_busy.then_some(CloseReason::NotKept))
+        self.outlasted(now).or_else(|| (self.fin != Fin::None).then_some(CloseReason::NotKept))
     }
 
     /// Why it has been idle for too long, if it is or was until now: by the clock, or by what is known of its peer.
@@ -204,11 +260,10 @@ impl Connection {
         !self.tally.has_begun() && self.out.len() > self.tally.owed()
     }
 
-    /// Takes out what waits of the present request, of which none has left. What the one before owes is dropped.
+    /// Takes out what waits of the present request, of which none has left.
     pub fn take_unsent(&mut self) -> OutQueue {
-        let mut unsent = std::mem::take(&mut self.out);
-        unsent.advance(self.tally.owed().min(unsent.len()) as usize);
-        unsent
+        let owed = self.owed();
+        self.out.split_off(owed)
     }
 
     /// The look alone. What it shows of the idle limit of the server is learned.
@@ -246,8 +301,8 @@ impl Connection {
 
     /// Whether it has been idle for longer than what was learned of its server since it was parked.
     pub fn is_overdue(&mut self, now: Instant) -> bool {
-        let idle = now - self.last_read;
-        self.servers_limit(None, now).is_some_and(|limit| idle >= limit)
+        let idle = now - self.idle_since();
+        !self.owes() && self.servers_limit(None, now).is_some_and(|limit| idle >= limit)
     }
 
     /// The round trip as the kernel has measured it; asked for now and then, since it costs a system call.
@@ -278,8 +333,8 @@ impl Connection {
     /// The server closed it before it got a byte of a request, as far as can be said: how long it was idle then.
     pub fn note_close(&self, now: Instant) {
         let ours = self.is_doubtful() || self.expired(now).is_some();
-        if !ours && (self.served > 0 || self.parked.is_some()) {
-            self.closes.note(now - self.last_read, now);
+        if !ours && !self.owes() && (self.served > 0 || self.parked.is_some()) {
+            self.closes.note(now - self.idle_since(), now);
         }
     }
 
@@ -409,7 +464,7 @@ mod tests {
             last_read: now - idle,
             requests_left: None,
             served: 1,
-            tally: Tally::new(now),
+            tally: Tally::new(now - idle),
             counts: Rc::default(),
             out: OutQueue::default(),
             gathers: false,

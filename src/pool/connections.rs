@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use super::Pool;
 use super::connection::{Connection, ConnectionId, Fin};
+use super::lingering::close_after_writing;
 use crate::binding::records::{LaneRef, event};
 use crate::block::{BLOCK_SIZE, Block};
 use crate::error::CloseReason;
@@ -65,7 +66,10 @@ impl Pool {
                 } else {
                     match connection.stream.poll_flush(cx) {
                         Poll::Pending => {}
-                        Poll::Ready(Ok(())) => self.report_written(id, slot),
+                        Poll::Ready(Ok(())) => {
+                            self.begin_idleness(id);
+                            self.report_written(id, slot);
+                        }
                         Poll::Ready(Err(error)) => self.write_failed(id, error),
                     }
                 }
@@ -159,7 +163,7 @@ impl Pool {
         self.me.upgrade()
     }
 
-    /// Closes a connection and takes it out of everything that knows of it.
+    /// Closes a connection, behind what it owes, and takes it out of everything that knows of it.
     pub(super) fn drop_connection(&mut self, id: ConnectionId, reason: CloseReason) {
         let Some(mut connection) = self.connections.remove(id) else { return };
         if let Some(lane) = self.lane(connection.lane) {
@@ -176,6 +180,9 @@ impl Pool {
         }
         connection.wake();
         self.deadlines.remove(id, connection.entry);
+        if connection.owes() && !connection.is_doubtful() {
+            close_after_writing(connection);
+        }
     }
 }
 

@@ -64,7 +64,15 @@ impl Tally {
     /// As [`Tally::wrote`], of bytes that had to wait.
     pub fn drained(&mut self, count: usize) {
         self.wrote(count);
-        self.progress = Instant::now();
+        self.advance(Instant::now());
+    }
+
+    pub const fn advance(&mut self, now: Instant) {
+        self.progress = now;
+    }
+
+    pub const fn progress(&self) -> Instant {
+        self.progress
     }
 
     fn of_exchange(&self, bytes: u64) -> u64 {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Pool;
-use super::connection::{ConnectionId, Fin};
+use super::connection::{Connection, ConnectionId, Fin};
 use super::lane::{Cause, State, accepts};
 use super::status::add;
 use crate::binding::records::{event, rebound};
@@ -99,8 +99,9 @@ impl Pool {
         loop {
             let connections = &self.connections;
             let is_fit = |id| {
-                let secured = connections.get(id).and_then(|connection| connection.secured.as_deref());
-                accepts(pin.as_deref(), secured)
+                let connection = connections.get(id);
+                let secured = connection.and_then(|connection| connection.secured.as_deref());
+                accepts(pin.as_deref(), secured) && !connection.is_some_and(Connection::owes)
             };
             let Some(id) = self.idle.take(&destination, is_fit) else { break };
             let Some(connection) = self.connections.get_mut(id) else { continue };
@@ -160,6 +161,7 @@ impl Pool {
         if connection.parked.is_none() {
             connection.requests_left = connection.requests_left_after(hint.max);
         }
+        let was_parked = connection.parked.replace(limit).is_some();
         let reason = if connection.has_unasked(received) {
             Some(CloseReason::UnexpectedData)
         } else if connection.ended || connection.write_error.is_some() || connection.fin != Fin::None {
@@ -167,7 +169,7 @@ impl Pool {
         } else if connection.requests_left == Some(0) {
             Some(CloseReason::NotKept)
         } else {
-            limit.deadline.filter(|&deadline| deadline <= now).map(|_| limit.reason())
+            connection.expired(now)
         };
         if let Some(reason) = reason {
             self.drop_connection(id, reason);
@@ -175,8 +177,6 @@ impl Pool {
             self.report(event::CLOSED, self.lane_ref(slot), reason as i32, &[]);
             return;
         }
-        let was_parked = connection.parked.is_some();
-        connection.parked = Some(limit);
         if let Some(deadline) = limit.deadline {
             self.deadlines.arm(id, &mut connection.entry, deadline);
         }

@@ -81,6 +81,8 @@ impl Pool {
             connection.unused = None;
             let slot = connection.lane;
             self.mark_sent(slot);
+        } else {
+            self.begin_idleness(id);
         }
         let Some(connection) = self.connections.get_mut(id) else { return };
         if !cfg!(target_os = "linux") || connection.destination.dead_peer.is_none() {

@@ -324,13 +324,25 @@ impl Pool {
     pub(super) fn deadline_fired(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.entry = None;
-        let Some(parked) = connection.parked else { return };
+        let Some(parked) = connection.parked.filter(|_| !connection.owes()) else { return };
         let Some(deadline) = parked.deadline else { return };
         if Instant::now() < deadline {
             self.deadlines.arm(id, &mut connection.entry, deadline);
             return;
         }
         self.lose_parked(id, parked.reason());
+    }
+
+    /// If all has left that a connection without a request owed, its time begins.
+    pub(super) fn begin_idleness(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if connection.parked.or(connection.unused).is_none() || connection.owes() {
+            return;
+        }
+        connection.begin_idleness(Instant::now());
+        if let Some(deadline) = connection.parked.and_then(|parked| parked.deadline) {
+            self.deadlines.arm(id, &mut connection.entry, deadline);
+        }
     }
 
     /// The verdict on a lost connection that a request is on.

@@ -23,6 +23,7 @@ mod idle_limit;
 mod lane;
 mod learned;
 mod leasing;
+mod lingering;
 mod liveness;
 mod losses;
 mod out_queue;

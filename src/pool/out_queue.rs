@@ -150,6 +150,36 @@ impl OutQueue {
         bytes
     }
 
+    /// Leaves the first `count` bytes, and returns what is behind them, each with its marks.
+    pub fn split_off(&mut self, count: u64) -> Self {
+        if self.len() <= count {
+            return Self::default();
+        }
+        let mut at = self.head + count as usize;
+        let mut whole = 0;
+        while let Some(len) = self.chunks.get(whole).map(Chunk::len).filter(|&len| at >= len) {
+            at -= len;
+            whole += 1;
+        }
+        let position = self.flushed + count;
+        let mut rest = Self { chunks: self.chunks.split_off(whole), head: at, ..Self::default() };
+        rest.pushed = self.pushed - position;
+        self.pushed = position;
+        let is_behind = |mark: &Mark| mark.position > position;
+        let first = self.marks.iter().position(is_behind).unwrap_or(self.marks.len());
+        rest.marks = self.marks.split_off(first);
+        for mark in &mut rest.marks {
+            mark.position -= position;
+        }
+        if self.is_empty() && at == self.head {
+            self.head = 0;
+        } else if at > 0 {
+            // Small writes are gathered, of one request behind those of another.
+            self.chunks.extend(rest.chunks.front().and_then(|chunk| chunk.until(at)));
+        }
+        rest
+    }
+
     /// Moves everything of `other` to the end of this queue.
     pub fn append(&mut self, other: &mut Self) {
         let mut other = std::mem::take(other);
@@ -175,6 +205,15 @@ impl Chunk {
         match self {
             Self::Gathered(bytes) => bytes.len(),
             Self::Blob(blob) => blob.len(),
+        }
+    }
+
+    /// A copy of the first `count` bytes; none of what is lent.
+    fn until(&self, count: usize) -> Option<Self> {
+        match self {
+            Self::Gathered(bytes) => Some(Self::Gathered(bytes[..count].to_vec())),
+            Self::Blob(Blob::Copied(block)) => Some(Self::Gathered(block[..count].to_vec())),
+            Self::Blob(Blob::Lent(_)) => None,
         }
     }
 
@@ -279,6 +318,41 @@ mod tests {
         assert_eq!(drain(&mut first, 4), b"bdef");
         assert_eq!(first.reached(), Some((1, 4)));
         assert_eq!(drain(&mut first, 9), b"g");
+    }
+
+    #[test]
+    fn what_is_split_off_begins_where_the_rest_ends() {
+        let whole = b"abcdefghi";
+        for sent in 0..whole.len() {
+            for count in 0..=whole.len() - sent {
+                let mut queue = OutQueue::default();
+                queue.push(b"abc");
+                queue.mark(1, 3);
+                queue.push_blob(blob(b"de"), 0);
+                queue.push(b"fghi");
+                queue.mark(2, 6);
+                queue.advance(sent.min(3));
+                queue.advance(sent.saturating_sub(3).min(2));
+                queue.advance(sent.saturating_sub(5));
+                let at = sent + count;
+                let mut rest = queue.split_off(count as u64);
+                assert_eq!((queue.len(), rest.len()), (count as u64, (whole.len() - at) as u64));
+                assert_eq!(queue.is_empty(), count == 0);
+                // More may be written to either.
+                queue.push(b"!");
+                rest.push(b"?");
+                assert_eq!(drain(&mut queue, 99), [&whole[sent..at], b"!"].concat());
+                assert_eq!(drain(&mut rest, 99), [&whole[at..], b"?"].concat());
+                let reached =
+                    |queue: &mut OutQueue| std::iter::from_fn(|| queue.reached()).collect::<Vec<_>>();
+                let [first, second] = [(1, 3), (2, 6)];
+                let behind = if at < 3 { vec![first, second] } else { vec![second] };
+                let behind = if at < 9 { behind } else { vec![] };
+                assert_eq!(reached(&mut rest), behind, "{sent} {count}");
+                let before = [first, second].into_iter().filter(|mark| !behind.contains(mark));
+                assert_eq!(reached(&mut queue), before.collect::<Vec<_>>(), "{sent} {count}");
+            }
+        }
     }
 
     #[test]

@@ -71,6 +71,7 @@ impl Pool {
             && left != Some(0)
             && timeout != Some(Duration::ZERO)
             && connection.out.is_empty()
+            && !connection.stream.is_blocked()
             && lane.pending.is_empty()
             && lane.buffered.room() > 0
             && !connection.is_overdue(now);

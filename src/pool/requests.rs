@@ -10,6 +10,7 @@ use super::Pool;
 use super::ask::Ask;
 use super::connection::Connection;
 use super::lane::{Cause, Guards, Lane, State};
+use super::out_queue::OutQueue;
 use super::routes::Route;
 use super::status::add;
 use crate::binding::blob::Blob;
@@ -70,8 +71,11 @@ impl Pool {
                     }
                 }
                 Op::Open(how) => self.open(slot, epoch, Open { how, addresses: None, answers: None }),
-                Op::Close { reset, reason } => {
+                Op::Close { reset, over, reason } => {
                     self.waiting.close(LaneRef { slot, epoch });
+                    if over && is_present && !is_over {
+                        self.with_stream(slot, Connection::end_exchange);
+                    }
                     if is_over || is_present {
                         self.close_lane(slot, reset, reason);
                     }
@@ -180,6 +184,7 @@ impl Pool {
             State::Connecting { task, .. } => task.abort(),
             State::Bound(id) | State::Gated(id, _) => {
                 if reset && let Some(connection) = self.connections.get_mut(id) {
+                    connection.out = OutQueue::default();
                     connection.stream.reset_on_close();
                 }
                 self.drop_connection(id, reason);

@@ -84,7 +84,7 @@ impl Pool {
                     return false;
                 }
                 // Behind what the request before owes it leaves later, and is preceded by a look then.
-                is_reused && connection.out.is_empty()
+                is_reused && !connection.owes()
             }
             State::Lost => true,
             // Node's own TLS may have to ask again what a server has answered with an alert.
@@ -126,7 +126,7 @@ impl Pool {
         } else if when == When::WithNext {
             connection.gathers =
                 is_gathered || (connection.out.is_empty() && connection.write_error.is_none());
-        } else if connection.out.is_empty() && connection.write_error.is_none() {
+        } else if connection.out.is_empty() && connection.write_error.is_none() && !connection.owes() {
             match connection.stream.try_write(payload.piece()) {
                 Ok(count) => {
                     connection.tally.wrote(count);
@@ -208,7 +208,7 @@ impl Pool {
             match written {
                 Ok(count) => {
                     connection.out.advance(count);
-                    connection.tally.wrote(count);
+                    connection.tally.drained(count);
                     self.wrote(id);
                     self.report_written(id, slot);
                 }

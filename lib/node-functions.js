@@ -4,6 +4,7 @@
 // place of these, to guard, to pin certificates, to restrict what is spoken or to watch; often in a preload, before this
 // package is loaded. So what stands there then proves nothing. What cannot be proved to be Node's is a program's.
 
+const dns = require('dns');
 const http = require('http');
 const https = require('https');
 const net = require('net');
@@ -59,6 +60,11 @@ const SIGNS = {
     call: asMethod,
   },
   keepSocketAlive: { at: agent, text: 'NumberParseInt(hint)', call: asMethod },
+  lookup: {
+    at: dns,
+    text: 'new GetAddrInfoReqWrap()',
+    call: (lookup, probe) => lookup('', probe, () => {}),
+  },
   // It does something before it looks at anything: its text has to do.
   onSocket: { at: http.ClientRequest.prototype, text: 'onSocketNT', call: undefined },
   removeSocket: { at: agent, text: 'req[kRequestOptions] = undefined', call: asMethod },
@@ -81,12 +87,10 @@ function isNodes(name, found) {
   return false;
 }
 
-/**
- * What a tracer has wrapped. Its wrapper says so, in the way of shimmer or New Relic; a guard has no reason to.
- */
+/** What New Relic has wrapped, to time it. Its wrappers have a symbol of their own; shimmer's mark is on guards, too. */
 function unwrapped(found) {
   const mark = Object.getOwnPropertySymbols(found).find(({ description }) => description === 'original');
-  const original = found.__original ?? found[mark];
+  const original = mark === undefined ? undefined : found[mark];
   return typeof original === 'function' ? unwrapped(original) : found;
 }
 

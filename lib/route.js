@@ -105,12 +105,6 @@ function toASCII(host) {
   return domainToASCII(host) || host;
 }
 
-/** Whether the program has put another function in the place of dns.lookup. */
-function isReplaced(lookup) {
-  // Node marks its own for util.promisify, with a symbol that nobody else can get by accident.
-  return !Object.getOwnPropertySymbols(lookup).some((symbol) => symbol.description === 'customPromisifyArgs');
-}
-
 /** Whether requests may have to wait, and go on by themselves then (waiting.js). */
 function mayQueue({ maxSockets, maxTotalSockets, maxSentAhead, sendEarly }) {
   const isBounded = Number.isFinite(maxSockets) || Number.isFinite(maxTotalSockets);
@@ -143,7 +137,7 @@ class Route {
     this.port = isPath ? 0 : Number(options.port);
     this.lookup = this.isAddress
       ? undefined
-      : options.lookup || (isReplaced(surroundings.lookup) ? surroundings.lookup : undefined);
+      : options.lookup || (isNodes('lookup', surroundings.lookup) ? undefined : surroundings.lookup);
     const delay = options.autoSelectFamilyAttemptTimeout ?? surroundings.attemptDelay;
     this.dnsCacheTtl = toLimit(options.dnsCacheTtl ?? defaults.dnsCacheTtl, 'dnsCacheTtl');
     this.native = {

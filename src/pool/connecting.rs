@@ -12,10 +12,8 @@ use tracing::debug;
 use super::Pool;
 use super::connection::{Connection, ConnectionId, Fin};
 use super::deadlines::jittered;
-use super::facts::Tally;
 use super::faults::caught;
 use super::lane::{Cause, LossReport, State, accepts};
-use super::out_queue::OutQueue;
 use super::read_window::ReadWindow;
 use super::status::add;
 use crate::binding::records::{event, event_flag, rebound};
@@ -283,7 +281,6 @@ impl Pool {
         counts.connect.borrow_mut().record(now - lane.connecting_since);
         let closes = self.learned.of(&destination);
         let ttl = destination.ttl.map(jittered);
-        let peer = stream.addresses().map(|(_, peer)| peer);
         if let Some(limit) = destination.dead_peer {
             stream.set_user_timeout(Some(limit));
             // A peer that dies while its answer is waited for shows by keep-alive probes only.
@@ -295,43 +292,8 @@ impl Pool {
                 }
             }
         }
-        let id = self.connections.insert(|id| Connection {
-            id,
-            stream,
-            secured,
-            destination,
-            lane: slot,
-            closes,
-            peer,
-            watch: None,
-            window_closed: false,
-            doubted: false,
-            round_trip: None,
-            parked: None,
-            unused: None,
-            opened: now,
-            ttl,
-            last_read: now,
-            requests_left: None,
-            served: 0,
-            tally: Tally::new(now),
-            counts,
-            out: OutQueue::default(),
-            gathers: false,
-            awaiting_reset: false,
-            fin: Fin::None,
-            write_error: None,
-            ended: false,
-            window,
-            received: 0,
-            has_surplus: false,
-            framing: None,
-            rest: None,
-            is_answered: false,
-            finished_in: None,
-            entry: None,
-            waker: None,
-        });
+        let connection = Connection::new(stream, destination, closes, counts, window, now);
+        let id = self.connections.insert(Connection { lane: slot, secured, ttl, ..connection });
         if let Some(connection) = self.connections.get(id) {
             connection.log_open();
         }

@@ -134,6 +134,54 @@ pub enum Fin {
 }
 
 impl Connection {
+    /// One that stands since `now`, before its first request. Its name it gets from [`Connections::insert`].
+    pub fn new(
+        stream: Stream,
+        destination: SharedDestination,
+        closes: Rc<Closes>,
+        counts: Rc<Counts>,
+        window: ReadWindow,
+        now: Instant,
+    ) -> Self {
+        Self {
+            id: ConnectionId(0),
+            peer: stream.addresses().map(|(_, peer)| peer),
+            stream,
+            secured: None,
+            destination,
+            lane: 0,
+            watch: None,
+            window_closed: false,
+            doubted: false,
+            closes,
+            round_trip: None,
+            parked: None,
+            unused: None,
+            opened: now,
+            ttl: None,
+            last_read: now,
+            requests_left: None,
+            served: 0,
+            tally: Tally::new(now),
+            counts,
+            out: OutQueue::default(),
+            gathers: false,
+            awaiting_reset: false,
+            fin: Fin::None,
+            write_error: None,
+            ended: false,
+            window,
+            received: 0,
+            has_surplus: false,
+            framing: None,
+            rest: None,
+            is_answered: false,
+            finished_in: None,
+            entry: None,
+            waker: None,
+        }
+    }
+
     /// How long it may be idle: by this side's limit, `own`, by what the server says, and by what was learned of it.
     pub fn idle_limit(&mut self, own: Option<Duration>, hint: Option<Duration>, now: Instant) -> IdleLimit {
         let limit = [own, self.servers_limit(hint, now)].into_iter().flatten().min();
@@ -394,12 +442,12 @@ pub struct Connections {
 }
 
 impl Connections {
-    pub fn insert(&mut self, make: impl FnOnce(ConnectionId) -> Connection) -> ConnectionId {
+    pub fn insert(&mut self, connection: Connection) -> ConnectionId {
         let entry = self.slab.vacant_entry();
         let id = ConnectionId(u64::from(self.generation) << 32 | entry.key() as u64);
         self.generation = self.generation.wrapping_add(1);
-        let connection = entry.insert(make(id));
         self.by_peer.extend(connection.peer.map(|peer| (peer, id)));
+        entry.insert(Connection { id, ..connection });
         id
     }
 
@@ -444,44 +492,12 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let socket = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let peer = listener.accept().unwrap().0;
-        let now = Instant::now();
-        let connection = Connection {
-            id: ConnectionId(0),
-            stream: Stream::Tcp(socket),
-            secured: None,
-            destination: crate::connect::Destination::for_test(1).into(),
-            lane: 0,
-            peer: None,
-            watch: None,
-            window_closed: false,
-            doubted: false,
-            closes: Rc::default(),
-            round_trip: None,
-            parked: None,
-            unused: None,
-            opened: now - idle,
-            ttl: None,
-            last_read: now - idle,
-            requests_left: None,
-            served: 1,
-            tally: Tally::new(now - idle),
-            counts: Rc::default(),
-            out: OutQueue::default(),
-            gathers: false,
-            awaiting_reset: false,
-            fin: Fin::None,
-            write_error: None,
-            ended: false,
-            window: ReadWindow::new(1, Rc::new(Buffered::default())),
-            received: 0,
-            has_surplus: false,
-            framing: None,
-            rest: None,
-            is_answered: false,
-            finished_in: None,
-            entry: None,
-            waker: None,
-        };
+        let window = ReadWindow::new(1, Rc::new(Buffered::default()));
+        let destination = crate::connect::Destination::for_test(1).into();
+        let stream = Stream::Tcp(socket);
+        let opened = Instant::now() - idle;
+        let connection = Connection::new(stream, destination, Rc::default(), Rc::default(), window, opened);
+        let connection = Connection { served: 1, ..connection };
         (connection, peer)
     }
 
@@ -511,7 +527,7 @@ mod tests {
         let mut ids = Vec::new();
         for peer in [address(1), address(2), address(1), None] {
             let (connection, _) = reused(Duration::ZERO).await;
-            ids.push(connections.insert(|id| Connection { id, peer, ..connection }));
+            ids.push(connections.insert(Connection { peer, ..connection }));
         }
         assert_eq!(connections.to(address(1)), [ids[0], ids[2]]);
         assert_eq!(connections.to(None), []);

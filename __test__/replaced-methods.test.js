@@ -216,3 +216,34 @@ test("a createConnection with shimmer's mark is called: guards have it too", { t
   assert.equal(node.calls, 1);
   assert.deepEqual(ours, node);
 });
+
+for (const secure of [false, true]) {
+  const name = secure ? 'https' : 'http';
+  /** A Node that is newer than this package, and has other texts. */
+  const newer = () => {
+    const versions = { ...process.versions, node: '99.0.0' };
+    Object.defineProperty(process, 'versions', { value: versions, configurable: true });
+    Function.prototype.toString = () => 'function () { [other code] }';
+  };
+  const server = (t) => echoServer(t, secure ? { cert: leaf.cert, key: leaf.key } : {});
+
+  test(`${name}: connections are still Rust's in a Node whose text has changed`, { timeout }, async (t) => {
+    const { at } = await server(t);
+    const { node, ours, reasons } = await inProcess(both, { secure, at, ca: root.cert }, { before: newer });
+    assert.deepEqual(ours, node);
+    assert.deepEqual(reasons, []);
+  });
+
+  test(`${name}: what has been replaced is called there, too`, { timeout }, async (t) => {
+    const { at } = await server(t);
+    const replace = replacements['createConnection that refuses'];
+    const before = `() => {
+      (${replace})(require('node:${name}').Agent.prototype);
+      (${newer})();
+    }`;
+    const { node, ours, reasons } = await inProcess(both, { secure, at, ca: root.cert }, { before });
+    assert.equal(node.calls, 4);
+    assert.deepEqual(ours, node);
+    assert.deepEqual(reasons, []);
+  });
+}

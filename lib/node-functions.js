@@ -10,17 +10,23 @@ const https = require('https');
 const net = require('net');
 const tls = require('tls');
 
+const process = require('./node-process');
+
 const [agent, secureAgent] = [http.Agent.prototype, https.Agent.prototype];
 
 const asMethod = (method, probe) => method.call(probe, probe);
 const onRequest = (method, probe) => method.call(probe, probe, probe);
 
+/** The last version of each major, as far as it is known, whose functions have the texts below. */
+const KNOWN = { 20: 20, 21: 7, 22: 23, 23: 11, 24: 21, 25: 9, 26: 10 };
+
 /**
  * How each is told: by a name that only Node's source has, so that no function of a program's is called here; and
- * by a call that ends where it first looks at what it was given.
+ * by a call that ends where it first looks at what it was given. In a Node that is newer than those, the call has to do:
+ * else all connections would be Node's where Node has changed a line.
  */
 const SIGNS = {
-  addRequest: { at: agent, text: 'normalizeServerName(options, req)', call: onRequest },
+  addRequest: { at: agent, text: 'setRequestSocket(this, req, socket)', call: onRequest },
   checkServerIdentity: {
     at: tls,
     text: 'new ERR_TLS_CERT_ALTNAME_INVALID(',
@@ -96,7 +102,8 @@ function unwrapped(found) {
 
 function isProved({ text, call }, found) {
   const source = Function.prototype.toString.call(found);
-  if (!(text instanceof RegExp ? text.test(source) : source.includes(text))) return false;
+  const isKnownText = text instanceof RegExp ? text.test(source) : source.includes(text);
+  if (!isKnownText && (call === undefined || !isNewer())) return false;
   const { prepareStackTrace, stackTraceLimit } = Error;
   // A program that has frozen them does not let anybody see the stack: nothing can be proved then.
   const isShown =
@@ -108,6 +115,11 @@ function isProved({ text, call }, found) {
     Reflect.set(Error, 'prepareStackTrace', prepareStackTrace);
     Reflect.set(Error, 'stackTraceLimit', stackTraceLimit);
   }
+}
+
+function isNewer() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  return !(minor <= KNOWN[major]);
 }
 
 /** Whether there is nothing but Node between a call and the first look at what it is given. */

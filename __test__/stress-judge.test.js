@@ -1,6 +1,6 @@
 'use strict';
 
-// The rules of the stress run (helpers/stress/judge.js) against rounds that broke them.
+// The rules of the stress run (helpers/stress/rules.js) against rounds that broke them.
 
 const { test } = require('node:test');
 const assert = require('node:assert/strict');
@@ -8,6 +8,7 @@ const crypto = require('node:crypto');
 const { bytesOf } = require('./helpers/stress/body');
 const { Evidence } = require('./helpers/stress/evidence');
 const { judge } = require('./helpers/stress/judge');
+const { HOLE, REFUSING } = require('./helpers/stress/plan-request');
 
 const ADDRESS = { host: '127.0.1.1', port: 5000 };
 const AGENT = { options: {} };
@@ -27,7 +28,7 @@ function goodRound() {
     deeds: [],
   };
   const request = { attempts: 1, reusedSocket: true, agent: AGENT };
-  const call = { plan, id: plan.id, request, at: 10, localPort: ADDRESS.port, port: ADDRESS.port };
+  const call = { plan, id: plan.id, request, at: 10, over: 20, localPort: ADDRESS.port, port: ADDRESS.port };
   Object.assign(call, {
     isAborted: false,
     isCut: false,
@@ -87,6 +88,22 @@ function verdictsOn(change) {
 
 const FACTS = { bytesWritten: 300, served: 1 };
 
+/** The same, refused by its server at this time. */
+function refuse(round, from, until) {
+  round.events.splice(1);
+  fail(round, { reason: 'connect-failed' });
+  Object.assign(round.call.errors[0], { code: 'ECONNREFUSED', reason: 'connect-failed' });
+  const { host } = ADDRESS;
+  round.events.push({ type: 'refusing', at: from, host }, { type: 'listening', at: until, host });
+}
+
+/** The same, become a tunnel of which so many bytes have come back. */
+function tunnel({ call, plan }, received) {
+  plan.acts[0] = 'switch';
+  plan.tunnel = { size: 10, pieces: 1, end: 'end' };
+  call.tunnel = { isRight: true, isWhole: received === 10, received };
+}
+
 for (const [what, change] of Object.entries({
   'a request that was answered': () => {},
   'one that was sent again, as its caller sees': (round) => {
@@ -97,6 +114,25 @@ for (const [what, change] of Object.entries({
     repeat(round);
     seeRepetition(round);
     fail(round, FACTS);
+  },
+  'one that was refused while nobody listened': (round) => refuse(round, 5, 11),
+  'one that was refused, and nobody has listened since': (round) => {
+    refuse(round, 19, 0);
+    round.events.pop();
+  },
+  'one whose repetition the server has read first': (round) => {
+    const { events } = round;
+    repeat(round);
+    seeRepetition(round);
+    events.push({ ...events[1], at: 17 });
+    events.splice(1, 1);
+  },
+  'one that became a tunnel': (round) => tunnel(round, 10),
+  'one with a trailer that got one': ({ plan, call, events }) => {
+    plan.body.trailers = true;
+    events[2].trailers = { 'x-last': plan.id };
+    plan.answer.framing = 'extended';
+    call.trailers = { 'x-last': '1' };
   },
   'one that its caller has ended': (round) => {
     fail(round, FACTS);
@@ -156,6 +192,22 @@ for (const [violation, change] of Object.entries({
     events.push({ type: 'closed', at: 5, connection: 2 });
   },
   'answered from port 5001, where it never was': ({ call }) => (call.port = call.localPort = 5001),
+  'ECONNREFUSED without cause': (round) => refuse(round, 5, 9),
+  'an answer from where nobody is': ({ plan }) => (plan.host = REFUSING),
+  'ECONNREFUSED for ETIMEDOUT': (round) => {
+    refuse(round, 5, 11);
+    round.plan.host = HOLE;
+  },
+  'its tunnel changes bytes': (round) => {
+    tunnel(round, 10);
+    round.call.tunnel.isRight = false;
+  },
+  'its tunnel ended after 9 bytes of 10': (round) => tunnel(round, 9),
+  'the trailer of its answer is lost': ({ plan, call }) => {
+    plan.answer.framing = 'extended';
+    call.trailers = {};
+  },
+  'its trailer is lost': ({ plan }) => (plan.body.trailers = true),
   'interim answers of 0-1': ({ call, plan }) => {
     plan.answer.interim = 1;
     call.interim = ['0-1'];

@@ -34,7 +34,7 @@ class RawServer {
 
   /**
    * `tls`: the options of helpers/secure-end.js, for a server that speaks TLS; `prefix`: the command that
-   * runs it elsewhere; `host`: the address that it listens on.
+   * runs it elsewhere; `host`: the address that it listens on, or several, separated by commas.
    */
   static async start(tls, { prefix = [], host = '127.0.0.1' } = {}) {
     const server = new RawServer();
@@ -77,7 +77,10 @@ class RawServer {
     return this.events('request', id).length;
   }
 
-  /** Sends a command: `{ end, connections }`, `{ cue }`, `{ greeting }`, `{ limits }` or `{ deaf }`; resolves when it is carried out. */
+  /**
+   * Sends a command: `{ end, connections }`, `{ cue }`, `{ greeting }`, `{ limits }`, `{ deaf }`
+   * or `{ refuse: { host, ms } }`; resolves when it is carried out.
+   */
   async command(message) {
     const number = ++this.#commands;
     this.#child.channel.ref();

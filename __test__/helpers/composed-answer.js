@@ -2,11 +2,11 @@
 
 // Answers of helpers/raw-server.js that are put together as a request asks for: how they are framed, what comes before
 // and behind them, and in which pieces they are sent. A plan has
-//   status    the status code; 204 has no body.
+//   status    the status code; 204 and 304 have no body, 304 has its headers.
 //   size      bytes of the body.
 //   framing   how its length is told: `length`, `chunked`, `extended` (chunks with extensions, and a trailer), or
 //             `close` (by the end of the connection).
-//   interim   how many responses of status 103 come first.
+//   interim   how many responses of status 103 and 102, in turns, come first.
 //   headers   more lines of the head.
 //   surplus   true: another answer behind it, in the same write.
 //   pieces    where the bytes are cut (from 0 to 1), and the ms until what is before the cut is followed by the rest.
@@ -15,6 +15,7 @@
 
 /** Bytes of a chunk. */
 const CHUNK = 1000;
+const INTERIM = ['103 Early Hints', '102 Processing'];
 
 /** The body of an answer to the request `id`. */
 function answerBody(id, size) {
@@ -23,7 +24,7 @@ function answerBody(id, size) {
 
 /** Whether the answer to such a request has a body. */
 function hasBody(method, { status }) {
-  return method !== 'HEAD' && status !== 204;
+  return method !== 'HEAD' && status !== 204 && status !== 304;
 }
 
 function compose({ id, method }, plan) {
@@ -31,8 +32,9 @@ function compose({ id, method }, plan) {
   const body = answerBody(id, hasBody(method, plan) ? size : 0);
   const head = [`HTTP/1.1 ${status} Composed`, `X-Id: ${id}`, ...headers];
   if (status !== 204) head.push(...FRAMINGS[framing].headers(size));
+  const first = Array.from({ length: interim }, (_, i) => INTERIM[i % INTERIM.length]);
   return Buffer.concat([
-    Buffer.from(`HTTP/1.1 103 Early Hints\r\nX-Id: ${id}\r\n\r\n`.repeat(interim)),
+    ...first.map((line) => Buffer.from(`HTTP/1.1 ${line}\r\nX-Id: ${id}\r\n\r\n`)),
     Buffer.from(`${head.join('\r\n')}\r\n\r\n`),
     ...(hasBody(method, plan) ? FRAMINGS[framing].parts(body) : []),
     Buffer.from(surplus ? 'HTTP/1.1 200 OK\r\nX-Id: surplus\r\nContent-Length: 7\r\n\r\nsurplus' : ''),

@@ -125,9 +125,14 @@ async function blackHole(t, host, wanted = 0) {
       socket.once('data', () => socket.end(answer));
     });
     server.listen({ host: '${host}', port: ${wanted}, backlog: 1 }, () => {
-      require('fs').writeSync(1, String(server.address().port));
+      const { readSync, writeSync } = require('fs');
+      try {
+        writeSync(1, String(server.address().port));
+      } catch {
+        process.exit(); // Whoever wanted it is gone.
+      }
       // Nothing comes if the test's process is gone.
-      if (require('fs').readSync(0, Buffer.alloc(1)) === 0) process.exit();
+      if (readSync(0, Buffer.alloc(1)) === 0) process.exit();
     });`;
   const child = spawn(process.execPath, ['-e', script], { stdio: ['pipe', 'pipe', 'inherit'] });
   atEnd(t, () => child.kill('SIGKILL'));

@@ -10,10 +10,13 @@
 //           read first. The argument is a delay in ms, or `cue`: it is done when the client says so.
 //   x-answer  what the action `answer` is made of, as JSON (helpers/composed-answer.js).
 //   x-then  what to do with the idle connection after the answer: `<action>/<delay in ms>`.
+//   x-stall for so many ms nothing that comes behind the head is read.
+// Behind `switch` a connection is an echo, until the client ends it.
 // All that happens is appended to a file, one JSON object a line: a blocked process can read it.
 // With TLS (helpers/secure-end.js) connections can end, and be spoken on, in a few more ways.
 
 const crypto = require('node:crypto');
+const { once } = require('node:events');
 const fs = require('node:fs');
 const net = require('node:net');
 const { compose, sendInPieces } = require('./composed-answer');
@@ -22,6 +25,8 @@ const { secureEnds } = require('./secure-end');
 
 /** Bytes of a large body. */
 const LARGE = 100_000;
+/** ms until a port that was given away is tried again. */
+const AGAIN = 5;
 
 /** ESTABLISHED, CLOSE_WAIT. */
 const HELD = ['01', '08'];
@@ -43,7 +48,37 @@ function note(type, details) {
   fs.writeSync(log, `${JSON.stringify({ type, at, ...details })}\n`);
 }
 
-const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (raw) => {
+/** By the address that each listens on, all at one port. */
+const servers = new Map();
+let port = 0;
+
+async function listen(host) {
+  const server = net.createServer({ allowHalfOpen: true, noDelay: true }, accept);
+  server.listen(port, host);
+  await once(server, 'listening');
+  servers.set(host, server);
+  ({ port } = server.address());
+}
+
+function deafen(host) {
+  servers.get(host)?.close();
+  servers.delete(host);
+}
+
+/** Refuses connections to an address for a while. */
+function refuse({ host, ms }) {
+  if (!servers.has(host)) return;
+  note('refusing', { host });
+  deafen(host);
+  const again = () => {
+    // Somebody may have been given the port meanwhile.
+    const isListening = () => note('listening', { host });
+    listen(host).then(isListening, () => setTimeout(again, AGAIN));
+  };
+  setTimeout(again, ms);
+}
+
+function accept(raw) {
   const connection = { number: ++lastNumber, socket: raw, nth: 0, read: Buffer.alloc(0), request: null };
   connection.port = raw.remotePort;
   connection.host = raw.localAddress;
@@ -65,15 +100,17 @@ const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (raw) =>
   socket.on('close', () => leave(connection, 'gone'));
   if (greeting === 'reset') socket.resetAndDestroy();
   else socket.on('data', (bytes) => onData(connection, bytes));
-});
+}
 
 function noteAccept(connection) {
-  const { number, host, port } = connection;
-  const older = [...connections].filter((other) => other.number < number && !other.isOver);
+  const { number, host, port: client } = connection;
+  // What has switched to another protocol is its caller's, and in no limit.
+  const counts = (other) => other.number < number && !other.isOver && !other.isSwitched;
+  const older = [...connections].filter(counts);
   note('accept', {
     connection: number,
     host,
-    port,
+    port: client,
     open: older.length + 1,
     beyond: beyondLimit(host, older),
   });
@@ -89,9 +126,9 @@ function beyondLimit(host, older) {
 }
 
 /** Whether the client, on this machine, has not closed its end (Linux). */
-function isHeldByClient({ host, port }) {
-  const own = portInHex(port);
-  const remote = `${addressInHex(host)}:${portInHex(server.address().port)}`;
+function isHeldByClient({ host, port: client }) {
+  const own = portInHex(client);
+  const remote = `${addressInHex(host)}:${portInHex(port)}`;
   const rows = fs.readFileSync('/proc/self/net/tcp', 'utf8').split('\n');
   return rows.some((row) => {
     const [, from, to, state] = row.trim().split(/\s+/);
@@ -104,16 +141,22 @@ function addressInHex(host) {
   return Buffer.from(host.split('.').reverse().map(Number)).toString('hex').toUpperCase();
 }
 
-function portInHex(port) {
-  return port.toString(16).toUpperCase().padStart(4, '0');
+function portInHex(number) {
+  return number.toString(16).toUpperCase().padStart(4, '0');
 }
 
 function leave(connection, type) {
   connections.delete(connection);
+  const { request } = connection;
+  if (request?.whole === false) noteBody('part', request);
   note(type, { connection: connection.number });
 }
 
 function onData(connection, bytes) {
+  if (connection.isSwitched) {
+    connection.socket.write(bytes);
+    return;
+  }
   connection.read = Buffer.concat([connection.read, bytes]);
   // The end of a request that was answered early may come together with the next one.
   while (connection.request !== null || readHead(connection)) {
@@ -128,8 +171,17 @@ function onData(connection, bytes) {
 }
 
 /** What has come of the body so far. */
-function noteBody(type, { id, length, hash }) {
-  note(type, { id, length, hash: hash.copy().digest('hex') });
+function noteBody(type, { id, length, hash, trailers }) {
+  note(type, { id, length, hash: hash.copy().digest('hex'), trailers });
+}
+
+function parseFields(lines) {
+  const fields = {};
+  for (const line of lines) {
+    const colon = line.indexOf(':');
+    fields[line.slice(0, colon).toLowerCase()] = line.slice(colon + 1).trim();
+  }
+  return fields;
 }
 
 function readHead(connection) {
@@ -137,11 +189,7 @@ function readHead(connection) {
   if (end < 0 || connection.isStray) return false;
   const [line, ...fields] = connection.read.toString('latin1', 0, end).split('\r\n');
   connection.read = connection.read.subarray(end + 4);
-  const headers = {};
-  for (const field of fields) {
-    const colon = field.indexOf(':');
-    headers[field.slice(0, colon).toLowerCase()] = field.slice(colon + 1).trim();
-  }
+  const headers = parseFields(fields);
   if (!/^[A-Z]+ \S+ HTTP\/1\.1$/.test(line)) {
     // A part of a body that nobody has announced, for one. The end of the server tells of it.
     note('stray', { connection: connection.number, text: line.slice(0, 200) });
@@ -174,10 +222,17 @@ function readHead(connection) {
   const { method } = connection.request;
   note('request', { id, method, action, connection: connection.number, nth: connection.nth, line });
   if (headers.expect && headers['x-answer']) connection.socket.write('HTTP/1.1 100 Continue\r\n\r\n');
+  if (headers['x-stall']) stall(connection, Number(headers['x-stall']));
   return true;
 }
 
-/** `left`: bytes of the body, or of the present chunk, still to come; null before a chunk's size. */
+/** The client meets full buffers. */
+function stall({ socket }, ms) {
+  socket.pause();
+  setTimeout(() => socket.resume(), ms);
+}
+
+/** `left`: bytes of the body, or of the present chunk, still to come; null before a chunk's size, and before the trailers. */
 function readBody(connection, request) {
   const chunked = request.left === null || request.chunked;
   request.chunked = chunked;
@@ -185,11 +240,20 @@ function readBody(connection, request) {
     if (chunked && request.left === null) {
       const end = connection.read.indexOf('\r\n');
       if (end < 0) return;
-      request.left = parseInt(connection.read.toString('latin1', 0, end), 16);
-      request.last = request.left === 0;
-      // The line break after each chunk, and after the last one's empty trailer, is read with it.
-      request.left += 2;
+      const line = connection.read.toString('latin1', 0, end);
       connection.read = connection.read.subarray(end + 2);
+      if (request.trailers) {
+        request.whole = line === '';
+        if (!request.whole) Object.assign(request.trailers, parseFields([line]));
+        continue;
+      }
+      const size = parseInt(line, 16);
+      if (size === 0) {
+        request.trailers = {};
+        continue;
+      }
+      // The line break after each chunk is read with it.
+      request.left = size + 2;
     }
     const piece = connection.read.subarray(0, request.left);
     connection.read = connection.read.subarray(piece.length);
@@ -200,8 +264,8 @@ function readBody(connection, request) {
     request.hash.update(body);
     request.length += body.length;
     if (request.left > 0) return;
-    if (!chunked || request.last) request.whole = true;
-    else request.left = null;
+    if (chunked) request.left = null;
+    else request.whole = true;
   }
 }
 
@@ -307,12 +371,18 @@ function perform(connection, request) {
         setTimeout(() => end(connection, 'reset'), 5);
       });
       break;
+    case 'switch':
+      note('answered', { id: request.id });
+      connection.isSwitched = true;
+      socket.write(switching(request, headers));
+      if (connection.read.length > 0) socket.write(connection.read);
+      break;
     case 'hang':
       break;
     case 'gone-close':
     case 'gone-reset':
       // Nobody listens any more when the connection goes.
-      server.close();
+      for (const host of [...servers.keys()]) deafen(host);
       end(connection, request.action.slice(5));
       break;
     default: {
@@ -322,6 +392,12 @@ function perform(connection, request) {
       else end(connection, action);
     }
   }
+}
+
+function switching({ method }, headers) {
+  return method === 'CONNECT'
+    ? `HTTP/1.1 200 Connected\r\n${headers}\r\n`
+    : `HTTP/1.1 101 Switching Protocols\r\n${headers}Connection: Upgrade\r\nUpgrade: echo\r\n\r\n`;
 }
 
 /** A body whose length is not given, or not reached, and then an end of this kind. */
@@ -424,7 +500,8 @@ process.on('message', (message) => {
   if (message.limits !== undefined) limits = message.limits;
   if (message.identity !== undefined) secure.identity = message.identity;
   if (message.cue !== undefined) cue(message.cue);
-  if (message.deaf) server.close();
+  if (message.deaf) for (const host of [...servers.keys()]) deafen(host);
+  if (message.refuse !== undefined) refuse(message.refuse);
   // All connections, or those that are named.
   if (message.end !== undefined) {
     for (const connection of [...connections]) {
@@ -435,4 +512,8 @@ process.on('message', (message) => {
   process.send({ done: message.number });
 });
 process.on('disconnect', () => process.exit());
-server.listen(0, process.argv[3], () => process.send({ port: server.address().port }));
+(async () => {
+  for (const host of process.argv[3].split(',')) await listen(host);
+  // Who has started it may be gone: the end of the channel is the end.
+  process.send({ port }, () => {});
+})();

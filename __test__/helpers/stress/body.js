@@ -18,20 +18,25 @@ function bytesOf(plan) {
 
 /** The headers that say how long it is. */
 function headersOf(plan) {
-  const { way } = plan.body;
+  const { way, trailers } = plan.body;
   if (way === 'end') return {};
   return {
+    ...(trailers && { Trailer: 'X-Last' }),
     ...(way === 'expect' && { Expect: '100-continue' }),
     ...(way === 'chunked' ? { 'Transfer-Encoding': 'chunked' } : { 'Content-Length': bytesOf(plan).length }),
   };
 }
 
-/** Writes it; what a request has taken belongs to its caller again, and is overwritten. */
-async function writeBody(request, plan) {
-  const { way, encoding, pieces, ms } = plan.body;
+/**
+ * Writes it; what a request has taken, or has failed with, belongs to its caller again and is overwritten. `watch` gets
+ * what nobody may hold in the end.
+ */
+async function writeBody(request, plan, watch) {
+  const { way, encoding, pieces, ms, trailers } = plan.body;
   const content = contentOf(plan);
-  const done = (piece) => (error) => {
-    if (!error && typeof piece !== 'string') piece.fill(0);
+  if (typeof content !== 'string') watch(content.buffer);
+  const done = (piece) => () => {
+    if (typeof piece !== 'string') piece.fill(0);
   };
   if (way === 'end') {
     request.end(content, encoding, done(content));
@@ -47,15 +52,17 @@ async function writeBody(request, plan) {
   for (let at = 0; at < content.length && !request.destroyed; at += size) {
     const piece = content.slice(at, at + size);
     const isTaken = request.write(piece, encoding, done(piece));
-    if (!isTaken && way === 'drain') await drained(request);
+    if (!isTaken && way === 'drain' && request.res == null) await drained(request);
     if (ms !== undefined) await pause(ms);
   }
+  if (trailers && !request.destroyed) request.addTrailers({ 'X-Last': plan.id });
   request.end();
 }
 
+/** Node tells nothing of a request's output when its whole response is there. */
 function drained(request) {
   return new Promise((resolve) => {
-    for (const event of ['drain', 'close']) request.once(event, resolve);
+    for (const event of ['drain', 'close', 'response']) request.once(event, resolve);
   });
 }
 

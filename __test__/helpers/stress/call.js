@@ -4,15 +4,12 @@
 
 const { block, now } = require('../blocked');
 const { answerBody } = require('../composed-answer');
-const { headersOf, pause, writeBody } = require('./body');
+const { headersOf, writeBody } = require('./body');
+const { Deliberate, read } = require('./read');
+const { Tunnel, headersOfTunnel } = require('./tunnel');
 
 /** ms after which a caller gives up a request whose handler has thrown: nobody can say what becomes of it. */
 const GIVE_UP = 30;
-/** How often a slow reader pauses. */
-const PAUSES = 4;
-
-/** What the handlers of a stress run throw. */
-class Deliberate extends Error {}
 /** What requests are destroyed with. */
 class Given extends Error {}
 
@@ -35,9 +32,13 @@ class Call {
   received = 0;
   isRight = true;
   isWhole = false;
-  /** Whether, and when, all that it has begun is over: the request, and its response. */
+  trailers;
+  /** What it has become, if the server has switched to another protocol. */
+  tunnel;
+  /** Whether, and when, all that it has begun is over: the request, its response, its tunnel. */
   isSettled = false;
   settled;
+  over;
   /** What nobody must hold when all is over. */
   weak = [];
 
@@ -52,14 +53,15 @@ class Call {
     this.plan = plan;
     this.#destroyAgent = destroyAgent;
     this.at = now();
-    const { method, deeds, retry } = plan;
+    const { method, deeds, retry, connectTimeout } = plan;
     const signal = deeds.some(({ how }) => how === 'signal') ? this.#controller.signal : undefined;
-    this.request = make({ ...target, method, headers: headersFor(plan), retry, signal });
+    const options = { ...target, method, retry, signal, ...(connectTimeout && { connectTimeout }) };
+    this.request = make({ ...options, headers: headersFor(plan) });
     this.weak.push(new WeakRef(this.request));
     this.settled = new Promise((resolve) => (this.#settle = resolve));
     this.#listen();
     for (const deed of deeds) this.#prepare(deed);
-    if (plan.body) writeBody(this.request, plan);
+    if (plan.body) writeBody(this.request, plan, (memory) => this.weak.push(new WeakRef(memory)));
     else this.request.end();
     for (const deed of deeds) if ('after' in deed && deed.after === undefined) this.#do(deed);
   }
@@ -87,13 +89,14 @@ class Call {
       });
     request.on('finish', () => this.#reach('finish'));
     request.on('information', ({ statusCode, headers }) => {
-      if (statusCode === 103) this.interim.push(headers['x-id']);
+      if (statusCode > 101) this.interim.push(headers['x-id']);
       this.#reach('information');
     });
     request.on('error', (error) => {
       this.errors.push(error);
       this.#reach('error');
     });
+    if (this.plan.tunnel) this.#listenToSwitch();
     if (this.plan.read.way === 'dump') return;
     request.on('response', (response) => {
       this.responses++;
@@ -108,18 +111,37 @@ class Call {
     });
   }
 
+  #listenToSwitch() {
+    for (const event of ['connect', 'upgrade'])
+      this.request.on(event, (response, socket, head) => {
+        this.responses++;
+        this.#note(response, socket);
+        this.#open++;
+        this.tunnel = new Tunnel(this.plan, socket, head, () => this.#close());
+        this.weak.push(new WeakRef(socket));
+      });
+  }
+
   #close() {
     if (--this.#open > 0) return;
     if (this.request.socket) this.weak.push(new WeakRef(this.request.socket));
     this.isSettled = true;
+    this.over = now();
     this.#settle();
+  }
+
+  /** Whose response it is. */
+  #note(response, socket) {
+    // Of two, which the rules tell of, the first one.
+    if (this.answer !== undefined) return;
+    this.status = response.statusCode;
+    this.answer = response.headers['x-id'];
+    this.port = socket?.localPort;
   }
 
   #take(response) {
     this.#response = response;
-    this.status = response.statusCode;
-    this.answer = response.headers['x-id'];
-    this.port = response.socket?.localPort;
+    this.#note(response, response.socket);
     const right = this.answer === this.id ? answerBody(this.id, this.plan.answer.size) : undefined;
     const onData = (chunk) => {
       if (right && !right.subarray(this.received, this.received + chunk.length).equals(chunk))
@@ -131,6 +153,7 @@ class Call {
     response.on('end', () => {
       // Of a request that is destroyed Node throws away what is left.
       this.isWhole = response.complete && !this.isAborted;
+      this.trailers = response.trailers;
       this.#reach('end');
     });
     read(response, this.plan.read, onData, () => this.#destroy('response'));
@@ -198,57 +221,10 @@ function headersFor(plan) {
     'X-Answer': JSON.stringify(plan.answer),
     ...(plan.then && { 'X-Then': plan.then }),
     ...(plan.key && { 'Idempotency-Key': plan.id }),
+    ...(plan.stall && { 'X-Stall': plan.stall }),
     ...(plan.body && headersOf(plan)),
+    ...(plan.tunnel && headersOfTunnel(plan)),
   };
 }
 
-/** Reads a response in one of many ways; `leave` ends it. */
-function read(response, { way, ms }, onData, leave) {
-  switch (way) {
-    case 'flow':
-      response.on('data', onData);
-      break;
-    case 'pause': {
-      let left = PAUSES;
-      response.on('data', (chunk) => {
-        if (left-- > 0) {
-          response.pause();
-          setTimeout(() => response.resume(), ms / PAUSES);
-        }
-        onData(chunk);
-      });
-      break;
-    }
-    case 'late':
-      setTimeout(() => response.on('data', onData), ms);
-      break;
-    case 'readable':
-      response.on('readable', () => {
-        for (let chunk; (chunk = response.read()) !== null;) onData(chunk);
-      });
-      break;
-    case 'iterate':
-      iterate(response, onData, ms / PAUSES);
-      break;
-    default:
-      setTimeout(leave, ms);
-  }
-}
-
-async function iterate(response, onData, ms) {
-  let left = PAUSES;
-  try {
-    for await (const chunk of response) {
-      onData(chunk);
-      if (left-- > 0) await pause(ms);
-    }
-  } catch (error) {
-    // Of others 'close' tells.
-    if (error instanceof Deliberate)
-      process.nextTick(() => {
-        throw error;
-      });
-  }
-}
-
-module.exports = { Call, Deliberate, Given };
+module.exports = { Call, Given };

@@ -30,16 +30,20 @@ class Evidence {
     for (const { connection, at, record } of this.ofType('closed'))
       if (!HARMLESS.includes(record) && !this.#endings.has(connection)) this.#endings.set(connection, at);
     for (const event of this.ofType('request'))
-      this.#arrivals.set(event.id, [...this.arrivals(event.id), event]);
+      this.#arrivals.set(event.id, [...(this.#arrivals.get(event.id) ?? []), event]);
   }
 
   ofType(...types) {
     return this.#events.filter(({ type }) => types.includes(type));
   }
 
-  /** How often, and on which connections, a request came. */
+  /** How often, and on which connections, a request came, in the order in which it was sent. */
   arrivals(id) {
-    return this.#arrivals.get(id) ?? [];
+    const arrivals = this.#arrivals.get(id) ?? [];
+    const [first, second] = arrivals;
+    // A server that has ended a connection may read what crossed that end later than the repetition.
+    const isOvertaken = second?.nth > 1 && this.beginningOfEnd(second.connection) <= first.at;
+    return isOvertaken && first.nth === 1 ? [second, first, ...arrivals.slice(2)] : arrivals;
   }
 
   /** The number of the connection of a call, as far as is known. */
@@ -60,6 +64,18 @@ class Evidence {
   /** When that was in the hands of the kernel. */
   endOf(connection) {
     return this.#endings.get(connection) ?? Infinity;
+  }
+
+  /** Whether an address refused connections at some time between these two. */
+  wasRefusing(host, from, to = Infinity) {
+    const times = (type) => this.ofType(type).flatMap((event) => (event.host === host ? event.at : []));
+    const ends = times('listening');
+    return times('refusing').some((at, i) => at <= to && (ends[i] ?? Infinity) >= from);
+  }
+
+  /** Addresses that refuse connections now. */
+  get refusing() {
+    return this.ofType('refusing').slice(this.ofType('listening').length);
   }
 
   /** Connections that the server has not seen the end of. */

@@ -48,8 +48,7 @@ class Round {
     const sockets = isAlone ? openSockets() : Infinity;
     const before = this.#watch.deliberate;
     const { agents, raw } = this.#plan;
-    const limits = agents.flatMap(({ hosts, most }) => hosts.map((host) => [host, most]));
-    await this.#server.command({ limits: Object.fromEntries(limits.filter(([, most]) => most < Infinity)) });
+    await this.#server.command({ limits: isAlone ? limitsOf(agents) : {} });
     const path = process.env.OFFLOOP_PATH;
     if (raw) process.env.OFFLOOP_PATH = 'raw';
     for (const step of this.#plan.steps) await this.#take(step);
@@ -210,6 +209,15 @@ function booksOf({ totalSocketCount, sockets, freeSockets, requests }) {
 
 function sum(numbers) {
   return numbers.reduce((total, number) => total + number, 0);
+}
+
+/**
+ * How many connections there may be to each address. Where other threads start processes nobody can say: such a process
+ * holds all of this one's sockets, also those that are closed meanwhile, until it runs its own program.
+ */
+function limitsOf(agents) {
+  const limits = agents.flatMap(({ hosts, most }) => hosts.map((host) => [host, most]));
+  return Object.fromEntries(limits.filter(([, most]) => most < Infinity));
 }
 
 /** As dns.lookup(), for the names of the plan; `before`: addresses that all names have, too. */

@@ -13,9 +13,11 @@ const { HttpAgent } = require('..');
 const { native } = require('../lib/binding');
 const { block, blockUntil, send, transport, until, warm } = require('./helpers/blocked');
 const { generator, newSeed } = require('./helpers/generator');
+const { keepAliveTimer } = require('./helpers/keep-alive-timer');
 
 const { Agent, startServer } = transport();
 const isTcp = Agent === HttpAgent;
+const isLinux = process.platform === 'linux';
 
 const options = { timeout: 60_000 };
 const COUNT = 10;
@@ -105,6 +107,26 @@ test('on a connection that is new, and by maxTotalSockets, and without keepAlive
     assert.equal(mostOpen(server), 1);
   }
 });
+
+test(
+  'what a program has set on a socket holds for the requests behind the first, too',
+  { ...options, skip: !isLinux && 'reads /proc' },
+  async (t) => {
+    const { server, agent } = await start(t);
+    const [socket] = Object.values(agent.freeSockets).flat();
+    assert.ok(keepAliveTimer(socket.localPort) > 0);
+    socket.setKeepAlive(false);
+    await until(() => keepAliveTimer(socket.localPort) === 0);
+    const { results } = sendAll(agent, server, Array(COUNT).fill('ok'));
+    assert.ok(blockUntil(() => answered(server) === COUNT));
+    check(server, await Promise.all(results));
+    assert.ok(ahead(agent) > 0);
+    assert.equal(Object.values(agent.freeSockets).flat()[0], socket);
+    // The answer to this comes behind what the socket has had to say.
+    agent.stats();
+    assert.equal(keepAliveTimer(socket.localPort), 0);
+  },
+);
 
 test('those that come to wait when all before them have been answered', options, async (t) => {
   const { server, agent } = await start(t);

@@ -191,8 +191,11 @@ class LaneConnection {
   /** The request was sent while it waited, on the connection of the lane that had `slot`. */
   #onAhead(slot, text) {
     const [epoch, addresses] = text.split('\n');
-    if (this.#parts.place.wasAt(slot, Number(epoch))) this.#isSame = true;
-    else if (this.#isEstablished) this.#onRebound(0, rebound.IDLE, addresses);
+    if (this.#parts.place.wasAt(slot, Number(epoch))) {
+      this.#isSame = true;
+      // It was another lane's meanwhile, as Rust has it.
+      this.#options?.tellAnew();
+    } else if (this.#isEstablished) this.#onRebound(0, rebound.IDLE, addresses);
     else this.#onConnected(0, 0, addresses);
   }
 

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use super::tcp::Probes;
 use crate::tls::Secure;
 
 /// Everything that makes two connections not interchangeable. Compared whole;
@@ -70,6 +71,17 @@ impl Destination {
         let Some(limit) = self.dead_peer else { return asked };
         let most = (limit / 2).max(Duration::from_secs(1));
         if asked.as_secs() == 0 { most } else { asked.min(most) }
+    }
+
+    /// The keep-alive probes of a connection whose program has set no others. A peer that dies while its answer is waited
+    /// for shows by them only.
+    pub fn probes(&self) -> Option<Probes> {
+        let Target::Tcp(target) = &self.target else { return None };
+        let delay = match self.dead_peer {
+            Some(_) => self.probe_delay(target.keep_alive.unwrap_or_default()),
+            None => target.keep_alive?,
+        };
+        Some(Probes::after(delay))
     }
 }
 

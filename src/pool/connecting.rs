@@ -283,12 +283,11 @@ impl Pool {
         let ttl = destination.ttl.map(jittered);
         if let Some(limit) = destination.dead_peer {
             stream.set_user_timeout(Some(limit));
-            // A peer that dies while its answer is waited for shows by keep-alive probes only.
             if let Target::Tcp(target) = &destination.target {
-                let delay = destination.probe_delay(target.keep_alive.unwrap_or_default());
-                // As it was asked for it has been set already, with the socket.
-                if Some(delay) != target.keep_alive {
-                    stream.set_keep_alive(Some(Probes::after(delay)));
+                let probes = destination.probes();
+                // As they were asked for they have been set already, with the socket.
+                if probes != target.keep_alive.map(Probes::after) {
+                    stream.set_keep_alive(probes);
                 }
             }
         }

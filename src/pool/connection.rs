@@ -24,7 +24,7 @@ use super::out_queue::OutQueue;
 use super::read_window::ReadWindow;
 use super::status::{Counts, add};
 use super::watch::Watch;
-use crate::connect::{RoundTrip, SharedDestination, Stream};
+use crate::connect::{RoundTrip, SharedDestination, Stream, Target};
 use crate::error::CloseReason;
 use crate::exchange::{Framing, Rest};
 use crate::tls::Secured;
@@ -53,6 +53,8 @@ pub struct Connection {
     pub watch: Option<Watch>,
     /// The peer does not read, and the kernel has been told to bear with it.
     pub window_closed: bool,
+    /// The program of its lane has set options of the socket.
+    pub has_own_options: bool,
     /// It is idle, and another connection to its address is suspect.
     pub doubted: bool,
     /// What is known of the idle limit of its server.
@@ -152,6 +154,7 @@ impl Connection {
             lane: 0,
             watch: None,
             window_closed: false,
+            has_own_options: false,
             doubted: false,
             closes,
             round_trip: None,
@@ -265,6 +268,25 @@ impl Connection {
     /// exchange modulo 2^32, has not got yet.
     pub const fn has_unasked(&self, received: u32) -> bool {
         self.has_surplus || self.received as u32 != received
+    }
+
+    /// Sets what a program may set on a socket. It holds as long as the same lane has the connection.
+    pub fn set_options(&mut self, set: impl FnOnce(&Stream)) {
+        set(&self.stream);
+        self.has_own_options = true;
+    }
+
+    /// Another lane has it: with the options of its destination, until that one's program sets others.
+    pub fn change_lane(&mut self, slot: u32) {
+        self.lane = slot;
+        if !std::mem::take(&mut self.has_own_options) {
+            return;
+        }
+        if let Target::Tcp(target) = &self.destination.target {
+            self.stream.set_no_delay(target.no_delay);
+            self.stream.set_keep_alive(self.destination.probes());
+            self.stream.set_type_of_service(0);
+        }
     }
 
     /// Another request takes it.

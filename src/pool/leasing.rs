@@ -117,7 +117,7 @@ impl Pool {
             }
             self.report(event::CLOSED, from, CloseReason::Taken as i32, &[]);
             let Some(connection) = self.connections.get_mut(id) else { return };
-            connection.lane = slot;
+            connection.change_lane(slot);
             connection.begin_exchange(now);
             connection.window.resize(read_ahead);
             connection.wake();
@@ -199,6 +199,7 @@ mod tests {
     use super::super::test_pool::{LIMITS, TestPool};
     use super::*;
     use crate::binding::records::{op, op_flag};
+    use crate::connect::Stream;
 
     const PARK: [i32; 5] = [op::PARK, 0, 2, 60_000, 0];
     const LEASE: [i32; 5] = [op::LEASE | op_flag::HTTP << 8, 0, 3, 0, 100];
@@ -260,6 +261,55 @@ mod tests {
             test.pool.borrow_mut().lane(0).unwrap().guards.connect = true;
             test.submit(|submission| submission.rows.extend([PARK, LEASE].concat()));
             assert!(test.pool.borrow().connections.get(id).unwrap().unused.is_none());
+        };
+        LocalSet::new().run_until(run).await;
+    }
+
+    /// Whether Nagle's algorithm is off, probes are sent, and which type of service it has.
+    fn options_of(test: &TestPool, id: ConnectionId) -> (bool, bool, u32) {
+        let pool = test.pool.borrow();
+        let Stream::Tcp(socket) = &pool.connections.get(id).unwrap().stream else { unreachable!() };
+        let keep_alive = socket2::SockRef::from(socket).keepalive().unwrap();
+        (socket.nodelay().unwrap(), keep_alive, socket2::SockRef::from(socket).tos_v4().unwrap())
+    }
+
+    #[tokio::test]
+    async fn options_that_a_program_sets_on_a_lane_do_not_go_to_another_with_its_connection() {
+        const DEFAULTS: (bool, bool, u32) = (true, true, 0);
+        let run = async {
+            for is_passed_on in [false, true] {
+                let mut test = TestPool::new(LIMITS);
+                let (lost, _) = test.reuse(0).await;
+                let (id, mut server) = test.reuse(1).await;
+                assert_eq!(options_of(&test, id), DEFAULTS);
+                test.submit(|submission| {
+                    submission.rows.extend([op::NO_DELAY, 1, 2, 0, 0]);
+                    submission.rows.extend([op::KEEP_ALIVE, 1, 2, -1, 0]);
+                    submission.rows.extend([op::TYPE_OF_SERVICE, 1, 2, 16, 0]);
+                });
+                assert_eq!(options_of(&test, id), (false, false, 16));
+                if is_passed_on {
+                    test.submit(|submission| {
+                        submission.rows.extend([op::YIELD, 1, 2, 7, 0]);
+                        submission.rows.extend([op::WRITE, 1, 2, 0, 18]);
+                        submission.rows.extend([op::WAIT, 5, 1, 7, 18]);
+                        submission.bytes.extend(b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n");
+                    });
+                    const DONE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+                    std::io::Write::write_all(&mut server, DONE).unwrap();
+                    test.until(|test| test.received == DONE.len() as i32).await;
+                    test.pool.borrow_mut().pass_on(id);
+                } else {
+                    test.submit(|submission| submission.rows.extend([op::PARK, 1, 2, 60_000, 0]));
+                    let mut pool = test.pool.borrow_mut();
+                    pool.drop_connection(lost, CloseReason::PeerClosedIdle);
+                    pool.set_state(0, State::Lost);
+                    pool.select(0);
+                }
+                let to = if is_passed_on { 5 } else { 0 };
+                assert_eq!(test.pool.borrow().connections.get(id).unwrap().lane, to);
+                assert_eq!(options_of(&test, id), DEFAULTS, "{is_passed_on}");
+            }
         };
         LocalSet::new().run_until(run).await;
     }

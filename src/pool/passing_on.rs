@@ -99,7 +99,7 @@ impl Pool {
         lane.replay.forget();
         lane.passed_on = Some(PassedOn { facts, _unread: connection.window.set_aside() });
         let origin = LaneRef { slot: from, epoch: lane.epoch };
-        connection.lane = to.slot;
+        connection.change_lane(to.slot);
         connection.requests_left = left;
         connection.begin_exchange(now);
         connection.wake();

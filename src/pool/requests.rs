@@ -114,7 +114,9 @@ impl Pool {
                         lane.guards.secure = true;
                     }
                 }
-                Op::NoDelay(on) => self.with_stream(slot, |connection| connection.stream.set_no_delay(on)),
+                Op::NoDelay(on) => self.with_stream(slot, |connection| {
+                    connection.set_options(|stream| stream.set_no_delay(on));
+                }),
                 Op::KeepAlive { delay, interval, count } => self.with_stream(slot, |connection| {
                     let secs = |secs: u32| Duration::from_secs(secs.into());
                     let probes = delay.map(|delay| Probes {
@@ -122,11 +124,11 @@ impl Pool {
                         interval: secs(interval),
                         count,
                     });
-                    connection.stream.set_keep_alive(probes);
+                    connection.set_options(|stream| stream.set_keep_alive(probes));
                 }),
-                Op::TypeOfService(value) => {
-                    self.with_stream(slot, |connection| connection.stream.set_type_of_service(value));
-                }
+                Op::TypeOfService(value) => self.with_stream(slot, |connection| {
+                    connection.set_options(|stream| stream.set_type_of_service(value));
+                }),
             }
         })?;
         let mut early = std::mem::take(&mut self.early);

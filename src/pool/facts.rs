@@ -15,6 +15,10 @@ use crate::exchange::{Evidence, FRESH, Loss, why_not};
 /// It counts as a byte that is acknowledged.
 const SYN: u64 = 1;
 
+/// What fits a segment on any way (RFC 9293, section 3.7.1) the peer's kernel gets as a whole, so that an answer to it
+/// acknowledges all of it.
+const SEGMENT: u64 = 512;
+
 /// What is counted of a connection while it works.
 #[derive(Clone, Copy, Debug)]
 pub struct Tally {
@@ -24,6 +28,8 @@ pub struct Tally {
     written_before: u64,
     /// The same as the kernel counts them, which over TLS sees other bytes.
     acked_before: u64,
+    /// Those of the last of these exchanges.
+    of_last: u64,
     /// How long it was idle before the present exchange.
     idle_before: Option<Duration>,
     /// When the kernel last took bytes that had to wait for it.
@@ -32,13 +38,14 @@ pub struct Tally {
 
 impl Tally {
     pub fn new(now: Instant) -> Self {
-        Self { written: 0, written_before: 0, acked_before: 0, idle_before: None, progress: now }
+        Self { written: 0, written_before: 0, acked_before: 0, of_last: 0, idle_before: None, progress: now }
     }
 
     /// Another request begins, while `queued` bytes of the one before still wait. `wire`: what has been
     /// written below TLS, if there is any.
     pub fn begin(&mut self, queued: u64, wire: Option<u64>, idle: Duration) {
-        self.written_before = self.written + queued;
+        let before = std::mem::replace(&mut self.written_before, self.written + queued);
+        self.of_last = self.written_before - before;
         self.acked_before = wire.unwrap_or(self.written_before);
         self.idle_before = Some(idle);
     }
@@ -50,6 +57,11 @@ impl Tally {
     /// Whether the kernel has taken a byte of the present exchange.
     pub const fn has_begun(&self) -> bool {
         self.written > self.written_before
+    }
+
+    /// Whether some of the exchange before may not have reached the peer's kernel, although that was answered.
+    pub const fn may_be_behind(&self) -> bool {
+        self.of_last > SEGMENT
     }
 
     /// Bytes of earlier exchanges that still wait.
@@ -134,9 +146,9 @@ impl Connection {
     /// sent with an acknowledgement of all that it had by then.
     pub fn is_unreached(&self) -> bool {
         let before = self.tally.acked_before;
-        // Over TLS that is not known while bytes from before wait.
-        before < u64::MAX
-            && self.stream.tcp_info().is_some_and(|info| info.acked.saturating_sub(SYN) <= before)
+        // Over TLS that is not known while bytes from before wait. And not every kernel counts.
+        let is_unreached = |acked: u64| acked >= SYN && acked - SYN <= before;
+        before < u64::MAX && self.stream.tcp_info().is_some_and(|info| is_unreached(info.acked))
     }
 
     /// Bytes of the present request that the peer's kernel has acknowledged,

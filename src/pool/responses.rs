@@ -50,9 +50,11 @@ impl Pool {
             }
             return false;
         }
-        // The kernel may have taken it, and its ciphertext not even that: the server has nothing that it could answer.
-        let is_leaving = !connection.out.is_empty() || connection.stream.is_blocked();
-        if is_reused && connection.received == 0 && is_leaving && connection.is_unreached() {
+        // The kernel may have taken it, and its ciphertext not even that; or it may be behind a body there that the server
+        // has answered and does not read: the server has nothing that it could answer.
+        let may_be_unreached =
+            connection.tally.may_be_behind() || !connection.out.is_empty() || connection.stream.is_blocked();
+        if is_reused && connection.received == 0 && may_be_unreached && connection.is_unreached() {
             self.lose_to_unasked(id);
             return false;
         }
@@ -162,6 +164,8 @@ mod tests {
     use crate::binding::blob::Blob;
     use crate::binding::records::{op, op_flag};
     use crate::block::BLOCK_SIZE;
+    #[cfg(target_os = "linux")]
+    use crate::connect::Stream;
 
     /// The kernel has taken the first bytes of a request, behind many of the one before that the server has not read.
     #[cfg(target_os = "linux")]
@@ -206,6 +210,54 @@ mod tests {
             test.until(|test| test.received > 0 || is_failed(test)).await;
             assert_eq!(test.received, 0);
             assert!(test.pool.borrow().stats(1).contains("closes.unexpected-data\t1\n"));
+        };
+        LocalSet::new().run_until(run).await;
+    }
+
+    /// The kernel has all of a request, behind a body that the server has answered and has no room for.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn nor_is_what_comes_while_it_waits_in_the_kernel_for_the_body_before() {
+        const DONE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        const BODY: usize = 300 << 10;
+        let run = async {
+            for is_read in [false, true] {
+                let mut test = TestPool::new(LIMITS);
+                let mut server = test.open(0).await;
+                socket2::SockRef::from(&server).set_recv_buffer_size(16 << 10).unwrap();
+                let id = test.pool.borrow_mut().lane(0).and_then(|lane| lane.connection()).unwrap();
+                if let Stream::Tcp(socket) = &test.pool.borrow().connections.get(id).unwrap().stream {
+                    socket2::SockRef::from(socket).set_send_buffer_size(1 << 20).unwrap();
+                }
+                test.submit(|submission| {
+                    submission.rows.extend([op::WRITE, 0, 1, 0, BODY as i32]);
+                    submission.bytes.extend([b'.'; BODY]);
+                });
+                server.write_all(DONE).unwrap();
+                test.until(|test| test.received == DONE.len() as i32).await;
+                test.submit(|submission| {
+                    submission.rows.extend([op::LEASE | op_flag::HTTP << 8, 0, 2, DONE.len() as i32, 0]);
+                    submission.rows.extend([op::WRITE, 0, 2, 0, 7]);
+                    submission.bytes.extend(b"request");
+                });
+                assert!(test.pool.borrow().connections.get(id).unwrap().has_written());
+                if is_read {
+                    let read = move || {
+                        server.read_exact(&mut vec![0; BODY + 7]).unwrap();
+                        server
+                    };
+                    server = tokio::task::spawn_blocking(read).await.unwrap();
+                } else {
+                    assert!(test.pool.borrow().connections.get(id).unwrap().is_unreached());
+                }
+                server.write_all(DONE).unwrap();
+                let is_failed = |test: &TestPool| {
+                    test.batch.rows.chunks(5).any(|row| (row[0], row[3]) == (event::ERROR, -libc::ECONNRESET))
+                };
+                let before = test.received;
+                test.until(|test| test.received > before || is_failed(test)).await;
+                assert_eq!(test.received > before, is_read);
+            }
         };
         LocalSet::new().run_until(run).await;
     }

@@ -127,6 +127,10 @@ for (const [what, change] of Object.entries({
     events.push({ ...events[1], at: 17 });
     events.splice(1, 1);
   },
+  'one beside which a probe has come': ({ events }) => {
+    events.push({ type: 'accept', at: 12, connection: 3, ...ADDRESS, port: 5001, beyond: [2] });
+    events.push({ type: 'client-fin', at: 12, connection: 3 });
+  },
   'one that became a tunnel': (round) => tunnel(round, 10),
   'one with a trailer that got one': ({ plan, call, events }) => {
     plan.body.trailers = true;

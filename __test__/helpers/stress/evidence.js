@@ -66,6 +66,13 @@ class Evidence {
     return this.#endings.get(connection) ?? Infinity;
   }
 
+  /** Whether the client has ended a connection without a word. */
+  isProbe(number) {
+    const types = this.#events.flatMap(({ connection, type }) => (connection === number ? type : []));
+    const isUsed = ['secure', 'request', 'stray'].some((type) => types.includes(type));
+    return types.includes('client-fin') && !isUsed;
+  }
+
   /** Whether an address refused connections at some time between these two. */
   wasRefusing(host, from, to = Infinity) {
     const times = (type) => this.ofType(type).flatMap((event) => (event.host === host ? event.at : []));

@@ -349,7 +349,9 @@ declare namespace HttpAgent {
      * is noticed earlier: when TCP has sent the bytes again, and once more after that, in vain; with a near server
      * after 0.6 s.
      * The kernel's part of it (TCP_USER_TIMEOUT, TCP_INFO) is there on Linux only; elsewhere only probes find dead peers,
-     * as in Node. A peer that acknowledges but does not read is not dead. 0: no limit. Default: 20000 ms.
+     * as in Node. A peer that acknowledges but does not read is not dead. A new connection of which
+     * nothing has been acknowledged yet counts as one that connects, which it may do for `connectTimeout`, or 127 s as
+     * with Linux. 0: no limit. Default: 20000 ms.
      */
     deadPeerTimeout?: Time | undefined;
   }

@@ -199,6 +199,23 @@ test('a peer that dies while its answer is waited for is noticed, too', { timeou
   }
 });
 
+test('a new connection that the server has yet to hear of is not dead', { timeout }, async (t) => {
+  const network = await Network.make(t);
+  if (network === undefined) return;
+  await network.agent({ deadPeerTimeout: 1000 });
+  // As where the queue of a server is full that does not accept: its system takes nothing behind the handshake.
+  const fresh = await network.connect('fresh');
+  const [used] = await warm(network, 1);
+  network.loseRequests(fresh, used);
+  const answer = network.call('end');
+  await network.until('sending', network.server.port);
+  const { code } = await network.send({ id: 'post', method: 'POST', body: 'x' });
+  assert.strictEqual(code, 'ETIMEDOUT', 'the limit has run out');
+  network.heal();
+  assert.strictEqual(await answer, 200);
+  assert.strictEqual(network.server.arrivals('fresh'), 1);
+});
+
 test('destroy() ends a request whose place was given away', { timeout }, async (t) => {
   const network = await Network.make(t);
   if (network === undefined) return;

@@ -2,10 +2,13 @@
 
 // The client of helpers/network.js, in a namespace of its own.
 
+const { once } = require('node:events');
+const http = require('node:http');
 const { HttpAgent, HttpsAgent } = require('../..');
 const { send, socketRows } = require('./blocked');
 
 let agent;
+let connected;
 
 const portsOf = (lists) => Object.values(lists).flatMap((list) => list.map((socket) => socket.localPort));
 
@@ -46,6 +49,27 @@ const functions = {
 
   destroy() {
     agent.destroy();
+  },
+
+  /** Begins a request on a connection of its own, of which nothing is sent yet; the local port. */
+  async connect({ host, port, id }) {
+    const headers = { 'x-id': id };
+    connected = http.request({ agent, host, port, method: 'POST', headers });
+    const [socket] = await once(connected, 'socket');
+    await once(socket, 'connect');
+    return socket.localPort;
+  },
+
+  /** Ends that request; its status, or its error's code. */
+  async end() {
+    connected.end('x');
+    try {
+      const [response] = await once(connected, 'response');
+      response.resume();
+      return response.statusCode;
+    } catch (error) {
+      return error.code;
+    }
   },
 
   async send({ host, port, isSecure, ...options }) {

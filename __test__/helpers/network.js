@@ -209,6 +209,11 @@ class Network {
     return this.#callAll(list.map((options) => ['send', { ...to, ...options }]));
   }
 
+  /** Begins a request from there on a connection of its own, of which nothing is sent before `call('end')`. */
+  connect(id) {
+    return this.call('connect', { host: SERVER.address, port: this.server.port, id });
+  }
+
   #end() {
     this.#process?.disconnect();
     for (const name of [this.#client, this.#server]) spawnSync('ip', ['netns', 'del', name]);

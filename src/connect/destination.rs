@@ -63,6 +63,9 @@ impl Hash for SharedDestination {
     }
 }
 
+/// How long Linux tries to connect where nothing answers (`tcp_syn_retries`).
+const CONNECT_PATIENCE: Duration = Duration::from_secs(127);
+
 impl Destination {
     /// After how much idle time the first keep-alive probe is sent where the program asks for `asked`; less than a second
     /// leaves that to the system. A probe behind the user timeout would have to be answered at once: to the kernel, all
@@ -82,6 +85,12 @@ impl Destination {
             None => target.keep_alive?,
         };
         Some(Probes::after(delay))
+    }
+
+    /// How long a connection may be silent, where it may be `limit` otherwise, that nobody knows to stand on the peer's
+    /// side: as long as it may take to connect.
+    pub fn connect_patience(&self, limit: Duration) -> Duration {
+        limit.max(self.connect_timeout.unwrap_or(CONNECT_PATIENCE))
     }
 }
 

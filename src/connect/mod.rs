@@ -18,7 +18,7 @@ use std::rc::Rc;
 pub use destination::{Destination, Order, SharedDestination, Target, TcpTarget};
 pub use stream::{Piece, Stream};
 pub use tcp::Probes;
-pub use tcp_info::{RoundTrip, TcpInfo};
+pub use tcp_info::{RoundTrip, SYN, TcpInfo};
 
 use resolve::Unresolved;
 

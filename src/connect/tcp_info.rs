@@ -38,7 +38,17 @@ pub struct TcpInfo {
     pub round_trip: Option<RoundTrip>,
 }
 
+/// It counts as a byte that is acknowledged.
+pub const SYN: u64 = 1;
+
 impl TcpInfo {
+    /// Whether the peer has acknowledged more than that it was called. Until then the connection may stand on this side
+    /// only: if a server's queue is full of connections that its program has yet to accept, its system drops the end
+    /// of the next handshakes, and what is sent behind it, until there is room.
+    pub const fn is_confirmed(&self) -> bool {
+        self.acked > SYN
+    }
+
     /// Whether the peer may have taken nothing because it has no room. Of such a one an acknowledgement of the
     /// old is an answer. Of one that has room it says that what is outstanding has not come.
     pub fn may_be_full(&self) -> bool {

@@ -281,14 +281,13 @@ impl Pool {
         counts.connect.borrow_mut().record(now - lane.connecting_since);
         let closes = self.learned.of(&destination);
         let ttl = destination.ttl.map(jittered);
-        if let Some(limit) = destination.dead_peer {
-            stream.set_user_timeout(Some(limit));
-            if let Target::Tcp(target) = &destination.target {
-                let probes = destination.probes();
-                // As they were asked for they have been set already, with the socket.
-                if probes != target.keep_alive.map(Probes::after) {
-                    stream.set_keep_alive(probes);
-                }
+        if destination.dead_peer.is_some()
+            && let Target::Tcp(target) = &destination.target
+        {
+            let probes = destination.probes();
+            // As they were asked for they have been set already, with the socket.
+            if probes != target.keep_alive.map(Probes::after) {
+                stream.set_keep_alive(probes);
             }
         }
         let connection = Connection::new(stream, destination, closes, counts, window, now);

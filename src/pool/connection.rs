@@ -51,10 +51,12 @@ pub struct Connection {
     pub peer: Option<SocketAddr>,
     /// Whether bytes on their way are acknowledged.
     pub watch: Option<Watch>,
-    /// The peer does not read, and the kernel has been told to bear with it.
+    /// The peer does not read.
     pub window_closed: bool,
     /// The program of its lane has set options of the socket.
     pub has_own_options: bool,
+    /// It is known to stand on the peer's side, too.
+    pub is_confirmed: bool,
     /// It is idle, and another connection to its address is suspect.
     pub doubted: bool,
     /// What is known of the idle limit of its server.
@@ -155,6 +157,7 @@ impl Connection {
             watch: None,
             window_closed: false,
             has_own_options: false,
+            is_confirmed: false,
             doubted: false,
             closes,
             round_trip: None,
@@ -385,6 +388,20 @@ impl Connection {
                 self.round_trip = Some((now, round_trip));
                 round_trip
             }
+        }
+    }
+
+    /// What is known of the peer. The kernel's own limit of silence (TCP_USER_TIMEOUT, tcp(7)) is set accordingly: it
+    /// does not know of the time that a connect may take, and it counts against a peer that answers the probes of its
+    /// closed window, but does not read, so that it would end an upload that is only slow.
+    pub fn note_peer(&mut self, is_confirmed: bool, window_closed: bool) {
+        let is_limited = |connection: &Self| connection.is_confirmed && !connection.window_closed;
+        let was_limited = is_limited(self);
+        self.is_confirmed |= is_confirmed;
+        self.window_closed = window_closed;
+        let is_limited = is_limited(self);
+        if is_limited != was_limited && self.destination.dead_peer.is_some() {
+            self.stream.set_user_timeout(self.destination.dead_peer.filter(|_| is_limited));
         }
     }
 

@@ -9,11 +9,9 @@ use tokio::time::Instant;
 use super::Pool;
 use super::connection::{Connection, ConnectionId};
 use super::lane::Lane;
+use crate::connect::SYN;
 use crate::error::CloseReason;
 use crate::exchange::{Evidence, FRESH, Loss, why_not};
-
-/// It counts as a byte that is acknowledged.
-const SYN: u64 = 1;
 
 /// What fits a segment on any way (RFC 9293, section 3.7.1) the peer's kernel gets as a whole, so that an answer to it
 /// acknowledges all of it.

@@ -155,12 +155,9 @@ impl Pool {
         let Some(connection) = self.connections.get_mut(id) else { return Finding::Acknowledged };
         let Some(limit) = connection.destination.dead_peer else { return Finding::Acknowledged };
         let Some(info) = connection.stream.tcp_info() else { return Finding::Acknowledged };
-        // A peer that does not read answers the probes of its closed window, but the kernel's own limit
-        // counts on (TCP_USER_TIMEOUT, tcp(7)), and would end an upload that is only slow.
-        if info.window_closed != connection.window_closed {
-            connection.window_closed = info.window_closed;
-            connection.stream.set_user_timeout((!info.window_closed).then_some(limit));
-        }
+        connection.note_peer(info.is_confirmed(), info.window_closed);
+        let limit =
+            if connection.is_confirmed { limit } else { connection.destination.connect_patience(limit) };
         connection.watch.as_mut().map_or(Finding::Acknowledged, |watch| watch.look(&info, heard, limit, now))
     }
 

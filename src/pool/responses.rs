@@ -59,6 +59,9 @@ impl Pool {
             return false;
         }
         connection.last_read = Instant::now();
+        if !connection.is_confirmed {
+            connection.note_peer(true, connection.window_closed);
+        }
         connection.doubted = false;
         let is_first = connection.received == 0;
         connection.received += count as u64;

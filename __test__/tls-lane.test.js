@@ -7,6 +7,7 @@ const { once } = require('node:events');
 const https = require('node:https');
 const tls = require('node:tls');
 const { test } = require('node:test');
+const { HttpsAgent } = require('..');
 const Lane = require('../lib/lane');
 const { asHttps, identity, tlsServer } = require('./helpers/tls-oracle');
 const { authority } = require('./helpers/x509');
@@ -315,5 +316,23 @@ test('resetAndDestroy is refused, and changes nothing', { timeout }, async (t) =
       reset('closed');
       return seen;
     });
+  }
+});
+
+test('signal destroys it', { timeout }, async (t) => {
+  const server = await start(t);
+  // Not against https.Agent: with a signal that has been aborted Node ends with a failed assertion when the server answers.
+  for (const when of ['before', 'connecting', 'secured']) {
+    const controller = new AbortController();
+    if (when === 'before') controller.abort();
+    const agent = new HttpsAgent({ ca });
+    t.after(() => agent.destroy());
+    const { signal } = controller;
+    const socket = agent.createConnection({ host: '127.0.0.1', port: server.port, ca, signal });
+    if (when === 'secured') await once(socket, 'secureConnect');
+    const failed = new Promise((resolve) => socket.on('error', resolve));
+    controller.abort();
+    const { name, code } = await failed;
+    assert.deepEqual([when, name, code], [when, 'AbortError', 'ABORT_ERR']);
   }
 });

@@ -7,6 +7,7 @@ const { channel } = require('diagnostics_channel');
 // Looked up now: a program may put our classes into their place later.
 const { Agent: NodeAgent } = require('http');
 const { Agent: NodeHttpsAgent } = require('https');
+const { addAbortSignal } = require('stream');
 
 require('./binding').native; // A binary that is missing is told at once, not with the first request.
 const { Plan, normalizeArgs } = require('./connect');
@@ -401,6 +402,7 @@ function decide(id, options, defaults, surroundings) {
 
 function startLane(agent, lane, plan, options) {
   choose(agent, lane);
+  if (options.signal) addAbortSignal(options.signal, lane);
   if (options.timeout) lane.setTimeout(options.timeout);
   if (clientSockets.hasSubscribers) clientSockets.publish({ socket: lane });
   try {

@@ -4,7 +4,6 @@
 // from and go to a connection in Rust, with the members and events of net.Socket.
 
 const { Socket } = require('net');
-const { addAbortSignal } = require('stream');
 
 const { discardParser } = require('./attach');
 const channels = require('./channels');
@@ -38,7 +37,6 @@ class Lane extends SocketShape {
   constructor(agent, plan, options) {
     super(options);
     this.#parts = new Parts(this, agent, plan);
-    if (options.signal) addAbortSignal(options.signal, this);
   }
 
   // ---- What the agent and connect.js do with a lane.

@@ -4,6 +4,7 @@
 // it whether they may send the request again. Rust and the network go on while JavaScript has yet to hear of it.
 
 const assert = require('node:assert/strict');
+const { subscribe, unsubscribe } = require('node:diagnostics_channel');
 const { once } = require('node:events');
 const { test } = require('node:test');
 
@@ -114,11 +115,19 @@ test('it has been sent ahead, and again, and JavaScript has not been told', pati
   await warm(agent, server);
   send(agent, server, { id: 'first' });
   const sent = send(agent, server, { id: 'x', act: 'reset,hang' });
+  const told = [];
+  const note = (message) => told.push(message);
+  subscribe('offloop:request:retried', note);
+  t.after(() => unsubscribe('offloop:request:retried', note));
   blockUntil(() => server.arrivals('x') === 2);
   sent.request.destroy();
   const { error, request } = await sent;
   assert.ok(error.connection.bytesWritten > 0, 'it has been sent');
   assert.equal(request.attempts, 2);
+  assert.deepEqual(
+    told.map((message) => [message.agent === agent, message.socket, message.request === request]),
+    [[true, undefined, true]],
+  );
 });
 
 test('nothing has left, and JavaScript computes on', patience, async (t) => {

@@ -12,7 +12,7 @@ module.exports = {
   reused: channel('offloop:connection:reused'),
   /** { agent, socket, reason }: a connection is gone; docs/errors.md has the reasons. */
   closed: channel('offloop:connection:closed'),
-  /** { agent, socket, request }: the request has been sent a second time. */
+  /** { agent, socket, request }: the request has been sent a second time; it has no socket if it ends in the queue. */
   retried: channel('offloop:request:retried'),
   /** { agent, request, waiting }: a request has to wait for a socket, as the last of so many. */
   queued: channel('offloop:request:queued'),

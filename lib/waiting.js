@@ -6,6 +6,7 @@
 // connection becomes free and JavaScript does not see to it (src/pool/passing_on.rs). When Node gives the request a
 // lane, the lane moves into that slot: what Rust has of the request is the lane's from then on.
 
+const channels = require('./channels');
 const { wholeOf } = require('./chunks');
 const crossing = require('./crossing');
 const { sendsEarly } = require('./early');
@@ -249,9 +250,13 @@ function end(request) {
   return ended(request, facts);
 }
 
-/** Nobody will say any more that it has gone out a second time. */
+/** No lane will say any more that it has gone out a second time. */
 function ended(request, facts) {
-  if (isResent(facts)) request.attempts = 2;
+  if (isResent(facts) && request.attempts === 1) {
+    request.attempts = 2;
+    if (channels.retried.hasSubscribers)
+      channels.retried.publish({ agent: request.agent, socket: undefined, request });
+  }
   return facts;
 }
 

@@ -56,12 +56,10 @@ const RULES = [
       yield 'sent again without a loss';
   },
 
-  function* isRepetitionSeen({ request }, { came, attempts, retried, isUndisturbed, isQueueFailure }) {
+  function* isRepetitionSeen({ request }, { came, attempts, retried, isUndisturbed }) {
     if (came === 2 && attempts !== 2) yield 'a repetition that the caller does not see';
-    // Of one that ends in the queue, and was sent ahead, the channel does not tell: it has no socket.
     const isTold = retried.has(request);
-    const mustBeTold = isUndisturbed && !isQueueFailure;
-    if (isTold ? attempts !== 2 : mustBeTold && attempts === 2)
+    if (isTold ? attempts !== 2 : isUndisturbed && attempts === 2)
       yield 'the channel of repetitions and request.attempts differ';
   },
 

@@ -90,6 +90,7 @@ impl TlsStream {
     /// Reads plaintext. A FIN without `close_notify` is an end like any other,
     /// as it is for Node: HTTP knows by its framing whether something is missing.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut is_answering = false;
         for _ in 0..ROUNDS {
             self.take_plain(buf);
             if !buf.filled().is_empty() {
@@ -101,13 +102,17 @@ impl TlsStream {
             if self.has_ended() {
                 return Poll::Ready(Ok(()));
             }
+            if is_answering {
+                // To a key update, say: nothing is to be read of what has come. Else a request that waits for the kernel
+                // would leave for a server that has spoken, or ended, before. It goes with the next write at the latest.
+                let _ = self.flush();
+            }
             if self.poll_receive(cx)?.is_pending() {
                 // It is empty, and most connections wait for long.
                 self.plain = Vec::new();
                 return Poll::Pending;
             }
-            // An answer to a key update, say. It goes with the next write at the latest.
-            let _ = self.flush();
+            is_answering = true;
         }
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -520,6 +525,50 @@ mod tests {
         assert!(stream.try_write(b"request").is_err(), "it would be behind what is not to be sent");
         drop(stream);
         assert_eq!(raw_rest(&mut peer), 0);
+    }
+
+    /// Ciphertext waits for the kernel, which has room again by the time at which the server has spoken, or ended.
+    #[tokio::test]
+    async fn what_waits_does_not_leave_behind_what_is_to_be_read() {
+        let acts: [fn(&mut Peer); 2] = [
+            |peer| peer.write_all(b"x").unwrap(),
+            |peer| {
+                peer.conn.send_close_notify();
+                peer.flush().unwrap();
+            },
+        ];
+        for act in acts {
+            let (mut stream, mut peer) = after(|_| {}).await;
+            // Session tickets, and the kernel has to say when there is room.
+            assert!(peek_is_quiet(&mut stream));
+            while !stream.is_blocked() {
+                stream.try_write(&[0; 1 << 14]).unwrap();
+            }
+            act(&mut peer);
+            peer.sock.set_nonblocking(true).unwrap();
+            let mut bytes = vec![0; 1 << 16];
+            while stream
+                .socket()
+                .poll_write_ready(&mut Context::from_waker(std::task::Waker::noop()))
+                .is_pending()
+            {
+                let _ = peer.sock.read(&mut bytes);
+                tokio::task::yield_now().await;
+            }
+            let mut buf = ReadBuf::new(&mut bytes);
+            poll_fn(|cx| stream.poll_read(cx, &mut buf)).await.unwrap();
+            assert!(stream.is_blocked());
+        }
+    }
+
+    fn peek_is_quiet(stream: &mut TlsStream) -> bool {
+        loop {
+            match stream.peek() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
+                Err(error) if error.kind() == io::ErrorKind::Other => {}
+                _ => return false,
+            }
+        }
     }
 
     #[tokio::test]

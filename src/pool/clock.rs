@@ -11,6 +11,17 @@ impl Uptime {
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration))
     }
+
+    /// How long ago `earlier` was.
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// The machine has slept for so long since then.
+    #[cfg(test)]
+    pub fn before_sleep_of(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(duration))
+    }
 }
 
 #[cfg(target_os = "linux")]

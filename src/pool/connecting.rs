@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::Pool;
+use super::clock;
 use super::connection::{Connection, ConnectionId, Fin};
 use super::deadlines::jittered;
 use super::faults::caught;
@@ -152,10 +153,10 @@ impl Pool {
         let answers = lane.limits.answers;
         let addresses = match (addresses, answers) {
             (Some(addresses), Some(ttl)) => {
-                self.answers.keep(&destination, ttl, &addresses, Instant::now());
+                self.answers.keep(&destination, ttl, &addresses, clock::uptime());
                 Some(addresses)
             }
-            (None, Some(_)) => self.answers.get(&destination, Instant::now()),
+            (None, Some(_)) => self.answers.get(&destination, clock::uptime()),
             (addresses, None) => addresses,
         };
         // JavaScript has a say in where this leads: it is asked each time.

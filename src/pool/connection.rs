@@ -68,6 +68,8 @@ pub struct Connection {
     /// The same of one that a request has taken up, until the first byte of that has left.
     pub unused: Option<IdleLimit>,
     pub opened: Instant,
+    /// The same on a clock that runs on while the machine sleeps: so old is it to who limits its age.
+    pub opened_at: clock::Uptime,
     /// The age at which it takes no further request.
     pub ttl: Option<Duration>,
     pub last_read: Instant,
@@ -164,6 +166,7 @@ impl Connection {
             parked: None,
             unused: None,
             opened: now,
+            opened_at: clock::uptime(),
             ttl: None,
             last_read: now,
             requests_left: None,
@@ -196,10 +199,15 @@ impl Connection {
 
     fn until(&self, limit: Option<Duration>, now: Instant) -> IdleLimit {
         let since = self.idle_since();
-        let by_limit = deadlines::deadline(since, limit, self.opened, None);
-        let deadline = deadlines::deadline(since, limit, self.opened, self.ttl);
+        let by_limit = limit.map(|limit| since + limit);
+        let by_age = self.ttl.map(|ttl| now + ttl.saturating_sub(self.age()));
+        let deadline = [by_limit, by_age].into_iter().flatten().min();
         let wall_deadline = deadline.map(|deadline| clock::uptime().plus(deadline - now));
         IdleLimit { limit, deadline, wall_deadline, by_age: deadline != by_limit }
+    }
+
+    fn age(&self) -> Duration {
+        clock::uptime().since(self.opened_at)
     }
 
     /// When the last byte came, or left that had to wait for the kernel.
@@ -260,7 +268,7 @@ impl Connection {
         if self.owes() {
             return None;
         }
-        if self.ttl.is_some_and(|ttl| now >= self.opened + ttl) {
+        if self.ttl.is_some_and(|ttl| self.age() >= ttl) {
             return Some(CloseReason::Ttl);
         }
         let limit = self.parked.or(self.unused)?;

@@ -96,24 +96,6 @@ pub fn jittered(ttl: Duration) -> Duration {
     ttl - ttl.mul_f64(f64::from(chance) / f64::from(u32::MAX) / 10.0)
 }
 
-/// The moment at which an idle connection has to be closed.
-///
-/// The idle clock starts with the last byte that came, not when JavaScript got
-/// to it; the age counts from the connect.
-pub fn deadline(
-    last_byte: Instant,
-    limit: Option<Duration>,
-    opened: Instant,
-    ttl: Option<Duration>,
-) -> Option<Instant> {
-    let idle = limit.map(|limit| last_byte + limit);
-    let age = ttl.map(|ttl| opened + ttl);
-    match (idle, age) {
-        (Some(idle), Some(age)) => Some(idle.min(age)),
-        (one, other) => one.or(other),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::{Cell, RefCell};
@@ -133,17 +115,6 @@ mod tests {
         // 200 equal chances leave none of these gaps in any run that a human sees.
         assert!(least < ttl * 93 / 100 && most > ttl * 97 / 100, "{least:?} {most:?}");
         assert_eq!(jittered(Duration::ZERO), Duration::ZERO);
-    }
-
-    #[test]
-    fn the_nearer_limit_holds() {
-        let start = Instant::now();
-        let ms = Duration::from_millis;
-        assert_eq!(deadline(start, None, start, None), None);
-        assert_eq!(deadline(start + ms(10), Some(ms(5)), start, None), Some(start + ms(15)));
-        assert_eq!(deadline(start, None, start, Some(ms(7))), Some(start + ms(7)));
-        assert_eq!(deadline(start + ms(10), Some(ms(5)), start, Some(ms(12))), Some(start + ms(12)));
-        assert_eq!(deadline(start + ms(10), Some(ms(5)), start, Some(ms(99))), Some(start + ms(15)));
     }
 
     const fn s(seconds: u64) -> Duration {

@@ -274,6 +274,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn its_age_is_counted_while_the_machine_sleeps() {
+        const HOUR: Duration = Duration::from_secs(3600);
+        let run = async {
+            // While it is idle, and while it serves a request.
+            for is_parked in [true, false] {
+                let mut test = TestPool::new(LIMITS);
+                let (id, _server) = test.reuse(0).await;
+                if is_parked {
+                    test.submit(|submission| submission.rows.extend(PARK));
+                }
+                {
+                    let mut pool = test.pool.borrow_mut();
+                    let connection = pool.connections.get_mut(id).unwrap();
+                    connection.ttl = Some(HOUR);
+                    connection.opened_at = connection.opened_at.before_sleep_of(HOUR);
+                }
+                let row = if is_parked { LEASE } else { PARK };
+                test.submit(|submission| submission.rows.extend(row));
+                assert_eq!(closes(&test, CloseReason::Ttl), 1, "{is_parked}");
+            }
+        };
+        LocalSet::new().run_until(run).await;
+    }
+
+    #[tokio::test]
     async fn options_that_a_program_sets_on_a_lane_do_not_go_to_another_with_its_connection() {
         const DEFAULTS: (bool, bool, u32) = (true, true, 0);
         let run = async {

@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use tracing::info;
 
 use super::Pool;
+use super::clock;
 use super::connection::{Connection, ConnectionId};
 use super::faults::caught;
 use super::lane::LossReport;
@@ -274,7 +275,7 @@ impl Pool {
         let asked = self.lane_ref(slot);
         let lookup = ProbeLookup { asked, addresses };
         let is_kept = self.lane(slot).is_some_and(|lane| lane.limits.answers.is_some());
-        if is_kept && let Some(kept) = self.answers.get(destination, Instant::now()) {
+        if is_kept && let Some(kept) = self.answers.get(destination, clock::uptime()) {
             lookup.answer(Some(kept));
         } else {
             let serial = self.next_serial();

@@ -155,6 +155,23 @@ fails('a refused connect from a local address', async () => ({
   port: await closedPort(),
   localAddress: '127.0.0.3',
 }));
+// The system refuses these at once, and Node says what the socket has on this side.
+for (const host of ['255.255.255.255', '224.0.0.1', 'ff02::1']) {
+  fails(`an address that no connection leads to, ${host}`, { host, port: 80 });
+  const any = net.isIPv6(host) ? '::1' : '127.0.0.1';
+  fails(`an address that no connection leads to, ${host}, from a local address and port`, async () => ({
+    host,
+    port: 80,
+    localAddress: any,
+    localPort: await freePort(),
+  }));
+}
+fails('every address of a name leads nowhere', {
+  host: 'two.test',
+  port: 80,
+  lookup: finding('255.255.255.255', '224.0.0.1'),
+  autoSelectFamily: true,
+});
 for (const port of [-1, 65536, 'x', 1.5, '12x', true]) fails(`port ${port}`, { port });
 fails('a type of service that is none', async () => ({ port: await closedPort(), typeOfService: 'x' }));
 fails('a type of service that is too high', async () => ({ port: await closedPort(), typeOfService: 300 }));

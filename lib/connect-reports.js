@@ -31,8 +31,8 @@ function connectFailure(flags, text) {
   return flags & eventFlag.AGGREGATE ? errors.aggregateException(failures) : failures[0];
 }
 
-function failure([errno, syscall, address, port, local]) {
-  return errors.connectException(Number(errno), syscall, address, Number(port), local);
+function failure([errno, syscall, address, port, local, isGiven]) {
+  return errors.connectException(Number(errno), syscall, address, Number(port), local, isGiven === 'true');
 }
 
 module.exports = { endpoint, failedAttempt, lookupResults, connectFailure };

@@ -18,8 +18,11 @@ function errnoException(errno, syscall) {
   return error;
 }
 
-/** A failed connect or bind: `connect ECONNREFUSED 127.0.0.1:80`. */
-function connectException(errno, syscall, address, port, local) {
+/**
+ * A failed connect or bind: `connect ECONNREFUSED 127.0.0.1:80`. `local`: what Node prints of this side; a part of the
+ * error only if options gave it.
+ */
+function connectException(errno, syscall, address, port, local, isGiven) {
   const code = getSystemErrorName(errno);
   let details = address;
   if (port > 0) details += `:${port}`;
@@ -30,9 +33,8 @@ function connectException(errno, syscall, address, port, local) {
   error.syscall = syscall;
   error.address = address;
   if (port) error.port = port;
-  // Of a socket that could not be made Node prints neither half.
-  const [, localAddress, localPort] = /^(.*):(\d+)$/.exec(local) ?? [];
-  if (localPort !== undefined) {
+  if (isGiven) {
+    const [, localAddress, localPort] = /^(.*):(\d+)$/.exec(local);
     error.localAddress = localAddress;
     error.localPort = Number(localPort);
   }

@@ -125,7 +125,8 @@ pub mod event {
     pub const ATTEMPT_FAILED: i32 = 11;
     /// The next attempt starts since this one takes long.
     pub const ATTEMPT_TIMEOUT: i32 = 12;
-    /// No connection: rows of `errno TAB syscall TAB address TAB port TAB local`.
+    /// No connection: rows of `errno TAB syscall TAB address TAB port`, and `TAB local TAB is_given` where
+    /// Node names that.
     pub const CONNECT_FAILED: i32 = 13;
     /// JavaScript has to resolve the name for another connection of this lane.
     pub const RESOLVE: i32 = 14;

@@ -150,6 +150,13 @@ pub enum Order {
     Verbatim,
 }
 
+impl TcpTarget {
+    /// Whether the socket is bound before it connects.
+    pub const fn is_bound(&self) -> bool {
+        self.local_address.is_some() || self.local_port != 0
+    }
+}
+
 #[cfg(test)]
 impl Destination {
     pub fn for_test(agent: u32) -> Self {

@@ -3,18 +3,18 @@
 //! wins. Node gives an attempt up when the next one starts; here a slow first
 //! address can still win.
 
-use std::net::{IpAddr, SocketAddr};
+use std::future::{Future, poll_fn};
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
+use std::task::Poll;
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use super::destination::TcpTarget;
 use super::tcp::{self, Unmade};
-use super::{ConnectError, Endpoint, Failure, Progress, failed};
-
-/// What Node prints as the local address of a socket that could not be made.
-const NO_SOCKET: &str = "undefined:undefined";
+use super::{ConnectError, Endpoint, Failure, Local, Progress, failed};
 
 /// Addresses with the families alternating, beginning with the first one's
 /// (RFC 8305 section 4); each address once.
@@ -97,13 +97,35 @@ async fn attempt(target: TcpTarget, address: SocketAddr, endpoint: Endpoint) -> 
             return Err(failed(bound, "bind", &error, None));
         }
         Err(Unmade::Socket(error)) => {
-            return Err(failed(endpoint, "connect", &error, Some(NO_SOCKET.to_owned())));
+            return Err(failed(endpoint, "connect", &error, Some(Local::NoSocket)));
         }
     };
-    // Node names the local address of a failed connect only if both halves were given.
-    let local = target.local_address.filter(|_| target.local_port != 0);
-    let local = local.map(|local| format!("{local}:{}", target.local_port));
-    socket.connect(address).await.map_err(|error| failed(endpoint, "connect", &error, local))
+    // Node names the local address of a connect that fails if both halves were given. Of one that the system refuses at
+    // once it names what the socket has. libuv puts off a refusal by the peer, which may be there as soon.
+    let own = own_address(&target, &socket, address);
+    let mut connecting = pin!(socket.connect(address));
+    let at_once = poll_fn(|cx| Poll::Ready(connecting.as_mut().poll(cx))).await;
+    let (ended, local) = match at_once {
+        Poll::Ready(Err(error)) if error.kind() != ErrorKind::ConnectionRefused => {
+            (Err(error), Some(Local::Own(own)))
+        }
+        Poll::Ready(ended) => (ended, given_address(&target)),
+        Poll::Pending => (connecting.await, given_address(&target)),
+    };
+    ended.map_err(|error| failed(endpoint, "connect", &error, local))
+}
+
+fn given_address(target: &TcpTarget) -> Option<Local> {
+    let address = target.local_address.filter(|_| target.local_port != 0)?;
+    Some(Local::Given(SocketAddr::new(address, target.local_port)))
+}
+
+fn own_address(target: &TcpTarget, socket: &TcpSocket, peer: SocketAddr) -> SocketAddr {
+    let any: IpAddr =
+        if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    // The system is asked only for what it may have chosen.
+    let bound = target.is_bound().then(|| socket.local_addr().ok()).flatten();
+    bound.unwrap_or(SocketAddr::new(any, 0))
 }
 
 #[cfg(test)]

@@ -11,8 +11,9 @@ mod stream;
 mod tcp;
 mod tcp_info;
 
+use std::fmt;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 pub use destination::{Destination, Order, SharedDestination, Target, TcpTarget};
@@ -54,8 +55,27 @@ pub struct Failure {
     pub errno: i32,
     pub syscall: &'static str,
     pub endpoint: Endpoint,
-    /// `address:port` that the socket was bound to by option; or what Node prints in its place.
-    pub local: Option<String>,
+    pub local: Option<Local>,
+}
+
+/// What Node says of this side of a connect that failed.
+#[derive(Debug)]
+pub enum Local {
+    /// Given by options, both halves.
+    Given(SocketAddr),
+    /// There was none: the socket could not be made.
+    NoSocket,
+    /// What the socket had when the system refused to connect it.
+    Own(SocketAddr),
+}
+
+impl fmt::Display for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Given(address) | Self::Own(address) => write!(f, "{}:{}", address.ip(), address.port()),
+            Self::NoSocket => f.write_str("undefined:undefined"),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -164,6 +184,6 @@ async fn unix_connect<P: Progress>(path: &std::path::Path, progress: &P) -> Resu
     }
 }
 
-fn failed(endpoint: Endpoint, syscall: &'static str, error: &io::Error, local: Option<String>) -> Failure {
+fn failed(endpoint: Endpoint, syscall: &'static str, error: &io::Error, local: Option<Local>) -> Failure {
     Failure { errno: uv_errno(error), syscall, endpoint, local }
 }

@@ -22,7 +22,7 @@ pub fn socket(target: &TcpTarget, peer: IpAddr) -> Result<TcpSocket, Unmade> {
     let any: IpAddr =
         if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let local = SocketAddr::new(target.local_address.unwrap_or(any), target.local_port);
-    let is_bound = target.local_address.is_some() || target.local_port != 0;
+    let is_bound = target.is_bound();
     let make = || -> io::Result<Socket> {
         if local.is_ipv4() != peer.is_ipv4() {
             // Of this the systems have errors of many kinds; libuv has one.

@@ -19,8 +19,8 @@ use super::read_window::ReadWindow;
 use super::status::add;
 use crate::binding::records::{event, event_flag, rebound};
 use crate::connect::{
-    self, ConnectError, Connected, Destination, Endpoint, Failure, Piece, Probes, Progress, Stream, Target,
-    TlsSetup,
+    self, ConnectError, Connected, Destination, Endpoint, Failure, Local, Piece, Probes, Progress, Stream,
+    Target, TlsSetup,
 };
 use crate::error::uv_errno;
 use crate::tls::{HandshakeError, KeyLines};
@@ -137,8 +137,12 @@ pub(super) fn address_text(stream: &Stream) -> String {
 
 fn failure_text(failure: &Failure) -> String {
     let Endpoint { address, port, .. } = &failure.endpoint;
-    let local = failure.local.as_deref().unwrap_or_default();
-    format!("{}\t{}\t{address}\t{port}\t{local}", failure.errno, failure.syscall)
+    let mut text = format!("{}\t{}\t{address}\t{port}", failure.errno, failure.syscall);
+    if let Some(local) = &failure.local {
+        let is_given = matches!(local, Local::Given(_));
+        text += &format!("\t{local}\t{is_given}");
+    }
+    text
 }
 
 impl Pool {

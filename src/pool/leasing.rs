@@ -19,12 +19,15 @@ impl Pool {
     pub(super) fn lease(&mut self, slot: u32, epoch: u32, http: bool, received: u32, max_replay: u32) {
         let Some(lane) = self.lane(slot) else { return };
         let hint = lane.hint;
+        // A lane that JavaScript does not know to be connected keeps its epoch: what is reported of that connect is this
+        // request's, too.
+        let is_told = lane.epoch == epoch;
         lane.begin(epoch, http, max_replay as usize);
         add(&lane.counts.requests);
         let read_ahead = lane.limits.read_ahead;
         // Where a listener of the lane's guards each connect another connection may not be had: this one is as good.
         let may_exchange = !lane.guards.by_listener();
-        if let State::Failed = lane.state {
+        if matches!(lane.state, State::Failed) && !is_told {
             // The report of the failure will find another request on the lane, and be dropped.
             lane.state = State::Lost;
         }
@@ -334,6 +337,26 @@ mod tests {
                 let to = if is_passed_on { 5 } else { 0 };
                 assert_eq!(test.pool.borrow().connections.get(id).unwrap().lane, to);
                 assert_eq!(options_of(&test, id), DEFAULTS, "{is_passed_on}");
+            }
+        };
+        LocalSet::new().run_until(run).await;
+    }
+
+    #[tokio::test]
+    async fn a_request_that_will_be_told_of_a_failed_connect_is_not_sent_elsewhere() {
+        let run = async {
+            for (epoch, is_told) in [(2, true), (3, false)] {
+                let mut test = TestPool::new(LIMITS);
+                let (lost, _) = test.reuse(0).await;
+                test.pool.borrow_mut().drop_connection(lost, CloseReason::ConnectFailed);
+                test.pool.borrow_mut().set_state(0, State::Failed);
+                test.submit(|submission| {
+                    submission.rows.extend([op::LEASE | op_flag::HTTP << 8, 0, epoch, 0, 100]);
+                    submission.rows.extend([op::WRITE, 0, epoch, 0, 7]);
+                    submission.bytes.extend(b"request");
+                });
+                let is_failed = matches!(test.pool.borrow_mut().lane(0).unwrap().state, State::Failed);
+                assert_eq!(is_failed, is_told);
             }
         };
         LocalSet::new().run_until(run).await;

@@ -5,7 +5,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::task::Poll;
 
@@ -121,11 +121,9 @@ fn given_address(target: &TcpTarget) -> Option<Local> {
 }
 
 fn own_address(target: &TcpTarget, socket: &TcpSocket, peer: SocketAddr) -> SocketAddr {
-    let any: IpAddr =
-        if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     // The system is asked only for what it may have chosen.
     let bound = target.is_bound().then(|| socket.local_addr().ok()).flatten();
-    bound.unwrap_or(SocketAddr::new(any, 0))
+    bound.unwrap_or_else(|| SocketAddr::new(tcp::any_beside(peer.ip()), 0))
 }
 
 #[cfg(test)]

@@ -16,12 +16,15 @@ pub enum Unmade {
     Socket(io::Error),
 }
 
+/// The address of a socket that is not bound, to connect to `peer`.
+pub const fn any_beside(peer: IpAddr) -> IpAddr {
+    if peer.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) }
+}
+
 /// As libuv, which makes a socket when it is first asked for something: to be bound, or else to connect. So where there
 /// is no descriptor left the one that is asked for fails.
 pub fn socket(target: &TcpTarget, peer: IpAddr) -> Result<TcpSocket, Unmade> {
-    let any: IpAddr =
-        if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let local = SocketAddr::new(target.local_address.unwrap_or(any), target.local_port);
+    let local = SocketAddr::new(target.local_address.unwrap_or(any_beside(peer)), target.local_port);
     let is_bound = target.is_bound();
     let make = || -> io::Result<Socket> {
         if local.is_ipv4() != peer.is_ipv4() {

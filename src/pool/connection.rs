@@ -18,7 +18,7 @@ use super::clock;
 use super::connecting::address_text;
 use super::deadlines;
 use super::facts::Tally;
-use super::idle_limit;
+use super::idleness::IdleLimit;
 use super::learned::Closes;
 use super::out_queue::OutQueue;
 use super::read_window::ReadWindow;
@@ -108,30 +108,6 @@ pub struct Connection {
     pub waker: Option<Waker>,
 }
 
-/// Until when a connection may be idle.
-#[derive(Clone, Copy, Debug)]
-pub struct IdleLimit {
-    /// Of the time without a byte, and not of the age.
-    limit: Option<Duration>,
-    pub deadline: Option<Instant>,
-    /// The same moment on a clock that runs on while the machine sleeps.
-    wall_deadline: Option<clock::Uptime>,
-    /// The deadline is that of the maximum age.
-    by_age: bool,
-}
-
-impl IdleLimit {
-    /// Why the connection is closed then.
-    pub const fn reason(&self) -> CloseReason {
-        if self.by_age { CloseReason::Ttl } else { CloseReason::IdleTimeout }
-    }
-
-    fn has_passed(&self, now: Instant) -> bool {
-        self.deadline.is_some_and(|deadline| now >= deadline)
-            || self.wall_deadline.is_some_and(|deadline| clock::uptime() >= deadline)
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fin {
     None,
@@ -191,88 +167,10 @@ impl Connection {
         }
     }
 
-    /// How long it may be idle: by this side's limit, `own`, by what the server says, and by what was learned of it.
-    pub fn idle_limit(&mut self, own: Option<Duration>, hint: Option<Duration>, now: Instant) -> IdleLimit {
-        let limit = [own, self.servers_limit(hint, now)].into_iter().flatten().min();
-        self.until(limit, now)
-    }
-
-    fn until(&self, limit: Option<Duration>, now: Instant) -> IdleLimit {
-        let since = self.idle_since();
-        let by_limit = limit.map(|limit| since + limit);
-        let by_age = self.ttl.map(|ttl| now + ttl.saturating_sub(self.age()));
-        let deadline = [by_limit, by_age].into_iter().flatten().min();
-        let wall_deadline = deadline.map(|deadline| clock::uptime().plus(deadline - now));
-        IdleLimit { limit, deadline, wall_deadline, by_age: deadline != by_limit }
-    }
-
-    fn age(&self) -> Duration {
-        clock::uptime().since(self.opened_at)
-    }
-
-    /// When the last byte came, or left that had to wait for the kernel.
-    fn idle_since(&self) -> Instant {
-        self.last_read.max(self.tally.progress())
-    }
-
-    /// Whether bytes of requests that are over wait for the kernel: until they have left the connection is neither idle,
-    /// nor another request's, nor closed. The response to a long upload may come before all of that has left.
-    pub fn owes(&self) -> bool {
-        self.write_error.is_none() && self.is_behind()
-    }
-
-    fn is_behind(&self) -> bool {
-        let is_owed = self.parked.is_some() || !self.tally.has_begun();
-        is_owed && (self.owed() > 0 || self.stream.is_blocked())
-    }
-
-    fn owed(&self) -> u64 {
-        let waiting = self.out.len();
-        if self.parked.is_some() { waiting } else { self.tally.owed().min(waiting) }
-    }
-
-    /// Takes those bytes out.
-    pub fn take_owed(&mut self) -> OutQueue {
-        let owed = self.owed();
-        let rest = self.out.split_off(owed);
-        std::mem::replace(&mut self.out, rest)
-    }
-
-    /// Nothing that has not left leaves of the present request.
-    pub fn hold_back(&mut self) {
-        self.out = self.take_owed();
-    }
-
-    /// The request that it has had is over: what is on its way of that is owed.
-    pub fn end_exchange(&mut self) {
-        if self.parked.is_none() {
-            self.tally.begin(self.out.len(), self.stream.wire_bytes(), Duration::ZERO);
-        }
-    }
-
-    /// All that it owed has left: it is idle from now on, if no request has it.
-    pub fn begin_idleness(&mut self, now: Instant) {
-        self.tally.advance(now);
-        self.parked = self.parked.map(|parked| self.until(parked.limit, now));
-        self.unused = self.unused.map(|unused| self.until(unused.limit, now));
-    }
-
     /// Requests that the server takes once this exchange is over, by its word in it (`max`) and in those before.
     pub fn requests_left_after(&self, max: Option<u32>) -> Option<u32> {
         let left = self.requests_left.map(|left| left.saturating_sub(1));
         [left, max].into_iter().flatten().min()
-    }
-
-    /// Why it has been kept for long enough, if it has.
-    pub fn expired(&self, now: Instant) -> Option<CloseReason> {
-        if self.owes() {
-            return None;
-        }
-        if self.ttl.is_some_and(|ttl| self.age() >= ttl) {
-            return Some(CloseReason::Ttl);
-        }
-        let limit = self.parked.or(self.unused)?;
-        limit.has_passed(now).then(|| limit.reason())
     }
 
     /// Whether bytes have come that no request had asked for: such as JavaScript, which counts what it has read of the
@@ -327,26 +225,6 @@ impl Connection {
         self.outlasted(now).or_else(|| (self.fin != Fin::None).then_some(CloseReason::NotKept))
     }
 
-    /// Why it has been idle for too long, if it is or was until now: by the clock, or by what is known of its peer.
-    pub fn outlasted(&mut self, now: Instant) -> Option<CloseReason> {
-        if self.is_doubtful() {
-            return Some(CloseReason::DeadPeer);
-        }
-        let is_idle = self.parked.or(self.unused).is_some();
-        self.expired(now).or_else(|| (is_idle && self.is_overdue(now)).then_some(CloseReason::IdleTimeout))
-    }
-
-    /// Whether bytes of the present request wait, and none has left.
-    pub fn is_about_to_begin(&self) -> bool {
-        !self.tally.has_begun() && self.out.len() > self.tally.owed()
-    }
-
-    /// Takes out what waits of the present request, of which none has left.
-    pub fn take_unsent(&mut self) -> OutQueue {
-        let owed = self.owed();
-        self.out.split_off(owed)
-    }
-
     /// The look alone. What it shows of the idle limit of the server is learned.
     pub fn look_at_socket(&mut self, now: Instant) -> Option<CloseReason> {
         let mut bytes = [const { MaybeUninit::uninit() }; TIMEOUT_STATUS];
@@ -366,37 +244,6 @@ impl Connection {
             self.note_close(now);
         }
         Some(reason)
-    }
-
-    /// The limit of being idle that the server sets, by its hint and by what it did to other connections.
-    pub fn servers_limit(&mut self, hint: Option<Duration>, now: Instant) -> Option<Duration> {
-        let learned = self.closes.limit(now);
-        if hint.is_none() && learned.is_none() {
-            return None;
-        }
-        let round_trip = self.round_trip(now);
-        let hint = hint.map(|hint| idle_limit::hinted(hint, round_trip));
-        let learned = learned.map(|age| idle_limit::learned(age, round_trip));
-        [hint, learned].into_iter().flatten().min()
-    }
-
-    /// Whether it has been idle for longer than what was learned of its server since it was parked.
-    pub fn is_overdue(&mut self, now: Instant) -> bool {
-        let idle = now - self.idle_since();
-        !self.owes() && self.servers_limit(None, now).is_some_and(|limit| idle >= limit)
-    }
-
-    /// The round trip as the kernel has measured it; asked for now and then, since it costs a system call.
-    fn round_trip(&mut self, now: Instant) -> Option<RoundTrip> {
-        const FRESH: Duration = Duration::from_secs(1);
-        match self.round_trip {
-            Some((at, round_trip)) if now - at < FRESH => round_trip,
-            _ => {
-                let round_trip = self.stream.tcp_info().and_then(|info| info.round_trip);
-                self.round_trip = Some((now, round_trip));
-                round_trip
-            }
-        }
     }
 
     /// What is known of the peer. The kernel's own limit of silence (TCP_USER_TIMEOUT, tcp(7)) is set accordingly: it
@@ -526,7 +373,7 @@ impl Connections {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io::Write;
     use std::net::{Shutdown, TcpListener};
 
@@ -535,7 +382,7 @@ mod tests {
     use super::*;
 
     /// A connection that serves its second request and was idle for `idle` before, and its peer.
-    async fn reused(idle: Duration) -> (Connection, std::net::TcpStream) {
+    pub async fn reused(idle: Duration) -> (Connection, std::net::TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let socket = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let peer = listener.accept().unwrap().0;

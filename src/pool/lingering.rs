@@ -1,5 +1,5 @@
-//! What a connection that is given up owes: bytes that JavaScript has been told are written, and that the kernel has
-//! not taken. With `http.Agent` the kernel has what is written, and sends it after a close. Here it is sent before.
+//! What a connection owes of requests that are over: bytes that JavaScript has been told are written, and that the kernel
+//! has not taken. With `http.Agent` the kernel has what is written, and sends it after a close. Here it is sent before.
 
 use std::future::poll_fn;
 use std::io;
@@ -14,8 +14,56 @@ use super::out_queue::OutQueue;
 use crate::block::{BLOCK_SIZE, Block};
 use crate::connect::{Piece, Stream};
 
-/// How long such a connection waits for the peer to take some of it, where there is no limit for dead peers.
+/// How long one that is given up waits for the peer to take some of it, where there is no limit for dead peers.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+impl Connection {
+    /// Whether bytes of requests that are over wait for the kernel: until they have left the connection is neither idle,
+    /// nor another request's, nor closed. The response to a long upload may come before all of that has left.
+    pub fn owes(&self) -> bool {
+        self.write_error.is_none() && self.is_behind()
+    }
+
+    fn is_behind(&self) -> bool {
+        let is_owed = self.parked.is_some() || !self.tally.has_begun();
+        is_owed && (self.owed() > 0 || self.stream.is_blocked())
+    }
+
+    fn owed(&self) -> u64 {
+        let waiting = self.out.len();
+        if self.parked.is_some() { waiting } else { self.tally.owed().min(waiting) }
+    }
+
+    /// Takes those bytes out.
+    pub fn take_owed(&mut self) -> OutQueue {
+        let owed = self.owed();
+        let rest = self.out.split_off(owed);
+        std::mem::replace(&mut self.out, rest)
+    }
+
+    /// Nothing that has not left leaves of the present request.
+    pub fn hold_back(&mut self) {
+        self.out = self.take_owed();
+    }
+
+    /// The request that it has had is over: what is on its way of that is owed.
+    pub fn end_exchange(&mut self) {
+        if self.parked.is_none() {
+            self.tally.begin(self.out.len(), self.stream.wire_bytes(), Duration::ZERO);
+        }
+    }
+
+    /// Whether bytes of the present request wait, and none has left.
+    pub fn is_about_to_begin(&self) -> bool {
+        !self.tally.has_begun() && self.out.len() > self.tally.owed()
+    }
+
+    /// Takes out what waits of the present request, of which none has left.
+    pub fn take_unsent(&mut self) -> OutQueue {
+        let owed = self.owed();
+        self.out.split_off(owed)
+    }
+}
 
 /// Closes a connection when what it owes has left.
 pub fn close_after_writing(mut connection: Connection) {

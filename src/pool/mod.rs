@@ -20,6 +20,7 @@ mod faults;
 mod histogram;
 mod idle;
 mod idle_limit;
+mod idleness;
 mod lane;
 mod learned;
 mod leasing;

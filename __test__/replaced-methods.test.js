@@ -63,15 +63,20 @@ async function both({ secure, at, ca, replace }) {
   return { node, ours, reasons };
 }
 
+/** The text of one that calls Node's, and counts. */
+const watching = (method) => `(prototype) => {
+  const { ${method}: original } = prototype;
+  prototype.${method} = function (...args) {
+    globalThis.calls++;
+    return original.apply(this, args);
+  };
+}`;
+
+const WATCHED = ['addRequest', 'createSocket', 'keepSocketAlive', 'removeSocket', 'reuseSocket'];
+
 /** Each gets the prototype of http.Agent or https.Agent. */
 const replacements = {
-  'addRequest that watches': (prototype) => {
-    const { addRequest } = prototype;
-    prototype.addRequest = function (...args) {
-      globalThis.calls++;
-      return addRequest.apply(this, args);
-    };
-  },
+  ...Object.fromEntries(WATCHED.map((method) => [`${method} that watches`, watching(method)])),
   'createConnection that refuses': (prototype) => {
     prototype.createConnection = () => {
       globalThis.calls++;
@@ -99,13 +104,6 @@ const replacements = {
       return found.connect.apply({ agent: this }, args);
     };
   },
-  'createSocket that watches': (prototype) => {
-    const { createSocket } = prototype;
-    prototype.createSocket = function (...args) {
-      globalThis.calls++;
-      return createSocket.apply(this, args);
-    };
-  },
   'getName that keeps tenants apart': (prototype) => {
     const { getName } = prototype;
     prototype.getName = function (options) {
@@ -119,33 +117,12 @@ const replacements = {
       return false;
     };
   },
-  'keepSocketAlive that watches': (prototype) => {
-    const { keepSocketAlive } = prototype;
-    prototype.keepSocketAlive = function (socket) {
-      globalThis.calls++;
-      return keepSocketAlive.call(this, socket);
-    };
-  },
   'ClientRequest.onSocket that watches': () => {
     const { prototype } = require('node:http').ClientRequest;
     const { onSocket } = prototype;
     prototype.onSocket = function (...args) {
       globalThis.calls++;
       return onSocket.apply(this, args);
-    };
-  },
-  'removeSocket that watches': (prototype) => {
-    const { removeSocket } = prototype;
-    prototype.removeSocket = function (...args) {
-      globalThis.calls++;
-      return removeSocket.apply(this, args);
-    };
-  },
-  'reuseSocket that watches': (prototype) => {
-    const { reuseSocket } = prototype;
-    prototype.reuseSocket = function (...args) {
-      globalThis.calls++;
-      return reuseSocket.apply(this, args);
     };
   },
 };

@@ -2,14 +2,14 @@
 
 // Why the connection of a lane is gone, and what the errors of its request say of that (docs/errors.md).
 
-const { addressesOf, explain, explainLater, parse, reasonIn } = require('./facts');
+const { addressesOf, explain, explainLater, isResent, parse, reasonIn } = require('./facts');
 const { closeReason } = require('./records');
 
 /** The facts of a request of which nothing was sent. */
 const NOTHING_LEFT = 'bytesWritten\t0\nbytesRead\t0';
 
 class Ending {
-  #lane;
+  #parts;
   #reason;
   /** Whether the program has destroyed the lane with an error of its own. */
   #byProgram = false;
@@ -18,8 +18,8 @@ class Ending {
   /** The request whose errors are explained. */
   #explained = null;
 
-  constructor(lane) {
-    this.#lane = lane;
+  constructor(parts) {
+    this.#parts = parts;
   }
 
   /** Why the connection is gone, if that is known; a number (records.js). */
@@ -41,10 +41,10 @@ class Ending {
 
   /**
    * The lane is destroyed. `agentIsEnding`, `timeout` (the reason, if it has run into one), `isRefused` (Node could not
-   * read what has come) and `hasSurplus` (that is more than the response) say why, if nothing else does; `ask` asks Rust
-   * for the facts, where it has any.
+   * read what has come) and `hasSurplus` (that is more than the response) say why, if nothing else does.
    */
-  begin(error, { ask, ...circumstances }) {
+  begin(error, circumstances) {
+    const ask = this.#howToAsk();
     this.#byProgram = Boolean(error) && this.#reason === undefined;
     this.#reason ??= this.#whyDestroyed(circumstances);
     // Else there is no error that could say so.
@@ -58,6 +58,26 @@ class Ending {
     if (error) this.#explain(error);
   }
 
+  /** What asks Rust for the facts of the request's connection; undefined if it has told all that it knows. */
+  #howToAsk() {
+    const { connection, parking, place } = this.#parts;
+    if (place.isLeft) return undefined;
+    // The request that is about to get it has not begun: what is known is of the one before.
+    if (parking.isParked) return () => '';
+    if (connection.isEstablished) return () => this.#ask(false);
+    if (!place.isOpened || this.#reason !== undefined) return undefined;
+    // It connects and sends before JavaScript hears of it. Where it knows of nothing yet, what is about to reach it
+    // may leave before it hears of the end.
+    return () => this.#ask(true) || undefined;
+  }
+
+  #ask(isOpening) {
+    const { exchange, place } = this.#parts;
+    const facts = place.facts(isOpening);
+    if (facts !== undefined && isResent(facts)) exchange.noteResent();
+    return facts;
+  }
+
   /** The request was destroyed before it was written; the lane goes back into the pool. */
   explainUnsent(request) {
     const facts = { path: 'raw', reused: request.reusedSocket, ...parse(NOTHING_LEFT) };
@@ -68,7 +88,7 @@ class Ending {
 
   /** Whether a request is on the lane whose response has not come whole. */
   get isUnfinished() {
-    const request = this.#lane._request;
+    const request = this.#parts.lane._request;
     return request !== null && !request.res?.complete;
   }
 
@@ -80,7 +100,7 @@ class Ending {
   }
 
   #explainErrors() {
-    const request = this.#lane._request;
+    const request = this.#parts.lane._request;
     if (request === null || this.#explained === request) return;
     this.#explained = request;
     explainLater(request, (error) => this.#explain(error));
@@ -94,10 +114,10 @@ class Ending {
   #connection() {
     const { retry, ...facts } = parse(this.#facts);
     return {
-      path: this.#lane._nodeSocket === undefined ? 'raw' : 'node',
-      reused: this.#lane._request?.reusedSocket ?? false,
+      path: this.#parts.lane._nodeSocket === undefined ? 'raw' : 'node',
+      reused: this.#parts.lane._request?.reusedSocket ?? false,
       ...facts,
-      ...addressesOf(this.#lane),
+      ...addressesOf(this.#parts.lane),
       ...(retry !== undefined && { retry }),
     };
   }

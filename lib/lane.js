@@ -8,7 +8,7 @@ const { Socket } = require('net');
 const { discardParser } = require('./attach');
 const channels = require('./channels');
 const errors = require('./errors');
-const { isResent, nameOf } = require('./facts');
+const { nameOf } = require('./facts');
 const { immediately } = require('./immediate');
 const Inactivity = require('./inactivity');
 const { isLearning } = require('./node-client');
@@ -416,25 +416,6 @@ class Lane extends SocketShape {
 
   // ---- The end.
 
-  /** What asks Rust for the facts of the request's connection; undefined if it has told all that it knows. */
-  #askForFacts() {
-    const { connection, ending, place } = this.#parts;
-    // The request that is about to get it has not begun: what is known is of the one before.
-    if (this._isIdle) return () => '';
-    if (connection.isEstablished) return () => this.#factsNow(false);
-    if (!place.isOpened || ending.reason !== undefined) return undefined;
-    // It connects and sends before JavaScript hears of it. Where it knows of nothing yet, what is about to reach it
-    // may leave before it hears of the end.
-    return () => this.#factsNow(true) || undefined;
-  }
-
-  #factsNow(isOpening) {
-    const { exchange, place } = this.#parts;
-    const facts = place.facts(isOpening);
-    if (facts !== undefined && isResent(facts)) exchange.noteResent();
-    return facts;
-  }
-
   _destroy(error, callback) {
     const { agent, connection, ending, exchange, input, output, place } = this.#parts;
     this.connecting = false;
@@ -445,7 +426,6 @@ class Lane extends SocketShape {
       hasSurplus: input.hasSurplus,
       // Node gives the parser back before it destroys the socket for what it cannot read.
       isRefused: exchange.request !== null && this.parser === null && this._isBeingRead,
-      ask: place.isLeft ? undefined : this.#askForFacts(),
     });
     place.leave(ending.reason, this.#howToClose());
     if (this._isIdle) agent._idleLaneGone();

@@ -20,7 +20,7 @@ class Parts {
     this.agent = agent;
     this.plan = plan;
     this.place = new Place(lane, true);
-    this.ending = new Ending(lane);
+    this.ending = new Ending(this);
     this.connection = new LaneConnection(this);
     this.input = new Input(this);
     this.early = new EarlyOutput();

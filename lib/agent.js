@@ -92,9 +92,6 @@ function define(prototype, methods) {
 
 /** What both agents do their own way. */
 function pooling(Base) {
-  /** Whether Node's own method would be called, and not one that a program has put in its place. */
-  const isNodesOwn = (name) => isNodes(name, Base.prototype[name]);
-
   const methods = {
     addRequest(request, options, ...legacy) {
       if (options?.agent === false && request.agent === this) serveOnce(this, request);
@@ -103,7 +100,8 @@ function pooling(Base) {
       setPolicy(request, options?.retry ?? this.options.retry);
       this[kGiven] = undefined;
       this[kChosen] = null;
-      const mayBeShort = options !== null && typeof options === 'object' && isNodesOwn('addRequest');
+      const mayBeShort =
+        options !== null && typeof options === 'object' && isNodes.addRequest(Base.prototype.addRequest);
       if (!mayBeShort || !reuseIdleLane(this, request, options))
         Base.prototype.addRequest.call(this, request, options, ...legacy);
       const chosen = this[kChosen];
@@ -120,7 +118,8 @@ function pooling(Base) {
     reuseSocket(socket, request) {
       choose(this, socket);
       Base.prototype.reuseSocket.call(this, socket, request);
-      const isOurs = this.reuseSocket === methods.reuseSocket && isNodesOwn('reuseSocket');
+      const isOurs =
+        this.reuseSocket === methods.reuseSocket && isNodes.reuseSocket(Base.prototype.reuseSocket);
       if (socket instanceof Lane && isOurs) this[kGiven] = socket;
     },
 
@@ -140,7 +139,8 @@ function pooling(Base) {
         }
         if (socket instanceof Lane) socket._tellHint(nativeHint(hint, marginOf(this.options)));
       } else if (this._events.free === this[kOnFree] && this.removeSocket === methods.removeSocket) {
-        if (isNodesOwn('removeSocket') && releaseLane(this, socket, ...rest)) return true;
+        if (isNodes.removeSocket(Base.prototype.removeSocket) && releaseLane(this, socket, ...rest))
+          return true;
       }
       Base.prototype.emit.call(this, event, socket, ...rest);
       if (isLearning()) learnListener('idleError', socket.rawListeners('error').at(-1)?.listener);
@@ -150,7 +150,10 @@ function pooling(Base) {
     /** Decides whether the socket is kept for another request, and for how long. */
     keepSocketAlive(socket) {
       if (!this._keepFor(socket)) return false;
-      return isNodesOwn('keepSocketAlive') || Base.prototype.keepSocketAlive.call(this, socket);
+      return (
+        isNodes.keepSocketAlive(Base.prototype.keepSocketAlive) ||
+        Base.prototype.keepSocketAlive.call(this, socket)
+      );
     },
 
     /** Sets the limits of an idle socket; false if it cannot be one. */
@@ -330,7 +333,7 @@ function canBeIdle(socket) {
  * may be a guard. Node makes its callback anew each time, out of one function whose text is no program's.
  */
 function isNodesCallback(callback) {
-  if (!isNodes('createSocket', NodeAgent.prototype.createSocket)) return false;
+  if (!isNodes.createSocket(NodeAgent.prototype.createSocket)) return false;
   nodesCallback ??= captureNodesCallback();
   return String(callback) === nodesCallback;
 }
@@ -454,8 +457,8 @@ Object.defineProperties(HttpsAgent.prototype, {
     get() {
       return (
         this.getName === getName &&
-        isNodes('getName', NodeAgent.prototype.getName) &&
-        isNodes('getSecureName', NodeHttpsAgent.prototype.getName)
+        isNodes.getName(NodeAgent.prototype.getName) &&
+        isNodes.getSecureName(NodeHttpsAgent.prototype.getName)
       );
     },
   },

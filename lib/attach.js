@@ -35,7 +35,7 @@ function mayBeLight(request, lane) {
     lane._mayBeLight &&
     isAtOnce !== undefined &&
     isKnown() &&
-    isNodes('onSocket', request.onSocket) &&
+    isNodes.onSocket(request.onSocket) &&
     request.timeout === undefined &&
     !request.agent.options.timeout &&
     request.maxHeaderSize === undefined &&

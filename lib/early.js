@@ -17,12 +17,12 @@ function sendsEarly(agent, request) {
   const { sendEarly } = agent.options;
   if (sendEarly === false || (sendEarly !== 'all' && !SAFE.has(request.method))) return false;
   // Who has put a function of his own in the way may do something to the socket first.
-  return isNodes('createSocket', agent.createSocket);
+  return isNodes.createSocket(agent.createSocket);
 }
 
 /** The same of a request that has been given its lane. */
 function mayLeaveEarly(agent, request) {
-  return sendsEarly(agent, request) && isNodes('onSocket', request.onSocket);
+  return sendsEarly(agent, request) && isNodes.onSocket(request.onSocket);
 }
 
 /** `lane` has just been given to `request`, which will learn of it in the next tick. */

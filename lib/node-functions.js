@@ -77,20 +77,20 @@ const SIGNS = {
   reuseSocket: { at: agent, text: "('error', freeSocketErrorListener)", call: onRequest },
 };
 
-/** Node's functions, once they have been seen, and others that were, by the names in SIGNS. */
-const own = {};
-const others = Object.fromEntries(Object.keys(SIGNS).map((name) => [name, new WeakSet()]));
+/** By the names in SIGNS: whether a function is that one. They are asked several times for each request. */
+const isNodes = Object.fromEntries(Object.entries(SIGNS).map(([name, sign]) => [name, telling(sign)]));
 
-/** Whether `found` is the one of SIGNS. */
-function isNodes(name, found) {
-  if (own[name] !== undefined) return found === own[name];
-  if (typeof found !== 'function' || others[name].has(found)) return false;
-  if (isProved(SIGNS[name], found)) {
-    own[name] = found;
-    return true;
-  }
-  others[name].add(found);
-  return false;
+function telling(sign) {
+  /** Node's, once it has been seen, and others that were. */
+  let own;
+  const others = new WeakSet();
+  return (found) => {
+    if (own !== undefined) return found === own;
+    if (typeof found !== 'function' || others.has(found)) return false;
+    if (isProved(sign, found)) own = found;
+    else others.add(found);
+    return found === own;
+  };
 }
 
 /** What New Relic has wrapped, to time it. Its wrappers have a symbol of their own; shimmer's mark is on guards, too. */
@@ -153,6 +153,6 @@ function isOfNode(site) {
   return file == null ? site.getLineNumber() === null && !site.isEval() : file.startsWith('node:');
 }
 
-for (const [key, { at, name = key }] of Object.entries(SIGNS)) isNodes(key, at[name]);
+for (const [key, { at, name = key }] of Object.entries(SIGNS)) isNodes[key](at[name]);
 
 module.exports = { isNodes, unwrapped };

@@ -17,7 +17,7 @@ const last = {
 
 /** The name of the pool that `options` mean. */
 function poolName(agent, options) {
-  if (!isNodes('getName', agent.getName)) return agent.getName(options);
+  if (!isNodes.getName(agent.getName)) return agent.getName(options);
   const { host, port, localAddress, family, socketPath } = options;
   if (
     last.name === undefined ||

@@ -13,7 +13,7 @@ const { securePoolName } = require('./secure-pool-name');
 
 /** Puts the request on an idle lane and returns true; false if Node's way has to be taken. */
 function reuseIdleLane(agent, request, options) {
-  const isPlain = isNodes('getName', agent.getName);
+  const isPlain = isNodes.getName(agent.getName);
   if (!isPlain && (!agent._hasOwnGetName || isEmpty(agent.freeSockets))) return false;
   if (options.highWaterMark != null || overrides(agent.options)) return false;
   // Node refuses a Host header that is no string.

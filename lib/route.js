@@ -68,9 +68,9 @@ function nodeReason(options, surroundings) {
  */
 function connectReason({ createConnection, createNetConnection }) {
   const connect = unwrapped(createConnection);
-  if (!isNodes('createConnection', connect)) return 'a replaced http.Agent.prototype.createConnection';
+  if (!isNodes.createConnection(connect)) return 'a replaced http.Agent.prototype.createConnection';
   const ofNet = [connect, unwrapped(createNetConnection)];
-  if (!ofNet.some((found) => isNodes('createNetConnection', found))) return 'a replaced net.createConnection';
+  if (!ofNet.some((found) => isNodes.createNetConnection(found))) return 'a replaced net.createConnection';
   return undefined;
 }
 
@@ -137,7 +137,7 @@ class Route {
     this.port = isPath ? 0 : Number(options.port);
     this.lookup = this.isAddress
       ? undefined
-      : options.lookup || (isNodes('lookup', surroundings.lookup) ? undefined : surroundings.lookup);
+      : options.lookup || (isNodes.lookup(surroundings.lookup) ? undefined : surroundings.lookup);
     const delay = options.autoSelectFamilyAttemptTimeout ?? surroundings.attemptDelay;
     this.dnsCacheTtl = toLimit(options.dnsCacheTtl ?? defaults.dnsCacheTtl, 'dnsCacheTtl');
     this.native = {

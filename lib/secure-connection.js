@@ -140,7 +140,7 @@ function decide(agent, id, options, defaults, pool, surroundings) {
 
 /** Why connections are for what a program has put in the place of Node's: it may be a guard. */
 function connectReason({ createSecureConnection }) {
-  if (isNodes('createSecureConnection', unwrapped(createSecureConnection))) return undefined;
+  if (isNodes.createSecureConnection(unwrapped(createSecureConnection))) return undefined;
   return 'a replaced https.Agent.prototype.createConnection';
 }
 

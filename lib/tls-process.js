@@ -53,8 +53,8 @@ function processReason() {
   if (atStart.reason !== undefined) return atStart.reason;
   if (crypto.getFips() !== 0) return 'FIPS';
   if (atStart.usesSystem && tls.getCACertificates === undefined) return '--use-system-ca';
-  if (!isNodes('connect', tls.connect)) return 'a replaced tls.connect';
-  if (!isNodes('createSecureContext', tls.createSecureContext)) return 'a replaced tls.createSecureContext';
+  if (!isNodes.connect(tls.connect)) return 'a replaced tls.connect';
+  if (!isNodes.createSecureContext(tls.createSecureContext)) return 'a replaced tls.createSecureContext';
   return undefined;
 }
 
@@ -96,7 +96,7 @@ function extraCertificates() {
 
 /** Whether `function` is Node's own identity check. */
 function isNodesCheck(check) {
-  return isNodes('checkServerIdentity', check);
+  return isNodes.checkServerIdentity(check);
 }
 
 let warned = false;

@@ -22,11 +22,12 @@ const KNOWN = { 20: 20, 21: 7, 22: 23, 23: 11, 24: 21, 25: 9, 26: 10 };
 
 /**
  * How each is told: by a name that only Node's source has, so that no function of a program's is called here; and
- * by a call that ends where it first looks at what it was given. In a Node that is newer than those, the call has to do:
- * else all connections would be Node's where Node has changed a line.
+ * by a call that ends where it first looks at what it was given. Of what runs for each request the text has to do: V8
+ * remembers what a function was called with, and such a call would cost each request afterwards. In a Node that
+ * is newer than those, the call has to do: else all connections would be Node's where Node has changed a line.
  */
 const SIGNS = {
-  addRequest: { at: agent, text: 'setRequestSocket(this, req, socket)', call: onRequest },
+  addRequest: { at: agent, text: 'setRequestSocket(this, req, socket)', call: onRequest, isFrequent: true },
   checkServerIdentity: {
     at: tls,
     text: 'new ERR_TLS_CERT_ALTNAME_INVALID(',
@@ -57,24 +58,25 @@ const SIGNS = {
     text: 'configSecureContext(',
     call: (create, probe) => create(probe),
   },
-  createSocket: { at: agent, text: 'installListeners(this, ', call: onRequest },
-  getName: { at: agent, text: "|| 'localhost';", call: asMethod },
+  createSocket: { at: agent, text: 'installListeners(this, ', call: onRequest, isFrequent: true },
+  getName: { at: agent, text: 'options = kEmptyObject', call: asMethod, isFrequent: true },
   getSecureName: {
     at: secureAgent,
     name: 'getName',
-    text: 'HttpAgent.prototype.getName, this, options',
+    text: 'FunctionPrototypeCall(HttpAgent.prototype.getName',
     call: asMethod,
+    isFrequent: true,
   },
-  keepSocketAlive: { at: agent, text: 'NumberParseInt(hint)', call: asMethod },
+  keepSocketAlive: { at: agent, text: 'NumberParseInt(hint)', call: asMethod, isFrequent: true },
   lookup: {
     at: dns,
     text: 'new GetAddrInfoReqWrap()',
     call: (lookup, probe) => lookup('', probe, () => {}),
   },
   // It does something before it looks at anything: its text has to do.
-  onSocket: { at: http.ClientRequest.prototype, text: 'onSocketNT', call: undefined },
-  removeSocket: { at: agent, text: 'req[kRequestOptions] = undefined', call: asMethod },
-  reuseSocket: { at: agent, text: "('error', freeSocketErrorListener)", call: onRequest },
+  onSocket: { at: http.ClientRequest.prototype, text: 'onSocketNT', isFrequent: true },
+  removeSocket: { at: agent, text: 'req[kRequestOptions] = undefined', call: asMethod, isFrequent: true },
+  reuseSocket: { at: agent, text: "('error', freeSocketErrorListener)", call: onRequest, isFrequent: true },
 };
 
 /** By the names in SIGNS: whether a function is that one. They are asked several times for each request. */
@@ -100,17 +102,18 @@ function unwrapped(found) {
   return typeof original === 'function' ? unwrapped(original) : found;
 }
 
-function isProved({ text, call }, found) {
+function isProved({ text, call, isFrequent }, found) {
   const source = Function.prototype.toString.call(found);
   const isKnownText = text instanceof RegExp ? text.test(source) : source.includes(text);
-  if (!isKnownText && (call === undefined || !isNewer())) return false;
+  if (isKnownText && isFrequent) return true;
+  if (call === undefined || !(isKnownText || isNewer())) return false;
   const { prepareStackTrace, stackTraceLimit } = Error;
   // A program that has frozen them does not let anybody see the stack: nothing can be proved then.
   const isShown =
     Reflect.set(Error, 'prepareStackTrace', (error, sites) => sites) &&
     Reflect.set(Error, 'stackTraceLimit', Infinity);
   try {
-    return call === undefined || (isShown && runsByItself(call, found));
+    return isShown && runsByItself(call, found);
   } finally {
     Reflect.set(Error, 'prepareStackTrace', prepareStackTrace);
     Reflect.set(Error, 'stackTraceLimit', stackTraceLimit);

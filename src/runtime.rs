@@ -89,7 +89,7 @@ const PATROL: Duration = Duration::from_millis(1);
 const TIMER_STEP: Duration = Duration::from_millis(1);
 
 /// How soon JavaScript wakes the thread within such a batch or tick.
-pub const WAKE_INTERVAL: Duration = Duration::from_micros(50);
+pub const WAKE_INTERVAL: Duration = Duration::from_micros(200);
 
 /// Whether the thread will find what is submitted now without being woken.
 pub fn is_patrolling() -> bool {

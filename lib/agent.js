@@ -150,10 +150,7 @@ function pooling(Base) {
     /** Decides whether the socket is kept for another request, and for how long. */
     keepSocketAlive(socket) {
       if (!this._keepFor(socket)) return false;
-      return (
-        isNodes.keepSocketAlive(Base.prototype.keepSocketAlive) ||
-        Base.prototype.keepSocketAlive.call(this, socket)
-      );
+      return keepsAsNode(Base.prototype) || Base.prototype.keepSocketAlive.call(this, socket);
     },
 
     /** Sets the limits of an idle socket; false if it cannot be one. */
@@ -254,6 +251,15 @@ function pooling(Base) {
     },
   };
   return methods;
+}
+
+/** Whether an agent of Node's decides on idle sockets by its own functions; that of https may ask that of http. */
+function keepsAsNode({ keepSocketAlive }) {
+  const { keepSocketAlive: ofHttp } = NodeAgent.prototype;
+  return (
+    isNodes.keepSocketAlive(ofHttp) &&
+    (keepSocketAlive === ofHttp || isNodes.keepSecureSocketAlive(keepSocketAlive))
+  );
 }
 
 /** Node tells of a socket that was destroyed once, with its 'close'. */

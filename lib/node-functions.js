@@ -67,6 +67,14 @@ const SIGNS = {
     call: asMethod,
     isFrequent: true,
   },
+  // Of newer Nodes; of the others it is that of 'http'.
+  keepSecureSocketAlive: {
+    at: secureAgent,
+    name: 'keepSocketAlive',
+    text: 'kPerRequestCheckServerIdentity',
+    call: asMethod,
+    isFrequent: true,
+  },
   keepSocketAlive: { at: agent, text: 'NumberParseInt(hint)', call: asMethod, isFrequent: true },
   lookup: {
     at: dns,

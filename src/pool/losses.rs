@@ -119,6 +119,15 @@ impl Pool {
         true
     }
 
+    /// The same just before it is let pass, of an end that its task has not come to read.
+    pub(super) fn look_at_unpassed(&mut self, id: ConnectionId, slot: u32) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let found = connection.look_at_socket(Instant::now());
+        if found.is_some_and(|reason| reason != CloseReason::UnexpectedData) {
+            self.lost_unpassed(id, slot);
+        }
+    }
+
     /// Whether the server answered a request with an alert, and Node's own TLS
     /// may ask again: it can renegotiate, for one. A request that may be sent
     /// twice only, and only by rule R4 but for the fresh connection: the next
@@ -382,12 +391,16 @@ fn ends_connection(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use tokio::task::LocalSet;
 
     use super::super::test_pool::{LIMITS, TestPool};
     use super::*;
     use crate::binding::batch::Batch;
+    use crate::binding::records::op;
     use crate::binding::submission::{Leave, Payload, When};
+    use crate::tls::Secured;
 
     /// What JavaScript is told when a write fails so, of a request of which a part has been sent, and whether its
     /// connection is gone.
@@ -419,6 +432,38 @@ mod tests {
         let test = async {
             let found = after_a_write_fails(false, io::ErrorKind::BrokenPipe.into()).await;
             assert_eq!(found, (vec![], false));
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
+    async fn an_end_that_nobody_has_read_yet_is_seen_before_a_connection_is_let_pass() {
+        let test = async {
+            for is_lost in [false, true] {
+                let mut test = TestPool::new(LIMITS);
+                let peer = test.open(0).await;
+                {
+                    let mut pool = test.pool.borrow_mut();
+                    let lane = pool.lane(0).unwrap();
+                    let id = lane.connection().unwrap();
+                    lane.state = State::Gated(id, Cause::First);
+                    lane.pin = Some(Rc::new(Secured {
+                        report: Vec::new(),
+                        leaf: Vec::new().into(),
+                        is_unnamed: false,
+                    }));
+                    if is_lost {
+                        drop(peer);
+                        let connection = pool.connections.get_mut(id).unwrap();
+                        while connection.look_at_socket(Instant::now()).is_none() {}
+                    }
+                }
+                test.submit(|submission| submission.rows.extend([op::PROCEED, 0, 1, 0, 0]));
+                let mut pool = test.pool.borrow_mut();
+                let state = &pool.lane(0).unwrap().state;
+                assert_eq!(matches!(state, State::Bound(_)), !is_lost);
+                assert_eq!(matches!(state, State::Connecting { cause: Cause::Fresh, .. }), is_lost);
+            }
         };
         LocalSet::new().run_until(test).await;
     }

@@ -210,7 +210,13 @@ impl Pool {
                 // The attempt may have been given up meanwhile.
                 let _ = sender.send(());
             }
-        } else if let State::Gated(id, _) = lane.state {
+            return;
+        }
+        if let State::Gated(id, _) = lane.state {
+            self.look_at_unpassed(id, slot);
+        }
+        let Some(lane) = self.lane(slot) else { return };
+        if let State::Gated(id, _) = lane.state {
             lane.state = State::Bound(id);
             self.bind_pending(slot, id);
         } else if let State::Unpassed(cause) = lane.state {

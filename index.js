@@ -1,6 +1,6 @@
 'use strict';
 
-const { HttpAgent, HttpsAgent } = require('./lib/agent');
+const { HttpAgent, HttpsAgent } = require('./lib/agent/agent');
 
 module.exports = HttpAgent;
 module.exports.HttpAgent = HttpAgent;

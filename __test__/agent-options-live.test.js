@@ -6,9 +6,9 @@ const { once } = require('node:events');
 const http = require('node:http');
 const { test } = require('node:test');
 const { HttpAgent, HttpsAgent } = require('..');
-const { Route } = require('../lib/route');
-const { numberOf } = require('../lib/routes');
-const { surroundings } = require('../lib/surroundings');
+const { Route } = require('../lib/connect/route');
+const { numberOf } = require('../lib/connect/routes');
+const { surroundings } = require('../lib/connect/surroundings');
 const { echoServer, holding } = require('./helpers/echo-server');
 const { asNode, books, closed, exchange, exchangeAndIdle, ourAgent } = require('./helpers/request');
 

@@ -216,7 +216,7 @@ function loadAnew() {
   const before = own.map((file) => [file, require.cache[file]]);
   for (const file of own) delete require.cache[file];
   try {
-    return require('../lib/agent');
+    return require('../lib/agent/agent');
   } finally {
     for (const [file, module] of before) require.cache[file] = module;
   }

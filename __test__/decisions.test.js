@@ -2,7 +2,7 @@
 
 const assert = require('node:assert');
 const { test } = require('node:test');
-const { Decisions } = require('../lib/decisions');
+const { Decisions } = require('../lib/connect/decisions');
 
 /** A decision that reads some of its options, and notes each time that it is asked for. */
 function counting(read) {

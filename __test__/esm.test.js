@@ -21,7 +21,7 @@ test('the package is found by its name, both ways', async () => {
 });
 
 test('nothing else can be reached by the name of the package', () => {
-  assert.throws(() => require('offloop/lib/agent.js'), { code: 'ERR_PACKAGE_PATH_NOT_EXPORTED' });
+  assert.throws(() => require('offloop/lib/agent/agent.js'), { code: 'ERR_PACKAGE_PATH_NOT_EXPORTED' });
 });
 
 test('what is required has nothing but the classes', () => {

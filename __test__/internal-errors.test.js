@@ -7,7 +7,7 @@ const { once } = require('node:events');
 const http = require('node:http');
 const { test } = require('node:test');
 const { HttpAgent } = require('..');
-const submit = require('../lib/submit');
+const submit = require('../lib/crossing/submit');
 const { failure, get, httpServer } = require('./helpers/lane-server');
 
 const options = { timeout: 20_000 };

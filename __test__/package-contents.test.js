@@ -36,7 +36,10 @@ function linksOf(page) {
 
 test('the package has its modules, types and pages, and nothing else', options, () => {
   const files = packed(ROOT);
-  const modules = fs.readdirSync(path.join(ROOT, 'lib')).map((file) => `lib/${file}`);
+  const found = fs.readdirSync(path.join(ROOT, 'lib'), { recursive: true });
+  const modules = found
+    .filter((name) => name.endsWith('.js'))
+    .map((name) => `lib/${name.replaceAll('\\', '/')}`);
   const pages = ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'];
   const face = ['index.js', 'index.mjs', 'index.d.ts', 'index.d.mts'];
   const rest = files.filter((file) => ![...modules, ...pages, ...face].includes(file));

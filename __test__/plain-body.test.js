@@ -10,7 +10,7 @@ const { Writable } = require('node:stream');
 const { pipeline } = require('node:stream/promises');
 const { test } = require('node:test');
 
-const { BodyPlace } = require('../lib/body-place');
+const { BodyPlace } = require('../lib/response/body-place');
 const { transport } = require('./helpers/blocked');
 const { plain } = require('./helpers/responses');
 const { READERS, agents, compare, handedOver, startServer, watch } = require('./helpers/traces');

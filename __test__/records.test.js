@@ -4,7 +4,7 @@ const assert = require('node:assert');
 const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
-const records = require('../lib/records');
+const records = require('../lib/crossing/records');
 
 const read = (file) => fs.readFileSync(path.join(__dirname, '..', 'src', file), 'utf8');
 const RECORDS = read('binding/records.rs');

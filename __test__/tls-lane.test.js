@@ -8,7 +8,7 @@ const https = require('node:https');
 const tls = require('node:tls');
 const { test } = require('node:test');
 const { HttpsAgent } = require('..');
-const Lane = require('../lib/lane');
+const Lane = require('../lib/lane/lane');
 const { asHttps, identity, tlsServer } = require('./helpers/tls-oracle');
 const { authority } = require('./helpers/x509');
 

@@ -4,7 +4,7 @@ use std::io;
 
 /// Why a connection was closed, or a request failed: a closed list, with one
 /// spelling each ([`CloseReason::name`]). `docs/errors.md` is its table for
-/// users; the numbers are those of `lib/records.js`, and a test holds the four
+/// users; the numbers are those of `lib/crossing/records.js`, and a test holds the four
 /// lists against each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]

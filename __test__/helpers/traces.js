@@ -6,7 +6,7 @@
 const assert = require('node:assert/strict');
 const { once } = require('node:events');
 
-const plainResponse = require('../../lib/plain-response');
+const plainResponse = require('../../lib/response/plain-response');
 const { transport } = require('./blocked');
 
 const { Agent, NodeAgent, listen, request: send } = transport();

@@ -74,7 +74,7 @@ pub enum Left {
 
 const NOTHING: Left = Left::Bytes(0);
 
-/// Reads what [`Plain::write`] lays out, as `lib/plain-response.js` does.
+/// Reads what [`Plain::write`] lays out, as `lib/response/plain-response.js` does.
 fn parts(bytes: &[u8], is_head: bool) -> Option<Parts<'_>> {
     let mut spans = Spans::default();
     let plain = Plain::read(bytes, is_head, &mut spans)?;
@@ -118,7 +118,7 @@ pub fn data(bytes: &[u8], spans: &[u8]) -> Vec<u8> {
     spans.iter().flat_map(|bytes| span(bytes).to_vec()).collect()
 }
 
-/// Reads on in a body, of which it is known that it is clear, as `lib/plain-body.js` does: the data, and what is left.
+/// Reads on in a body, of which it is known that it is clear, as `lib/response/plain-body.js` does: the data, and what is left.
 fn piece(rest: Rest, bytes: &[u8]) -> (Vec<u8>, Left) {
     let (mut out, mut spans) = (Vec::new(), Spans::default());
     let piece = rest.read(bytes, 0, &mut spans);
@@ -137,7 +137,7 @@ pub fn left(rest: Option<Rest>, place: &[u8]) -> Left {
         assert_eq!((kind, digits, number), (0, 0, 0));
         return NOTHING;
     };
-    // As `lib/body-place.js` has them.
+    // As `lib/response/body-place.js` has them.
     let prefix = match kind {
         1 => {
             assert_eq!(rest, Rest::Length(number));

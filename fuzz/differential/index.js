@@ -7,7 +7,7 @@ const { isDeepStrictEqual, parseArgs } = require('node:util');
 const http = require('node:http');
 
 const { HttpAgent } = require('../..');
-const plainResponse = require('../../lib/plain-response');
+const plainResponse = require('../../lib/response/plain-response');
 const { ACTS, READERS, exchange } = require('./exchange');
 const Random = require('./random');
 const { FORGED, response } = require('./responses');

@@ -1,7 +1,7 @@
 //! The records of the crossing: fixed-width rows of 32-bit integers, with the
 //! bytes that belong to them in a buffer beside.
 //!
-//! JavaScript's side of the same tables is `lib/records.js`; a test holds the
+//! JavaScript's side of the same tables is `lib/crossing/records.js`; a test holds the
 //! two against each other. A row names a lane by its slot and its epoch. The
 //! epoch goes up each time the slot gets a new request or a new lane, so a row
 //! that is late by the time it is read can be told and dropped.

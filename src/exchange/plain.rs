@@ -14,7 +14,7 @@ const MAX_HEAD: usize = 4096;
 
 const MAX_HEADERS: usize = 48;
 
-/// Flags of what JavaScript gets, as in `lib/plain-response.js`: the connection is kept.
+/// Flags of what JavaScript gets, as in `lib/response/plain-response.js`: the connection is kept.
 const KEEP_ALIVE: u16 = 1;
 /// The answer to a HEAD.
 const IS_HEAD: u16 = 2;

@@ -31,12 +31,12 @@ pub enum Piece {
     Unclear,
 }
 
-/// Flags of what JavaScript gets, as in `lib/plain-body.js`: the body is complete.
+/// Flags of what JavaScript gets, as in `lib/response/plain-body.js`: the body is complete.
 const COMPLETE: u16 = 1;
 /// It is for Node's parser.
 const UNCLEAR: u16 = 2;
 
-/// Where a reader is in a body, as `lib/body-place.js` takes it: what the next byte belongs to, how many digits of a
+/// Where a reader is in a body, as `lib/response/body-place.js` takes it: what the next byte belongs to, how many digits of a
 /// size have come, and the number that has to be known there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {

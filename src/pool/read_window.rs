@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 /// Bytes that a connection may read ahead when its agent has reached its bound. JavaScript reports what it has
-/// consumed at the latest when it is so much (`REPORT_CONSUMED` in `lib/read-window.js`), or both sides would wait.
+/// consumed at the latest when it is so much (`REPORT_CONSUMED` in `lib/lane/read-window.js`), or both sides would wait.
 const GUARANTEED: u32 = 64 * 1024;
 
 /// What the connections of one agent have read and its program has not taken.

@@ -7,7 +7,7 @@ use rustls::{ConnectionCommon, HandshakeKind};
 use super::certificate::Facts;
 use super::judge::{Judge, Verdict};
 
-/// The outcome of a handshake. It goes to JavaScript as it is (lib/tls-lane.js
+/// The outcome of a handshake. It goes to JavaScript as it is (lib/lane/tls-lane.js
 /// reads it), and stays with the connection for when another lane takes it.
 pub struct Secured {
     /// A line of fields separated by tabs, then the certificates: the length

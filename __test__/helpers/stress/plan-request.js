@@ -26,7 +26,7 @@ const HINTS = ['timeout=0', 'timeout=1', 'timeout=5, max=100', 'max=0', 'max=1',
 const REFUSING = '127.0.8.1';
 const HOLE = '127.0.9.1';
 
-/** Bytes from which on a body is lent to Rust, if nothing else is in the way (lib/loans.js). */
+/** Bytes from which on a body is lent to Rust, if nothing else is in the way (lib/crossing/loans.js). */
 const LENT = 512 * 1024;
 
 /** Moments of a request in which its caller does something. */

@@ -2,7 +2,7 @@
 
 // A round of the stress run: plays its plan, has it judged, and sees what is left in the end, which is nothing.
 
-const slots = require('../../../lib/slots');
+const slots = require('../../../lib/crossing/slots');
 const { block, openSockets, until } = require('../blocked');
 const { pause } = require('./body');
 const { Call } = require('./call');

@@ -1,0 +1,131 @@
+'use strict';
+
+// Why the connection of a lane is gone, and what the errors of its request say of that (docs/errors.md).
+
+const { addressesOf, explain, explainLater, isResent, parse, reasonIn } = require('../request/facts');
+const { closeReason } = require('../crossing/records');
+
+/** The facts of a request of which nothing was sent. */
+const NOTHING_LEFT = 'bytesWritten\t0\nbytesRead\t0';
+
+class Ending {
+  #parts;
+  #reason;
+  /** Whether the program has destroyed the lane with an error of its own. */
+  #byProgram = false;
+  /** What Rust has said of the loss. */
+  #facts = '';
+  /** The request whose errors are explained. */
+  #explained = null;
+
+  constructor(parts) {
+    this.#parts = parts;
+  }
+
+  /** Why the connection is gone, if that is known; a number (records.js). */
+  get reason() {
+    return this.#reason;
+  }
+
+  /** It is known on this side, before the lane is destroyed. */
+  note(reason) {
+    this.#reason = reason;
+  }
+
+  /** It is lost, and this is what is known of that: rows as those of Rust, the number of the reason first. */
+  lose(facts) {
+    this.#facts = facts;
+    this.#reason = reasonIn(facts);
+    if (this.isUnfinished) this.#explainErrors();
+  }
+
+  /**
+   * The lane is destroyed. `agentIsEnding`, `timeout` (the reason, if it has run into one), `isRefused` (Node could not
+   * read what has come) and `hasSurplus` (that is more than the response) say why, if nothing else does.
+   */
+  begin(error, circumstances) {
+    const ask = this.#howToAsk();
+    this.#byProgram = Boolean(error) && this.#reason === undefined;
+    this.#reason ??= this.#whyDestroyed(circumstances);
+    // Else there is no error that could say so.
+    if (this.isUnfinished || error || circumstances.isRefused) {
+      if (ask !== undefined && this.#facts === '') {
+        const facts = ask();
+        this.#facts = facts === '' ? NOTHING_LEFT : (facts ?? '');
+      }
+      this.#explainErrors();
+    }
+    if (error) this.#explain(error);
+  }
+
+  /** What asks Rust for the facts of the request's connection; undefined if it has told all that it knows. */
+  #howToAsk() {
+    const { connection, parking, place } = this.#parts;
+    if (place.isLeft) return undefined;
+    // The request that is about to get it has not begun: what is known is of the one before.
+    if (parking.isParked) return () => '';
+    if (connection.isEstablished) return () => this.#ask(false);
+    if (!place.isOpened || this.#reason !== undefined) return undefined;
+    // It connects and sends before JavaScript hears of it. Where it knows of nothing yet, what is about to reach it
+    // may leave before it hears of the end.
+    return () => this.#ask(true) || undefined;
+  }
+
+  #ask(isOpening) {
+    const { exchange, place } = this.#parts;
+    const facts = place.facts(isOpening);
+    if (facts !== undefined && isResent(facts)) exchange.noteResent();
+    return facts;
+  }
+
+  /** The request was destroyed before it was written; the lane goes back into the pool. */
+  explainUnsent(request) {
+    const facts = { path: 'raw', reused: request.reusedSocket, ...parse(NOTHING_LEFT) };
+    explainLater(request, (error) => {
+      explain(error, closeReason.ABORTED, facts, !isPrograms(error, closeReason.ABORTED));
+    });
+  }
+
+  /** Whether a request is on the lane whose response has not come whole. */
+  get isUnfinished() {
+    const request = this.#parts.lane._request;
+    return request !== null && !request.res?.complete;
+  }
+
+  #whyDestroyed({ agentIsEnding, timeout, isRefused, hasSurplus }) {
+    if (agentIsEnding) return closeReason.AGENT_DESTROYED;
+    if (this.isUnfinished) return timeout ?? (isRefused ? closeReason.INVALID_RESPONSE : closeReason.ABORTED);
+    if (hasSurplus || isRefused) return closeReason.UNEXPECTED_DATA;
+    return this.#byProgram ? (timeout ?? closeReason.ABORTED) : closeReason.NOT_KEPT;
+  }
+
+  #explainErrors() {
+    const request = this.#parts.lane._request;
+    if (request === null || this.#explained === request) return;
+    this.#explained = request;
+    explainLater(request, (error) => this.#explain(error));
+  }
+
+  #explain(error) {
+    const isOurs = !this.#byProgram && !isPrograms(error, this.#reason);
+    explain(error, this.#reason, this.#connection(), isOurs);
+  }
+
+  #connection() {
+    const { retry, ...facts } = parse(this.#facts);
+    return {
+      path: this.#parts.lane._nodeSocket === undefined ? 'raw' : 'node',
+      reused: this.#parts.lane._request?.reusedSocket ?? false,
+      ...facts,
+      ...addressesOf(this.#parts.lane),
+      ...(retry !== undefined && { retry }),
+    };
+  }
+}
+
+/** Whether an error that comes with the end of a request is the program's: Node has but one for that. */
+function isPrograms({ code }, reason) {
+  return reason === closeReason.ABORTED && code !== 'ECONNRESET';
+}
+
+module.exports = Ending;

@@ -1,0 +1,541 @@
+'use strict';
+
+// The lane: what ClientRequest and its users know as the socket. A real Duplex whose bytes come
+// from and go to a connection in Rust, with the members and events of net.Socket.
+
+const { Socket } = require('net');
+
+const { discardParser } = require('./attach');
+const channels = require('../channels');
+const errors = require('../errors');
+const { nameOf } = require('../request/facts');
+const { immediately } = require('../node/immediate');
+const Inactivity = require('./inactivity');
+const { isLearning } = require('../node/client');
+const process = require('../node/process');
+const Parts = require('./parts');
+const { NONE, byteLength } = require('./pieces');
+const { op, opFlag, event, closeReason } = require('../crossing/records');
+const { numberOf } = require('../connect/routes');
+const SocketShape = require('./socket-shape');
+
+class Lane extends SocketShape {
+  #parts;
+  /** Made when its timer has run out first. */
+  #inactivity;
+  /** What is to come of a response whose head Rust has read (plain-body.js). */
+  _plainBody = null;
+  /** What is written stays here, until it is known where it goes. */
+  #held = false;
+  #finalCallback;
+  /** What has come waits for a reader. */
+  #isUnread = false;
+  #resetOnDestroy = false;
+  /** The listener of a write that waits for the connection. */
+  #unwritten;
+
+  constructor(agent, plan, options) {
+    super(options);
+    this.#parts = new Parts(this, agent, plan);
+  }
+
+  // ---- What the agent and connect.js do with a lane.
+
+  /**
+   * Has Rust connect. `resolver`: the number of what has a say in it; `flags`: where (opFlag.GUARD_*);
+   * `addresses`: if JavaScript resolved; `dnsCacheTtl`: how long these serve other connects, in ms.
+   */
+  _open(resolver, flags, addresses, dnsCacheTtl) {
+    if (this.destroyed || this._isOpened) return;
+    if (addresses?.length > 1) this.autoSelectFamilyAttemptedAddresses = [];
+    const { parking, place, route } = this.#parts;
+    place.open(numberOf(route), resolver, flags, addresses, dnsCacheTtl);
+    parking.tellLate();
+    this._pump();
+  }
+
+  /** As _open, now and not with this tick, unless JavaScript resolves the name. */
+  _openNow() {
+    if (!this._isOpened) this.#parts.plan.startNow(this);
+  }
+
+  /** Hands over what `request` keeps for the lane that it is about to get. */
+  _writeEarly(request, output) {
+    if (this._isOpened && this._isInRust) this.#parts.exchange.sendEarly(request, output);
+  }
+
+  /** Whether Rust knows of it. */
+  get _isOpened() {
+    return this.#parts.place.isOpened;
+  }
+
+  /** The same as long as the same request has the lane. */
+  get _epoch() {
+    return this.#parts.place.epoch;
+  }
+
+  /** Whether it has moved to where a request has waited, and is there still. */
+  _isAt(place) {
+    return this.#parts.place.isAt(place);
+  }
+
+  /** Whether it has a place there: not if it is destroyed, or on a socket of Node's (lane-over-node.js). */
+  get _isInRust() {
+    return !this.#parts.place.isLeft && !this.#held;
+  }
+
+  /** The request that is about to get the lane has been sent on a connection that the lane will go on with. */
+  _skipOpening() {
+    this.#parts.exchange.skipOpening();
+  }
+
+  /** Others wait in `queue`, and may have the connection when this exchange is over. */
+  _yieldTo(queue) {
+    this.#parts.exchange.yieldTo(queue);
+  }
+
+  /**
+   * Whether another request may have it, as this one lets go of it. What one that is gone has sent will be answered, what has
+   * come behind the response that is over belongs to nobody, and a lane that has told of an end reads no more.
+   */
+  _mayServeAnother() {
+    const { ending, exchange, input } = this.#parts;
+    if (!exchange.owesNothing() || input.hasSurplus || this.readableLength > 0) return false;
+    return this.destroyed || ending.reason === undefined;
+  }
+
+  /** The request that gets the lane had waited for it. */
+  _noteWait(ms) {
+    if (this._isOpened) this.#parts.place.row(op.WAITED, Math.round(ms), 0);
+  }
+
+  /** A lookup in JavaScript has failed, or what it found is blocked. */
+  _refuse(error) {
+    const { CONNECT_FAILED, LOOKUP_FAILED } = closeReason;
+    this.#parts.ending.note(error.code === 'ERR_IP_BLOCKED' ? CONNECT_FAILED : LOOKUP_FAILED);
+    this.destroy(error);
+  }
+
+  /** The limit for the next time the lane is parked, in ms; `hint`: what the server says (idle-limit.js). */
+  _setIdleLimit(ms, hint) {
+    this.#parts.parking.setLimit(ms, hint);
+  }
+
+  /** The same where a request that waits is about to get the lane. */
+  _tellHint(hint) {
+    this.#parts.place.tellHint(hint);
+  }
+
+  /** Between requests. */
+  get _isIdle() {
+    return this.#parts.parking.isParked;
+  }
+
+  /** The request that is about to get the lane; it may be destroyed before it does. */
+  _meanFor(request) {
+    this.#parts.exchange.meanFor(request);
+  }
+
+  /** Runs in the async context of the request that has the lane, as net.Socket's handle does. */
+  _inContext(method, ...args) {
+    this.#parts.exchange.context.runInAsyncScope(method, this, ...args);
+  }
+
+  _endContext() {
+    this.#parts.exchange.endContext();
+  }
+
+  // ---- The request on the lane. ClientRequest and the agent set _httpMessage at the two moments
+  // that matter: when a request is put on the socket, and when the socket goes back into the pool.
+
+  get _httpMessage() {
+    return this.#parts.exchange.request;
+  }
+
+  set _httpMessage(request) {
+    const { exchange, input } = this.#parts;
+    if (request === exchange.request) return;
+    input.begin();
+    if (request !== null && isLearning()) this._learnListeners();
+    exchange.change(request);
+  }
+
+  /** The request that has the lane, or is about to get it. */
+  get _request() {
+    return this.#parts.exchange.nextRequest;
+  }
+
+  /** The request goes out a second time. */
+  _resent() {
+    this.#parts.exchange.noteResent();
+  }
+
+  /** Whether a request may get the lane without Node's listeners and parser. */
+  get _mayBeLight() {
+    const { data, readable, newListener, removeListener } = this._events;
+    return (
+      this.#parts.input.mayBeLight &&
+      (data ?? readable ?? newListener ?? removeListener) === undefined &&
+      this.readableFlowing === true &&
+      this.readableLength === 0
+    );
+  }
+
+  /** The request gets it so. `isFirst`: it had nothing of the lane before. */
+  _becomeLight(request, isFirst) {
+    this._httpMessage = request;
+    this.#parts.input.becomeLight();
+    this._noteListeners(isFirst);
+  }
+
+  get _isLight() {
+    return this.#parts.input.isLight;
+  }
+
+  /** It does need them after all. */
+  _becomeParsed() {
+    this.#parts.input.becomeParsed();
+  }
+
+  // ---- What Rust reports.
+
+  _received(chunk) {
+    this.#parts.input.take(chunk);
+  }
+
+  _receivedResponse(bytes, from, length, parts, at, size, own) {
+    this.#parts.input.takeResponse(bytes, from, length, parts, at, size, own);
+  }
+
+  _receivedBody(bytes, from, length, parts, at, size, own) {
+    this.#parts.input.takeBody(bytes, from, length, parts, at, size, own);
+  }
+
+  _acknowledge(more) {
+    if (this.destroyed) return;
+    if (more) this.#parts.input.acknowledge();
+    this.#isUnread = !more;
+    this.#tellUnread();
+  }
+
+  /** As with net.Socket, a process does not go on for a response that it does not read, once its request has left. */
+  #tellUnread() {
+    const { exchange, output, place } = this.#parts;
+    // From there no report would come.
+    if (place.isLeft) return;
+    place.setUnread(this.#isUnread && exchange.hasSentAll() && output.hasLeft());
+  }
+
+  _reported(code, flags, argument, text) {
+    const { exchange, parking } = this.#parts;
+    if (!parking.takes(code, argument))
+      exchange.context.runInAsyncScope(this.#handle, this, code, flags, argument, text);
+  }
+
+  #handle(code, flags, argument, text) {
+    const { agent, connection, ending, input, output } = this.#parts;
+    switch (code) {
+      case event.END:
+        ending.lose(text);
+        this._endReading();
+        break;
+      case event.ERROR: {
+        const [what] = text.split('\n', 1);
+        ending.lose(text.slice(what.length + 1));
+        this.destroy(argument === 0 ? errors.internalError(what) : errors.errnoException(argument, what));
+        break;
+      }
+      case event.WRITTEN:
+        output.reported(argument);
+        this._unrefTimer();
+        this._pump();
+        if (this.#isUnread) this.#tellUnread();
+        break;
+      case event.FINISHED: {
+        const callback = this.#finalCallback;
+        this.#finalCallback = undefined;
+        callback?.();
+        break;
+      }
+      case event.SURPLUS:
+        input.noteSurplus();
+        break;
+      case event.DEAD:
+        agent._giveAway(this);
+        break;
+      case event.SECURED:
+        if (!connection.takeSame()) this._secureReport(code, flags, argument, text);
+        break;
+      case event.KEY_LINES:
+      case event.HANDSHAKE_FAILED:
+      case event.UNSENT:
+      case event.TLS_REFUSED:
+      case event.HANDED_BACK:
+      case event.TLS_ERROR:
+        this._secureReport(code, flags, argument, text);
+        break;
+      default:
+        connection.report(code, flags, argument, text);
+    }
+  }
+
+  /** Rust does not know what it has been told of the request on the lane. */
+  _broken(what) {
+    if (!this._isOpened || this.#parts.parking.takes(event.ERROR)) return;
+    this.#parts.ending.note(closeReason.INTERNAL_ERROR);
+    this._inContext(this.destroy, errors.internalError(what));
+  }
+
+  /** Publishes on one of channels.js. */
+  _tell(channel, more) {
+    channel.publish({ agent: this.#parts.agent, socket: this, ...more });
+  }
+
+  /** Reports of TLS (tls-lane.js). */
+  _secureReport() {}
+
+  /** Nothing more comes. */
+  _endReading() {
+    this.push(null);
+    // Without this, 'end' would wait for a reader.
+    this.read(0);
+  }
+
+  // ---- What lanes over TLS do with it.
+
+  get _connection() {
+    return this.#parts.connection;
+  }
+
+  /** Hands nothing more to Rust, and asks back what it has (HANDED_BACK). */
+  _hold() {
+    this.#held = true;
+    this.#parts.connection.judge(false);
+  }
+
+  /**
+   * Lets go of Rust: what is written goes another way from now on. Returns the pieces and the callbacks of
+   * what has not been handed over yet.
+   */
+  _detach() {
+    const { output, place } = this.#parts;
+    place.leave(closeReason.TLS_FAILED);
+    const final = this.#finalCallback;
+    this.#finalCallback = undefined;
+    return { pieces: output.takePieces(), written: output.takeCallback(), final };
+  }
+
+  _exportKeyingMaterial(length, label, context) {
+    return this.#parts.place.exportKeyingMaterial(length, label, context);
+  }
+
+  /** A loss that is known on this side: rows as those of Rust, the number of the reason first. */
+  _noteLoss(reason, facts = '') {
+    this.#parts.ending.lose(`reason\t${reason}${facts && '\n'}${facts}`);
+  }
+
+  // ---- Writing.
+
+  write(chunk, encoding, callback) {
+    // It may be the last of the request, which ends behind it.
+    if (this.#isUnread) immediately(() => this.#tellUnread());
+    if (!this._isLight || !this.#isAllEarly(chunk)) return super.write(chunk, encoding, callback);
+    // The stream would find nothing to write, and call back in the next tick.
+    if (callback) process.nextTick(callback, null);
+    return true;
+  }
+
+  /** Whether this is all that the request has written so far, and has left; from now on it is written. */
+  #isAllEarly(chunk) {
+    const { early, exchange } = this.#parts;
+    return (
+      early.isOnePieceOf(exchange.request) &&
+      this.writableLength === 0 &&
+      chunk.length < this.writableHighWaterMark &&
+      this.writable &&
+      early.takes(chunk)
+    );
+  }
+
+  _write(chunk, encoding, callback) {
+    const { connection, early, output } = this.#parts;
+    if (early.takes(chunk)) chunk = '';
+    if (connection.isEstablished && !this.#held && output.takes(chunk, encoding)) {
+      output.write(chunk, encoding);
+      callback();
+    } else {
+      this._writev([{ chunk, encoding }], callback);
+    }
+  }
+
+  _writev(chunks, callback) {
+    const { connection, early, output } = this.#parts;
+    if (early.isOwed) chunks = chunks.filter(({ chunk }) => !early.takes(chunk));
+    output.queue(chunks, callback);
+    if (!connection.isEstablished && this.#unwritten === undefined) this.#awaitConnection();
+    this._pump();
+  }
+
+  /** A write that waits for the connection hears of its end with 'close', by a listener, as net.Socket's does. */
+  #awaitConnection() {
+    this.#unwritten = () => {
+      const code = 'ERR_SOCKET_CLOSED_BEFORE_CONNECTION';
+      const message = 'Socket closed before the connection was established';
+      this.#parts.output.takeCallback()?.(errors.coded(Error, code, message));
+    };
+    this.once('close', this.#unwritten);
+  }
+
+  #endWait() {
+    if (this.#unwritten === undefined || !this.#parts.connection.isEstablished) return;
+    this.removeListener('close', this.#unwritten);
+    this.#unwritten = undefined;
+  }
+
+  /** While it connects, the bytes are in Rust already, but no kernel has them: the write is not done. */
+  _pump() {
+    const { connection, output, place } = this.#parts;
+    this.#endWait();
+    if (place.isOpened && !this.#held && !this.destroyed) output.pump(connection.isEstablished);
+  }
+
+  _final(callback) {
+    if (this.#parts.place.isLeft) return callback();
+    if (!this._isOpened) {
+      this.once('connect', () => this._final(callback));
+      return undefined;
+    }
+    this.#finalCallback = callback;
+    this.#parts.place.row(op.SHUTDOWN, 0, 0);
+    return undefined;
+  }
+
+  _read() {
+    this._acknowledge(true);
+  }
+
+  // ---- The end.
+
+  _destroy(error, callback) {
+    const { agent, connection, ending, exchange, input, output, place } = this.#parts;
+    this.connecting = false;
+    this._clearTimer();
+    ending.begin(error, {
+      agentIsEnding: agent._isEnding(),
+      timeout: this.#inactivity?.reason,
+      hasSurplus: input.hasSurplus,
+      // Node gives the parser back before it destroys the socket for what it cannot read.
+      isRefused: exchange.request !== null && this.parser === null && this._isBeingRead,
+    });
+    place.leave(ending.reason, this.#howToClose());
+    if (this._isIdle) agent._idleLaneGone();
+    if (connection.isEstablished && channels.closed.hasSubscribers)
+      this._tell(channels.closed, { reason: nameOf(ending.reason) });
+    this.#endWait();
+    const pending = this.#unwritten === undefined ? output.takeCallback() : undefined;
+    output.clear();
+    if (pending !== undefined) {
+      process.nextTick(pending, error ?? errors.coded(Error, 'ERR_SOCKET_CLOSED', 'Socket is closed'));
+    }
+    callback(error);
+    immediately(emitClose, this, Boolean(error));
+  }
+
+  /** What is done with what has been written, and not been taken by the kernel. */
+  #howToClose() {
+    if (this.#resetOnDestroy) return opFlag.RESET;
+    return this.#parts.ending.isUnfinished ? 0 : opFlag.OVER;
+  }
+
+  /** Closes with RST. As with Node's sockets, only TCP's own: neither over TLS nor Unix sockets. */
+  resetAndDestroy() {
+    const { native, secure } = this.#parts.route;
+    if (this.destroyed) {
+      this.destroy(errors.coded(Error, 'ERR_SOCKET_CLOSED', 'Socket is closed'));
+    } else if (native.path !== undefined || secure !== undefined) {
+      throw errors.coded(TypeError, 'ERR_INVALID_HANDLE_TYPE', 'This handle type cannot be sent');
+    } else if (this.connecting) {
+      this.once('connect', this.resetAndDestroy);
+    } else {
+      this.#resetOnDestroy = true;
+      this.destroy();
+    }
+    return this;
+  }
+
+  // ---- Inactivity.
+
+  setTimeout(msecs, callback) {
+    super.setTimeout(msecs, callback);
+    this.#parts.parking.followTimeout(msecs);
+    return this;
+  }
+
+  _onTimeout() {
+    if ((this.#inactivity ??= new Inactivity(this.#parts)).isProved()) this._tellTimeout();
+  }
+
+  _tellTimeout() {
+    this.#parts.agent._noteTimeout();
+    this._inContext(this.emit, 'timeout');
+  }
+
+  // ---- The rest of net.Socket.
+
+  get bytesRead() {
+    return this.#parts.input.bytesRead;
+  }
+
+  get bytesWritten() {
+    const { early, output } = this.#parts;
+    const buffered = this.destroyed ? NONE : (this.writableBuffer ?? NONE);
+    return output.bytesWritten + output.waiting + byteLength(buffered) - early.byteLength;
+  }
+
+  get _bytesDispatched() {
+    return this.#parts.output.bytesWritten;
+  }
+
+  setNoDelay(enable) {
+    this.#parts.connection.options.setNoDelay(enable);
+    return this;
+  }
+
+  setKeepAlive(...args) {
+    this.#parts.connection.options.setKeepAlive(...args);
+    return this;
+  }
+
+  /** In Nodes whose sockets have it. */
+  setTypeOfService(tos) {
+    this.#parts.connection.options.setTypeOfService(tos);
+    return this;
+  }
+
+  getTypeOfService() {
+    return this.#parts.connection.options.getTypeOfService();
+  }
+
+  /** Whether the process waits for this lane. */
+  ref() {
+    this.#parts.place.setRef(true);
+    return this;
+  }
+
+  unref() {
+    this.#parts.place.setRef(false);
+    return this;
+  }
+}
+
+for (const name of ['setTypeOfService', 'getTypeOfService'])
+  if (!(name in Socket.prototype)) delete Lane.prototype[name];
+
+function emitClose(lane, hadError) {
+  lane._endContext();
+  lane._inContext(lane.emit, 'close', hadError);
+  // Node's listener gives it back. But a request that is over has taken that off, and a second response has kept it busy.
+  if (lane.parser) discardParser(lane);
+}
+
+module.exports = Lane;

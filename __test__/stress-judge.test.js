@@ -7,7 +7,7 @@ const assert = require('node:assert/strict');
 const crypto = require('node:crypto');
 const { bytesOf } = require('./helpers/stress/body');
 const { Evidence } = require('./helpers/stress/evidence');
-const { judge } = require('./helpers/stress/judge');
+const { LEAVES_CONNECTING, judge } = require('./helpers/stress/judge');
 const { HOLE, REFUSING } = require('./helpers/stress/plan-request');
 
 const ADDRESS = { host: '127.0.1.1', port: 5000 };
@@ -80,7 +80,7 @@ function verdictsOn(change) {
   const round = goodRound();
   change(round);
   const texts = [];
-  judge([round.call], [AGENT], new Evidence(round.events), round.retried, (text) =>
+  judge([round.call, ...(round.others ?? [])], [AGENT], new Evidence(round.events), round.retried, (text) =>
     texts.push(text.split('\n')[0]),
   );
   return texts;
@@ -95,6 +95,15 @@ function refuse(round, from, until) {
   Object.assign(round.call.errors[0], { code: 'ECONNREFUSED', reason: 'connect-failed' });
   const { host } = ADDRESS;
   round.events.push({ type: 'refusing', at: from, host }, { type: 'listening', at: until, host });
+}
+
+/** Before it, one that was given up before it was sent, made at this time. */
+function precede(round, at) {
+  const { plan, request, call } = goodRound();
+  const id = '0-before';
+  Object.assign(call, { id, plan: { ...plan, id }, at, isAborted: true, responses: 0, answer: undefined });
+  fail({ call }, { bytesWritten: 0, served: 0 });
+  round.others = [{ ...call, request: { ...request, reusedSocket: false } }];
 }
 
 /** The same, become a tunnel of which so many bytes have come back. */
@@ -120,6 +129,12 @@ for (const [what, change] of Object.entries({
     refuse(round, 19, 0);
     round.events.pop();
   },
+  ...(LEAVES_CONNECTING && {
+    'one that was refused on the connection of one that was given up': (round) => {
+      refuse(round, 5, 9);
+      precede(round, 4);
+    },
+  }),
   'one whose repetition the server has read first': (round) => {
     const { events } = round;
     repeat(round);

@@ -7,6 +7,9 @@ const { IDEMPOTENT } = require('./plan');
 const { HOLE, REFUSING } = require('./plan-request');
 const { RULES } = require('./rules');
 
+/** A request that is destroyed at once leaves its connection to the next one before it stands. */
+const LEAVES_CONNECTING = Number(process.versions.node.split('.')[0]) >= 24;
+
 /**
  * Judges the calls of a round. `agents`: the plans of its agents; `retried`: the requests of which the channel
  * `offloop:request:retried` has told; `complain` is called with each violation.
@@ -29,17 +32,19 @@ function judge(calls, agents, evidence, retried, complain) {
     calls.filter(({ answer }) => answer === 'forged').map((one) => evidence.connectionOf(one)),
   );
   for (const call of calls) {
-    const one = { ...facts(call, agents[call.plan.agent], evidence), byId, retried, evidence };
+    // One that has ended before it was sent leaves a connection that the server knows no request of, for the next one.
+    const isItsOwn = ({ plan }) => plan.agent === call.plan.agent && plan.host === call.plan.host;
+    const left = unsent.filter(isItsOwn);
+    const one = { ...facts(call, agents[call.plan.agent], evidence, left), byId, retried, evidence };
     one.isBehindForged = crossed.has(evidence.connectionOf(call));
-    // One that has ended before it was sent leaves a connection that is idle, and that the server knows no request of.
-    one.mayBeIdle = unsent.some(({ plan }) => plan.agent === call.plan.agent && plan.host === call.plan.host);
+    one.mayBeIdle = left.length > 0;
     for (const rule of RULES)
       for (const text of rule(call, one)) complain(`${text}\n    ${describe(call, one)}`);
   }
 }
 
-/** What the rules lean on. */
-function facts(call, agent, evidence) {
+/** What the rules lean on. `left`: the calls whose connections it may have got, never used. */
+function facts(call, agent, evidence, left) {
   const { plan, request, errors } = call;
   const arrivals = evidence.arrivals(call.id);
   const [error] = errors;
@@ -48,6 +53,8 @@ function facts(call, agent, evidence) {
   const connection = arrivals[0]?.connection ?? evidence.connectionOf(call);
   const retry = retryOf(plan, agent);
   const isRepeatable = retry.methods.includes(plan.method) || (plan.key && retry.headers.length > 0);
+  const connecting = LEAVES_CONNECTING ? left.filter(({ isAborted }) => isAborted) : [];
+  const since = Math.min(call.at, ...connecting.map(({ at }) => at));
   const [answered] = evidence.ofType('answered').filter(({ id }) => id === call.id);
   return {
     arrivals,
@@ -67,7 +74,7 @@ function facts(call, agent, evidence) {
     /** The server had ended the connection before it could answer. */
     isCrossed: answered === undefined || evidence.beginningOfEnd(connection) <= answered.at,
     /** Whether a connect to where it leads may fail. */
-    isRefused: [HOLE, REFUSING].includes(plan.host) || evidence.wasRefusing(plan.host, call.at, call.over),
+    isRefused: [HOLE, REFUSING].includes(plan.host) || evidence.wasRefusing(plan.host, since, call.over),
     isQueueFailure: ['ERR_QUEUE_FULL', 'ERR_QUEUE_TIMEOUT'].includes(error?.code),
   };
 }
@@ -106,4 +113,4 @@ function describe(call, { came, attempts, evidence }) {
   ].join('\n    ');
 }
 
-module.exports = { judge, outcomeOf };
+module.exports = { LEAVES_CONNECTING, judge, outcomeOf };

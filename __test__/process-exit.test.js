@@ -3,12 +3,10 @@
 const assert = require('node:assert');
 const { spawn } = require('node:child_process');
 const { once } = require('node:events');
-const fs = require('node:fs');
-const net = require('node:net');
-const os = require('node:os');
 const path = require('node:path');
 const { test } = require('node:test');
 const { echoServer, holding } = require('./helpers/echo-server');
+const { BODY, EMPTY, earlyServer } = require('./helpers/early-server');
 
 const ROOT = path.join(__dirname, '..');
 
@@ -106,27 +104,6 @@ test('a process does not wait for a response that it does not read', { timeout: 
   }
 });
 
-/** Answers at once, at length, and reads nothing: what comes stays in the sockets, which have little room. */
-async function earlyServer(t) {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'early-'));
-  const sockets = [];
-  const server = net.createServer({ pauseOnConnect: true }, (socket) => {
-    sockets.push(socket);
-    socket.on('error', () => {});
-    socket.write('HTTP/1.1 200 OK\r\nContent-Length: 5000000\r\n\r\n');
-    socket.write(Buffer.alloc(5_000_000));
-  });
-  t.after(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-    fs.rmSync(folder, { recursive: true, force: true });
-  });
-  const socketPath = path.join(folder, 'socket');
-  server.listen(socketPath);
-  await once(server, 'listening');
-  return { at: { socketPath }, sockets };
-}
-
 const earlyOptions = { timeout: 60_000, skip: process.platform === 'win32' && 'no Unix sockets' };
 const bothAgents = ['new http.Agent({ keepAlive: true })', 'new HttpAgent()'];
 
@@ -187,6 +164,36 @@ test('nor when the request ends behind the response', earlyOptions, async (t) =>
     sockets[0].destroy();
   }
 });
+
+for (const [where, then] of Object.entries({
+  'a connection that is idle': '',
+  'one that its agent has destroyed': 'agent.destroy()',
+})) {
+  test(`nor before all of a request that is over has left, on ${where}`, earlyOptions, async (t) => {
+    for (const plan of bothAgents) {
+      const { at, sockets } = await earlyServer(t, EMPTY);
+      const { child, done } = start(
+        t,
+        at,
+        `const agent = ${plan};
+         const request = http.request({ ...at, agent, method: 'POST' }, (response) => response.resume());
+         request.setHeader('Content-Length', ${BODY.length});
+         agent.on('free', () => {
+           console.log(request._header.length);
+           ${then}
+         });
+         request.end(Buffer.alloc(${BODY.length}));`,
+      );
+      // If nothing held the process, it would be gone before somebody reads.
+      if (plan.startsWith('new HttpAgent')) await once(child.stdout, 'data');
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      let received = 0;
+      for await (const chunk of sockets[0].iterator({ destroyOnReturn: false })) received += chunk.length;
+      const { code, out } = await done;
+      assert.deepStrictEqual([code, out], [0, `${received - BODY.length}\nexit 0`], plan);
+    }
+  });
+}
 
 test('but for one that is paused and read on', { timeout: 60_000 }, async (t) => {
   const body = Buffer.alloc(5_000_000);

@@ -4,7 +4,7 @@
 //! thread, `pool` what it keeps, `connect` how a connection comes to be, `tls`
 //! what is between its socket and the request, and `exchange` the rules for
 //! one request on one connection. `block` is the memory of
-//! large pieces, `error` has the closed list of reasons,
+//! large pieces, `debts` is what the process's end waits for, `error` has the closed list of reasons,
 //! `log` writes down what happens, `reply` is how a question of JavaScript's is
 //! answered, `time_slice` is the thread's word to the scheduler.
 
@@ -16,6 +16,7 @@ mod connect;
 #[cfg(test)]
 #[path = "../fuzz/checks/corpus.rs"]
 mod corpus;
+mod debts;
 mod error;
 mod exchange;
 mod log;

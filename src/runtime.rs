@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use crate::binding::link::Link;
 use crate::binding::submission::Submission;
 use crate::block;
+use crate::debts::Debt;
 use crate::pin;
 use crate::pool::Pool;
 use crate::time_slice;
@@ -37,7 +38,8 @@ struct Shared {
 
 enum Change {
     Attach(Arc<Link>),
-    Detach(Arc<Link>),
+    /// What its connections owe is known when that is done.
+    Detach(Arc<Link>, Debt),
 }
 
 static SHARED: Shared = Shared {
@@ -69,7 +71,7 @@ pub fn attach(link: &Arc<Link>) {
 
 /// Removes an environment and closes all its connections.
 pub fn detach(link: &Arc<Link>) {
-    change(Change::Detach(Arc::clone(link)));
+    change(Change::Detach(Arc::clone(link), Debt::new()));
 }
 
 fn change(change: Change) {
@@ -175,9 +177,13 @@ async fn dispatch() {
         for change in changes {
             match change {
                 Change::Attach(link) => environments.push((Arc::clone(&link), Pool::start(link))),
-                Change::Detach(link) => environments.retain(|(other, pool)| {
+                Change::Detach(link, _unknown) => environments.retain(|(other, pool)| {
                     let keep = !Arc::ptr_eq(other, &link);
                     if !keep {
+                        // What it has said last counts.
+                        link.take_submission(&mut submission);
+                        Pool::apply_or_break(pool, &mut submission);
+                        submission.clear();
                         // A panic has been printed, and nobody is there to be told.
                         let _ = Pool::attempt(pool, Pool::end);
                     }

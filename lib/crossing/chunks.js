@@ -40,4 +40,4 @@ function detachable(buffer) {
   return transfer === undefined || !mayLend ? buffer : Buffer.from(transfer.call(buffer.buffer));
 }
 
-module.exports = { copyOf, detachable, mayLend, wholeOf };
+module.exports = { copyOf, detachable, wholeOf };

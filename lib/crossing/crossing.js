@@ -3,8 +3,8 @@
 // JavaScript's half of the crossing: its beginning, and what has a native call of its own, as it is rare or a question.
 // All else goes in rows (submit.js), and comes in batches (deliver.js).
 
+const { isMainThread } = require('node:worker_threads');
 const { native } = require('../binding');
-const { mayLend } = require('./chunks');
 const deliver = require('./deliver');
 const expecting = require('./expecting');
 const { warnNoThread } = require('../fallback');
@@ -34,7 +34,7 @@ function isReady() {
 function start() {
   const { rowsOut, bytesOut } = submit;
   const { rowsIn, bytesIn } = deliver;
-  crossing = new native.Crossing(rowsOut, bytesOut, rowsIn, bytesIn, deliver.deliver, mayLend);
+  crossing = new native.Crossing(rowsOut, bytesOut, rowsIn, bytesIn, deliver.deliver, isMainThread);
   for (const part of [submit, deliver, expecting, hold]) part.begin(crossing);
 }
 

@@ -23,7 +23,7 @@ use super::link::Link;
 use super::shared_array::SharedArray;
 use super::submit::submit;
 use super::waker::{Sleeper, Waker, waker_of};
-use crate::runtime;
+use crate::{debts, runtime};
 
 /// What the JavaScript thread of one environment needs for both calls.
 pub struct State {
@@ -38,8 +38,9 @@ pub struct State {
     pub bell: Bell,
     /// The large writes of the submission that is being made; empty between two.
     pub blobs: RefCell<Vec<Blob>>,
-    /// Whether JavaScript may be given the memory of blocks (deliver.rs says where not).
-    pub lends: bool,
+    /// It ends last of all, and the process with it. JavaScript may be given the memory of blocks (deliver.rs says why
+    /// not elsewhere).
+    pub is_main: bool,
     /// A batch is being handled.
     pub delivering: Cell<bool>,
 }
@@ -59,8 +60,8 @@ impl Crossing {
     /// `rowsOut`, `bytesOut`: what `submit` reads. `rowsIn`, `bytesIn`: what
     /// `deliver(count, buffers, begins)` finds filled. `deliver(-1)` goes on after
     /// a handler threw, and with what it has left for a later turn of its loop,
-    /// which it says by returning true. `begins`: this is the first call of a turn. `lends`: large pieces may come in
-    /// memory that is not V8's.
+    /// which it says by returning true. `begins`: this is the first call of a turn. `isMain`: the environment is that
+    /// of the main thread.
     #[napi(constructor)]
     pub fn new(
         env: Env,
@@ -69,7 +70,7 @@ impl Crossing {
         rows_in: Object<'_>,
         bytes_in: Object<'_>,
         deliver: Function<'_>,
-        lends: bool,
+        is_main: bool,
     ) -> Result<Self> {
         let raw = env.raw();
         let link = Arc::new(Link::new());
@@ -88,7 +89,7 @@ impl Crossing {
             delivery: RefCell::new(Delivery::new()),
             bell: Bell::new(&link),
             blobs: RefCell::new(Vec::new()),
-            lends,
+            is_main,
             delivering: Cell::new(false),
         });
         let context = Rc::into_raw(Rc::clone(&state));
@@ -217,10 +218,14 @@ fn resource<'env>(env: &'env Env, active: &Rc<Cell<bool>>) -> Result<Object<'env
 unsafe fn end(env: sys::napi_env, context: *mut c_void) {
     // SAFETY: it is what `new` gave to the waker.
     let state = unsafe { Rc::from_raw(context.cast::<State>().cast_const()) };
-    state.link.sever();
+    // If not, JavaScript has forgotten it, and goes on.
+    let is_environments = state.link.sever().is_some();
     runtime::detach(&state.link);
     // SAFETY: nothing is delivered any more.
     unsafe { sys::napi_delete_reference(env, state.deliver) };
+    if is_environments && state.is_main {
+        debts::wait_until_settled();
+    }
 }
 
 /// JavaScript has forgotten the function `submit`.

@@ -138,7 +138,8 @@ fn fill(env: sys::napi_env, state: &State, delivery: &mut Delivery) -> (usize, s
             bytes_in[used..used + len].copy_from_slice(bytes);
             used += len;
             let block = has_block(row[0]).then(|| blocks.pop_front()).flatten();
-            block.map(|block| if state.lends { lent_buffer(env, block) } else { copied_buffer(env, &block) })
+            block
+                .map(|block| if state.is_main { lent_buffer(env, block) } else { copied_buffer(env, &block) })
         };
         if let Some(buffer) = own {
             // SAFETY: the place is valid, the values are of this callback's handle scope.

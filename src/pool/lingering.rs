@@ -13,6 +13,7 @@ use super::connection::Connection;
 use super::out_queue::OutQueue;
 use crate::block::{BLOCK_SIZE, Block};
 use crate::connect::{Piece, Stream};
+use crate::debts::Debt;
 
 /// How long one that is given up waits for the peer to take some of it, where there is no limit for dead peers.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -65,13 +66,17 @@ impl Connection {
     }
 }
 
-/// Closes a connection when what it owes has left.
+/// Closes a connection when what it owes has left. If its request was over the end of the process waits for that: with
+/// `http.Agent` that would not be over yet.
 pub fn close_after_writing(mut connection: Connection) {
     let patience = connection.destination.dead_peer.unwrap_or(PATIENCE);
     let out = connection.take_owed();
+    let debt = connection.parked.is_some().then(Debt::new);
     spawn_local(async move {
         let mut stream = connection.stream;
-        if write_rest(&mut stream, out, patience).await.is_err() {
+        let written = write_rest(&mut stream, out, patience).await;
+        drop(debt);
+        if written.is_err() {
             // The kernel would keep what it has, for a peer that does not come back.
             stream.reset_on_close();
         } else {

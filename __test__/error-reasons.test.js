@@ -538,4 +538,17 @@ describe('who listens', () => {
       }
     });
   }
+
+  test("what a program emits as 'response' meanwhile is its own affair", patience, async (t) => {
+    const { port } = await rawServer(t, () => {});
+    const request = http.get({ host: '127.0.0.1', port, agent: ourAgent(t) });
+    const seen = [];
+    request.on('response', (...args) => seen.push(args));
+    await once(request, 'finish');
+    request.destroy();
+    for (const args of [[], [null], [{}]]) request.emit('response', ...args);
+    const [error] = await once(request, 'error');
+    assert.deepStrictEqual(seen, [[], [null], [{}]]);
+    assert.strictEqual(error.connection.reason, 'aborted');
+  });
 });

@@ -3,6 +3,7 @@
 // What an error says beyond Node's own members: `reason`, one of a closed list, and `connection`, what is
 // known of the connection then (docs/errors.md).
 
+const { EventEmitter } = require('node:events');
 const { runInThisContext } = require('vm');
 
 const { closeReason } = require('../crossing/records');
@@ -88,7 +89,8 @@ function explainNext(emitter, tell) {
   const { emit: inner } = emitter;
   let isOver = false;
   const value = function emit(...args) {
-    if (!isOver && args[0] === 'response') explainNext(args[1], tell);
+    // A program may emit it as well, with whatever it likes.
+    if (!isOver && args[0] === 'response' && args[1] instanceof EventEmitter) explainNext(args[1], tell);
     const error = isOver ? undefined : errorOf(emitter, args);
     if (error) {
       isOver = true;

@@ -2,6 +2,7 @@
 //! no room for them yet: what the kernel has it sends when the process is gone, but what is here would be lost.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 static DEBTS: Debts = Debts::new();
 
@@ -19,11 +20,8 @@ impl Debts {
         self.count.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait(&self) {
-        let mut count = self.count();
-        while *count > 0 {
-            count = self.settled.wait(count).unwrap_or_else(PoisonError::into_inner);
-        }
+    fn wait(&self, patience: Duration) {
+        drop(self.settled.wait_timeout_while(self.count(), patience, |count| *count > 0));
     }
 }
 
@@ -51,9 +49,11 @@ impl Drop for Debt {
     }
 }
 
-/// Blocks until nothing is owed.
+/// Blocks until nothing is owed, or for as long as may be waited for that: nobody is there any more who would hear a
+/// signal.
 pub fn wait_until_settled() {
-    DEBTS.wait();
+    const PATIENCE: Duration = Duration::from_secs(20);
+    DEBTS.wait(PATIENCE);
 }
 
 #[cfg(test)]
@@ -66,11 +66,11 @@ mod tests {
     #[test]
     fn all_of_it_is_waited_for() {
         let debts: &'static Debts = Box::leak(Box::new(Debts::new()));
-        debts.wait();
+        debts.wait(Duration::MAX);
         let (first, second) = (Debt::of(debts), Debt::of(debts));
         let (tell, told) = mpsc::channel();
         let waiting = thread::spawn(move || {
-            debts.wait();
+            debts.wait(Duration::MAX);
             tell.send("settled").unwrap();
         });
         drop(first);
@@ -78,5 +78,8 @@ mod tests {
         drop(second);
         assert_eq!(told.recv(), Ok("settled"));
         waiting.join().unwrap();
+
+        let _debt = Debt::of(debts);
+        debts.wait(Duration::ZERO);
     }
 }

@@ -7,6 +7,7 @@ const path = require('node:path');
 const { test } = require('node:test');
 const { echoServer, holding } = require('./helpers/echo-server');
 const { BODY, EMPTY, earlyServer } = require('./helpers/early-server');
+const { until } = require('./helpers/lane-server');
 
 const ROOT = path.join(__dirname, '..');
 
@@ -186,6 +187,7 @@ for (const [where, then] of Object.entries({
       );
       // If nothing held the process, it would be gone before somebody reads.
       if (plan.startsWith('new HttpAgent')) await once(child.stdout, 'data');
+      await until(() => sockets.length > 0);
       await new Promise((resolve) => setTimeout(resolve, 300));
       let received = 0;
       for await (const chunk of sockets[0].iterator({ destroyOnReturn: false })) received += chunk.length;

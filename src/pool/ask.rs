@@ -133,7 +133,7 @@ mod tests {
                 let (id, mut peer) = test.reuse(0).await;
                 let mut pool = test.pool.borrow_mut();
                 if has_begun {
-                    pool.lease(0, 3, true, 0, 100);
+                    pool.lease(LaneRef { slot: 0, epoch: 3 }, true, 0, 100);
                 }
                 assert_eq!(told(&mut pool, 0, 3).contains("bytesWritten\t0"), has_begun);
 

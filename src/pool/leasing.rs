@@ -9,19 +9,31 @@ use super::Pool;
 use super::connection::{Connection, ConnectionId, Fin};
 use super::lane::{Cause, State, accepts};
 use super::status::add;
-use crate::binding::records::{event, rebound};
+use crate::binding::records::{LaneRef, event, rebound};
 use crate::error::CloseReason;
 use crate::exchange::Verdict;
 
 impl Pool {
-    /// A new request begins on the lane: on its connection if that is alive,
-    /// else the first write chooses another one.
-    pub(super) fn lease(&mut self, slot: u32, epoch: u32, http: bool, received: u32, max_replay: u32) {
-        let Some(lane) = self.lane(slot) else { return };
-        let hint = lane.hint;
+    /// A new request begins on the lane.
+    pub(super) fn lease(&mut self, request: LaneRef, http: bool, received: u32, max_replay: u32) {
         // A lane that JavaScript does not know to be connected keeps its epoch: what is reported of that connect is this
         // request's, too.
-        let is_told = lane.epoch == epoch;
+        let is_told = self.lane(request.slot).is_some_and(|lane| lane.epoch == request.epoch);
+        self.take_up(request, is_told, http, received, max_replay);
+    }
+
+    /// A request goes out on the connection of its lane if that is alive, else the first write chooses another one.
+    /// `is_told`: what is reported of the lane's connect is told to this request.
+    pub(super) fn take_up(
+        &mut self,
+        LaneRef { slot, epoch }: LaneRef,
+        is_told: bool,
+        http: bool,
+        received: u32,
+        max_replay: u32,
+    ) {
+        let Some(lane) = self.lane(slot) else { return };
+        let hint = lane.hint;
         lane.begin(epoch, http, max_replay as usize);
         add(&lane.counts.requests);
         let read_ahead = lane.limits.read_ahead;
@@ -34,6 +46,11 @@ impl Pool {
         let Some(id) = lane.connection() else { return };
         let Some(connection) = self.connections.get_mut(id) else { return };
 
+        if is_told && connection.parked.is_none() {
+            // It is this one's first as well, and an end that has come will be told to this one.
+            connection.window.resize(read_ahead);
+            return;
+        }
         let now = Instant::now();
         if connection.parked.is_none() {
             // It had waited for the lane.
@@ -357,6 +374,49 @@ mod tests {
                 });
                 let is_failed = matches!(test.pool.borrow_mut().lane(0).unwrap().state, State::Failed);
                 assert_eq!(is_failed, is_told);
+            }
+        };
+        LocalSet::new().run_until(run).await;
+    }
+
+    #[tokio::test]
+    async fn a_request_that_gets_a_lane_which_is_not_known_to_be_connected_has_a_fresh_connection() {
+        let run = async {
+            for is_told in [true, false] {
+                let mut test = TestPool::new(LIMITS);
+                let _server = test.open(0).await;
+                let epoch = if is_told { 1 } else { 2 };
+                test.submit(|submission| {
+                    submission.rows.extend([op::LEASE | op_flag::HTTP << 8, 0, epoch, 0, 100]);
+                    submission.rows.extend([op::WRITE | op_flag::REPLAYABLE << 8, 0, epoch, 0, 7]);
+                    submission.bytes.extend(b"request");
+                });
+                let mut pool = test.pool.borrow_mut();
+                let id = pool.lane(0).and_then(|lane| lane.connection()).unwrap();
+                let facts = pool.connections.get(id).unwrap().facts(Instant::now());
+                assert!(facts.starts_with(&format!("reused\t{}", !is_told)), "{facts}");
+                pool.connection_ended(id);
+                let is_sent_again = matches!(pool.lane(0).unwrap().state, State::Connecting { .. });
+                assert_eq!(is_sent_again, !is_told);
+            }
+        };
+        LocalSet::new().run_until(run).await;
+    }
+
+    #[tokio::test]
+    async fn a_request_that_waited_takes_the_connection_up_whatever_its_epoch() {
+        let run = async {
+            for epoch in [1, 2, 3] {
+                let mut test = TestPool::new(LIMITS);
+                let (id, _server) = test.reuse(0).await;
+                test.submit(|submission| {
+                    submission.rows.extend([op::WAIT, 5, epoch, 7, 7]);
+                    submission.bytes.extend(b"request");
+                    submission.rows.extend([op::ATTACH, 5, epoch, 0, 0]);
+                });
+                let pool = test.pool.borrow();
+                let connection = pool.connections.get(id).unwrap();
+                assert_eq!((connection.lane, connection.served), (5, 2), "{epoch}");
             }
         };
         LocalSet::new().run_until(run).await;

@@ -83,7 +83,7 @@ impl Pool {
                 _ if is_over => {}
                 // With these a request begins.
                 Op::Lease { http, received, max_replay } => {
-                    self.lease(slot, epoch, http, received, max_replay);
+                    self.lease(LaneRef { slot, epoch }, http, received, max_replay);
                 }
                 Op::Wait { queue, bytes, leave, last } => {
                     self.wait(LaneRef { slot, epoch }, queue, bytes, leave, last);

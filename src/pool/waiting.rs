@@ -133,7 +133,8 @@ impl Pool {
     /// Node has given a lane to a request that waits here, or has been sent from here. The lane, whose slot was
     /// `from`, is in this one from now on.
     pub(super) fn attach(&mut self, slot: u32, epoch: u32, from: u32, received: u32) {
-        let Some(request) = self.waiting.take(LaneRef { slot, epoch }) else {
+        let waiting = LaneRef { slot, epoch };
+        let Some(request) = self.waiting.take(waiting) else {
             // It has a connection of its own, or had one: what the lane had is in nobody's hands.
             self.close_lane(from, false, CloseReason::NotKept);
             return;
@@ -153,7 +154,7 @@ impl Pool {
         lane.pending = OutQueue::default();
         lane.fin_wanted = false;
         self.put_lane(slot, lane);
-        self.lease(slot, epoch, true, received, request.bytes.len() as u32);
+        self.take_up(waiting, false, true, received, request.bytes.len() as u32);
         if let Some(lane) = self.lane(slot) {
             lane.queue = request.next();
         }

@@ -73,6 +73,8 @@ impl Pool {
             return;
         }
         lane.pending = OutQueue::default();
+        // The server takes what comes next for the rest of what is held back.
+        lane.queue = None;
         if let State::Connecting { task, .. } = &lane.state {
             task.abort();
             lane.state = State::Lost;
@@ -113,6 +115,7 @@ mod tests {
     use crate::binding::records::{op, op_flag};
     use crate::binding::submission::{Leave, Payload, Submission, When};
     use crate::error::CloseReason;
+    use crate::exchange::Framing;
     use crate::reply::pair;
 
     const LEAVE: Leave = Leave { replayable: false, unacknowledged: false };
@@ -227,6 +230,38 @@ mod tests {
             let lane = pool.lane(1).unwrap();
             assert!(matches!(lane.state, State::Lost));
             assert!(lane.pending.is_empty());
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
+    async fn nothing_follows_on_its_connection_when_the_rest_of_a_request_is_held_back() {
+        let test = async {
+            for is_told in [false, true] {
+                let mut test = TestPool::new(LIMITS);
+                let (id, _peer) = test.reuse(0).await;
+                let mut pool = test.pool.borrow_mut();
+                pool.write(0, Payload::Inline(b"a body"), LEAVE, When::Now, 0);
+                pool.connections
+                    .get_mut(id)
+                    .unwrap()
+                    .out
+                    .push(b", of which the kernel does not have the rest");
+                pool.yield_to(0, 7);
+                pool.waiting.add(LaneRef { slot: 1, epoch: 1 }, 7, b"next", LEAVE, false);
+                if is_told {
+                    told(&mut pool, 0, 2);
+                } else {
+                    // As if it had left.
+                    pool.connections.get_mut(id).unwrap().out = OutQueue::default();
+                }
+                // The server answers before it has read all.
+                let mut framing = Framing::new(false);
+                framing.push(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+                pool.connections.get_mut(id).unwrap().framing = Some(framing);
+                pool.pass_on(id);
+                assert_eq!(pool.connections.get(id).unwrap().lane, u32::from(!is_told));
+            }
         };
         LocalSet::new().run_until(test).await;
     }

@@ -73,8 +73,7 @@ impl Pool {
             && connection.out.is_empty()
             && !connection.stream.is_blocked()
             && lane.pending.is_empty()
-            && lane.buffered.room() > 0
-            && !connection.is_overdue(now);
+            && lane.buffered.room() > 0;
         if !may_serve {
             return;
         }
@@ -82,6 +81,8 @@ impl Pool {
             self.finished.add(id);
             return;
         }
+        // The next request may come long after the end of this exchange.
+        connection.unused = Some(connection.idle_limit(None, timeout, now));
         // System calls, which would be between the last look and the write.
         let (facts, addresses) = (connection.facts(now), connection.address_text());
         if connection.last_look(now).is_some() {
@@ -121,6 +122,7 @@ impl Pool {
 mod tests {
     use tokio::task::LocalSet;
 
+    use super::super::facts::Tally;
     use super::super::test_pool::{LIMITS, TestPool};
     use super::*;
     use crate::allocations;
@@ -148,6 +150,29 @@ mod tests {
             pool.waiting.add(LaneRef { slot: 1, epoch: 1 }, 7, b"next", LEAVE, false);
             pool.pass_on(id);
             assert_eq!(pool.connections.get(id).unwrap().lane, 1);
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
+    async fn a_request_that_comes_when_the_servers_limit_has_passed_is_not_for_the_connection() {
+        let test = async {
+            for (idle, is_passed_on) in [(0, true), (59, false)] {
+                let mut test = TestPool::new(LIMITS);
+                let (id, _peer) = test.reuse(0).await;
+                let mut pool = test.pool.borrow_mut();
+                let mut framing = Framing::new(false);
+                framing.push(b"HTTP/1.1 200 OK\r\nKeep-Alive: timeout=60\r\nContent-Length: 0\r\n\r\n");
+                let connection = pool.connections.get_mut(id).unwrap();
+                connection.framing = Some(framing);
+                connection.last_read = Instant::now() - Duration::from_secs(idle);
+                connection.tally = Tally::new(connection.last_read);
+                pool.lane(0).unwrap().queue = Some(7);
+                pool.waiting.add(LaneRef { slot: 1, epoch: 1 }, 7, b"next", LEAVE, false);
+                pool.pass_on(id);
+                let connection = pool.connections.get(id).unwrap();
+                assert_eq!(connection.lane, u32::from(is_passed_on), "{idle}");
+            }
         };
         LocalSet::new().run_until(test).await;
     }

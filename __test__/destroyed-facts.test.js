@@ -130,6 +130,26 @@ test('it has been sent ahead, and again, and JavaScript has not been told', pati
   );
 });
 
+test(
+  'it has been sent ahead, and is lost while JavaScript computes on: it is not sent again',
+  patience,
+  async (t) => {
+    const { server, agent } = await setUp(t);
+    await warm(agent, server);
+    const first = send(agent, server, { id: 'first' });
+    const second = send(agent, server, { id: 'x', act: 'reset/cue,ok' });
+    blockUntil(() => server.arrivals('x') === 1);
+    second.request.destroy();
+    server.post({ cue: 'x' });
+    blockUntil(() => server.arrivals('x') > 1, 200);
+    assert.equal((await first).status, 200);
+    const { error } = await second;
+    assert.ok(error.connection.bytesWritten > 0, 'it has been sent');
+    await warm(agent, server);
+    assert.equal(server.arrivals('x'), 1);
+  },
+);
+
 test('nothing has left, and JavaScript computes on', patience, async (t) => {
   const { server, agent } = await setUp(t);
   await warm(agent, server);

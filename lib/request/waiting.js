@@ -60,6 +60,13 @@ class Waiting {
     return undefined;
   }
 
+  /** It has been sent, and ends here: what is known of it, which holds from now on; undefined if nobody can say. */
+  end() {
+    const facts = this.isInDoubt ? undefined : this.place.facts(false);
+    this.drop();
+    return facts;
+  }
+
   /** Nobody is to have its answer. */
   drop() {
     this.place.leave(closeReason.ABORTED);
@@ -234,10 +241,10 @@ function meet(request, socket) {
   if (isFit && !waiting.isInDoubt) return socket._skipOpening();
   // A socket of Node's cannot go on with what was sent elsewhere. And what may wait yet must not be sent twice, nor wait
   // for ever for a connection that the socket would not make.
-  waiting.drop();
+  const facts = waiting.end() || sent;
   socket.destroy();
   forget(request);
-  return ended(request, sent);
+  return ended(request, facts);
 }
 
 /** The request will not get a lane. What is known if it has been sent, as text (facts.js); else nothing. */
@@ -246,8 +253,7 @@ function end(request) {
   forget(request);
   const facts = waiting?.withdraw();
   if (facts === undefined) return undefined;
-  waiting.drop();
-  return ended(request, facts);
+  return ended(request, waiting.end() || facts);
 }
 
 /** No lane will say any more that it has gone out a second time. */

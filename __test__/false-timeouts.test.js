@@ -107,6 +107,25 @@ test('a server that was silent is told of, also after a block', overTcp, async (
   request.destroy();
 });
 
+test('a silent server is told of when the time is up, and not when it is up again', patience, async (t) => {
+  const server = await startServer(t);
+  const timeout = 1000;
+  const agents = Array.from({ length: 12 }, () => ourAgent(t));
+  await Promise.all(agents.map((agent) => warm(agent, server)));
+  const told = agents.map(async (agent, i) => {
+    // Not all in one turn of the loop: it is about parts of a millisecond.
+    await new Promise((resolve) => setTimeout(resolve, 7 * i));
+    const { request } = send(agent, server, { id: `x${i}`, act: 'hang', timeout });
+    // As long as the loop stands still neither is told of, and then they come in the order of their times.
+    const second = new Promise((resolve) => setTimeout(resolve, 2 * timeout - 100, 'twice').unref());
+    const first = once(request, 'timeout').then(() => 'once');
+    const which = await Promise.race([first, second]);
+    request.destroy();
+    return which;
+  });
+  assert.deepStrictEqual(await Promise.all(told), Array(agents.length).fill('once'));
+});
+
 test('the timer runs again after bytes that came during a block', overTcp, async (t) => {
   const server = await startServer(t);
   // The beginning of a response comes during the block, and nothing after it.

@@ -39,10 +39,10 @@ class Inactivity {
     const [epoch, mark] = [place.epoch, this.#mark()];
     const quiet = place.quiet();
     if (lane.destroyed || lane._isIdle || place.epoch !== epoch || this.#mark() !== mark) return true;
-    // A large write goes on without a report for each piece.
-    if (quiet >= lane.timeout) return false;
-    if (quiet !== undefined) lane._unrefTimer();
-    return quiet !== undefined;
+    if (quiet === undefined || quiet >= lane.timeout) return false;
+    // What JavaScript writes leaves a little later, and a large write goes on without a report for each piece.
+    lane._waitOut(lane.timeout - quiet);
+    return true;
   }
 
   /** A number that is another one after each sign of life. */

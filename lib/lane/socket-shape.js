@@ -15,6 +15,8 @@ const process = require('../node/process');
 class SocketShape extends LightListeners {
   #addresses = '';
   #timer = null;
+  /** The time that the timer is for, in ms, while it runs for the rest of that only; else 0. */
+  #whole = 0;
 
   constructor(options) {
     super({
@@ -120,7 +122,7 @@ class SocketShape extends LightListeners {
     if (duration === 0) {
       if (callback !== undefined) this.removeListener('timeout', callback);
     } else {
-      this.#timer = setTimeout(onTimeout, duration, this).unref();
+      this.#startTimer(duration);
       if (callback !== undefined) this.once('timeout', callback);
     }
     return this;
@@ -128,12 +130,31 @@ class SocketShape extends LightListeners {
 
   /** Called for each sign of life. */
   _unrefTimer() {
-    if (this.#timer !== null) this.#timer.refresh();
+    if (this.#timer === null) return;
+    if (this.#whole === 0) this.#timer.refresh();
+    else {
+      const whole = this.#whole;
+      this._clearTimer();
+      this.#startTimer(whole);
+    }
+  }
+
+  /** The last sign of life came so late that the timer, which has run out, has `rest` ms to go. */
+  _waitOut(rest) {
+    if (this.#timer === null) return;
+    this._clearTimer();
+    this.#whole = this.timeout;
+    this.#startTimer(rest);
+  }
+
+  #startTimer(ms) {
+    this.#timer = setTimeout(onTimeout, ms, this).unref();
   }
 
   _clearTimer() {
     clearTimeout(this.#timer);
     this.#timer = null;
+    this.#whole = 0;
   }
 
   _onTimeout() {

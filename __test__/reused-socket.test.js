@@ -5,7 +5,7 @@ const { once } = require('node:events');
 const http = require('node:http');
 const { test } = require('node:test');
 const { echo, echoServer } = require('./helpers/echo-server');
-const { asNode, books, closed, exchange, exchangeAndIdle, nextTurn } = require('./helpers/request');
+const { asNode, books, closed, exchange, exchangeAndIdle, nextTurn, ourAgent } = require('./helpers/request');
 
 test(
   'reusedSocket says whether the connection served another request before',
@@ -165,4 +165,41 @@ test('a response that is destroyed half-way takes its connection with it', { tim
     await closed(socket);
     return books(agent);
   });
+});
+
+/** Sends a POST on the idle connection of `agent`, whose socket is ended before anything is written. Returns its error. */
+async function errorOfEnded(agent, at, meanwhile) {
+  const request = http.request({ ...at, agent, method: 'POST' });
+  request.on('socket', (socket) => {
+    meanwhile?.();
+    socket.end();
+  });
+  request.end('x');
+  const [error] = await once(request, 'error');
+  assert.ok(request.reusedSocket);
+  await closed(request.socket);
+  return error;
+}
+
+test('a socket that is ended before its request is written ends that', { timeout: 20_000 }, async (t) => {
+  const server = await echoServer(t);
+  await asNode(t, async (make) => {
+    const agent = make();
+    await exchangeAndIdle({ ...server.at, agent });
+    const { code, message } = await errorOfEnded(agent, server.at);
+    return [code, message, books(agent)];
+  });
+});
+
+test('so does one whose connection the server has closed', { timeout: 20_000 }, async (t) => {
+  const server = await echoServer(t);
+  const agent = ourAgent(t);
+  await exchangeAndIdle({ ...server.at, agent });
+  const [connection] = server.open;
+  // JavaScript does not hear of it, and the request gets the lane.
+  const error = await errorOfEnded(agent, server.at, () => {
+    connection.destroy();
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+  });
+  assert.strictEqual(error.code, 'ECONNRESET');
 });

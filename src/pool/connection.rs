@@ -290,6 +290,11 @@ impl Connection {
         self.out.is_idle() && self.fin != Fin::Wanted && !self.stream.is_blocked()
     }
 
+    /// Whether JavaScript has ended its side, and nothing of it waits but that end.
+    pub fn is_over(&self) -> bool {
+        self.fin != Fin::None && self.out.is_idle()
+    }
+
     /// Lets its task look at it again.
     pub fn wake(&self) {
         if let Some(waker) = &self.waker {

@@ -228,6 +228,11 @@ impl Pool {
 
     /// The lane gets another connection, or none until it writes.
     pub(super) fn replace(&mut self, id: ConnectionId, slot: u32, verdict: Verdict, report: LossReport) {
+        if verdict == Verdict::Select && self.connections.get(id).is_some_and(Connection::is_over) {
+            // JavaScript will write nothing with which another one would be looked for, and waits for the end of this.
+            self.report_loss(id, slot, report);
+            return;
+        }
         let loss = self.lost_facts(id, report.reason());
         let (rule, reason) = (verdict.rule(), report.reason().name());
         info!(connection = %id, rule, reason, "the request goes to another connection");

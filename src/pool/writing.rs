@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::Pool;
 use super::connection::{ConnectionId, Fin};
-use super::lane::{Method, State};
+use super::lane::{LossReport, Method, State};
 use crate::binding::blob::Blob;
 use crate::binding::records::event;
 use crate::binding::submission::{Leave, Payload, When};
@@ -235,7 +235,12 @@ impl Pool {
                 connection.wake();
             }
         } else if matches!(lane.state, State::Lost | State::Failed) {
+            let is_untold = matches!(lane.state, State::Lost);
             self.report(event::FINISHED, self.lane_ref(slot), 0, &[]);
+            if is_untold {
+                // Nothing will be written with which another connection would be looked for.
+                self.report_to(slot, LossReport::End);
+            }
         } else {
             lane.fin_wanted = true;
         }

@@ -54,6 +54,17 @@ test('an idle limit that is taken away is the default', { timeout: 20_000 }, asy
   }
 });
 
+test('so are those of an agent whose options are replaced as a whole', { timeout: 20_000 }, async (t) => {
+  const server = await echoServer(t);
+  await asNode(t, async (make) => {
+    const agent = make({ maxSockets: 2 });
+    agent.options = { path: null };
+    const done = await Promise.all([1, 2, 3, 4].map(() => exchange({ ...server.at, agent })));
+    await exchangeAndIdle({ ...server.at, agent });
+    return [done.map(({ response }) => response.statusCode), books(agent)];
+  });
+});
+
 /** As libraries that merge configurations make it. */
 function deepCopy(value, known = new Map()) {
   if (value === null || typeof value !== 'object') return value;

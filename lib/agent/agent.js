@@ -13,6 +13,7 @@ require('../binding').native; // A binary that is missing is told at once, not w
 const { Plan, normalizeArgs } = require('../connect/connect');
 const crossing = require('../crossing/crossing');
 const { Decisions } = require('../connect/decisions');
+const { optionOf } = require('../defaults');
 const { toDuration } = require('../durations');
 const { leaveEarly, mayLeaveEarly } = require('../request/early');
 const { warnNodeSocket } = require('../fallback');
@@ -22,7 +23,7 @@ const { isLearning, learnListener } = require('../node/client');
 const { isNodes } = require('../node/functions');
 const nodeSocket = require('../lane/node-socket');
 const keepAliveStatus = require('./keepalive-status');
-const { DEFAULTS, agentOptions } = require('./options');
+const { agentOptions } = require('./options');
 const queue = require('../request/queue');
 const { releaseLane } = require('./release');
 const { setPolicy } = require('../request/retry-policy');
@@ -181,7 +182,7 @@ function pooling(Base) {
 
     /** The agent's own limit of an idle connection in ms; the option may be changed while it runs. */
     _idleLimit(name = 'freeSocketTimeout') {
-      const value = this.options[name] ?? DEFAULTS[name];
+      const value = optionOf(this.options, name);
       const ms = typeof value === 'number' ? value : toDuration(value, name);
       return ms === 0 ? Infinity : ms;
     },
@@ -324,7 +325,8 @@ function forgetDestroyed(agent) {
   }
 }
 
-function timeToLive({ socketActiveTTL }, socket) {
+function timeToLive(options, socket) {
+  const socketActiveTTL = optionOf(options, 'socketActiveTTL');
   return socketActiveTTL > 0 ? socketActiveTTL - nodeSocket.ageOf(socket) : Infinity;
 }
 

@@ -7,6 +7,7 @@ const dns = require('dns');
 const net = require('net');
 const { domainToASCII } = require('url');
 
+const { optionOf } = require('../defaults');
 const { toDuration } = require('../durations');
 const { isNodes, unwrapped } = require('../node/functions');
 
@@ -106,9 +107,10 @@ function toASCII(host) {
 }
 
 /** Whether requests may have to wait, and go on by themselves then (waiting.js). */
-function mayQueue({ maxSockets, maxTotalSockets, maxSentAhead, sendEarly }) {
+function mayQueue(options) {
+  const { maxSockets, maxTotalSockets, sendEarly } = options;
   const isBounded = Number.isFinite(maxSockets) || Number.isFinite(maxTotalSockets);
-  return isBounded && maxSentAhead > 0 && sendEarly !== false;
+  return isBounded && optionOf(options, 'maxSentAhead') > 0 && sendEarly !== false;
 }
 
 class Route {
@@ -155,13 +157,13 @@ class Route {
       noDelay: this.noDelay,
       keepAlive: this.keepAlive,
       connectTimeout: toLimit(options.connectTimeout ?? defaults.connectTimeout, 'connectTimeout'),
-      deadPeer: toLimit(options.deadPeerTimeout ?? defaults.deadPeerTimeout, 'deadPeerTimeout'),
-      ttl: toLimit(options.socketActiveTTL ?? defaults.socketActiveTTL, 'socketActiveTTL'),
+      deadPeer: toLimit(options.deadPeerTimeout ?? optionOf(defaults, 'deadPeerTimeout'), 'deadPeerTimeout'),
+      ttl: toLimit(options.socketActiveTTL ?? optionOf(defaults, 'socketActiveTTL'), 'socketActiveTTL'),
       parse: !surroundings.rawPath,
       queues: mayQueue(defaults),
-      readAhead: options.maxReadAheadBytes ?? defaults.maxReadAheadBytes,
-      maxBuffered: defaults.maxBufferedBytes,
-      maxReplay: options.maxReplayBytes ?? defaults.maxReplayBytes,
+      readAhead: options.maxReadAheadBytes ?? optionOf(defaults, 'maxReadAheadBytes'),
+      maxBuffered: optionOf(defaults, 'maxBufferedBytes'),
+      maxReplay: options.maxReplayBytes ?? optionOf(defaults, 'maxReplayBytes'),
     };
   }
 }

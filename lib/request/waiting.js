@@ -9,6 +9,7 @@
 const channels = require('../channels');
 const { wholeOf } = require('../crossing/chunks');
 const crossing = require('../crossing/crossing');
+const { optionOf } = require('../defaults');
 const { sendsEarly } = require('./early');
 const { isResent } = require('./facts');
 const { immediately } = require('../node/immediate');
@@ -135,14 +136,18 @@ function report(waiting) {
 
 function flagsFor(request, bytes) {
   const policy = policyOf(request);
-  const { maxReplayBytes = request.agent.options.maxReplayBytes } = policy;
+  const { maxReplayBytes = optionOf(request.agent.options, 'maxReplayBytes') } = policy;
   const flags = request.shouldKeepAlive ? 0 : opFlag.LAST;
   return bytes > maxReplayBytes ? flags : flags | policy.flagsFor(request);
 }
 
 /** A request has got into the queue. */
 function join(agent, request, name) {
-  if (!(agent.options.maxSentAhead > 0) || !sendsEarly(agent, request) || Object.hasOwn(request, 'end'))
+  if (
+    !(optionOf(agent.options, 'maxSentAhead') > 0) ||
+    !sendsEarly(agent, request) ||
+    Object.hasOwn(request, 'end')
+  )
     return;
   request[kWaiting] = null;
   if (request.writableEnded) handOver(agent, name);
@@ -163,7 +168,7 @@ function handOver(agent, name) {
 
 /** The same for what is left when one has gone: not for each, but for many when few are there. */
 function refill(agent, name) {
-  const { maxSentAhead: most } = agent.options;
+  const most = optionOf(agent.options, 'maxSentAhead');
   if (!isDue(agent, name) || agent[kQueues]?.get(name)?.count * 2 > most) return;
   // Behind the tick in which that one writes to its lane.
   process.nextTick(() => {
@@ -196,7 +201,7 @@ function advance(agent, name) {
   if (list === undefined || sockets === undefined || agent.listenerCount('free') > 1) return;
   if (!sockets.every((socket) => socket._isInRust)) return;
   const queue = queueOf(agent, name);
-  const most = Math.min(list.length, agent.options.maxSentAhead);
+  const most = Math.min(list.length, optionOf(agent.options, 'maxSentAhead'));
   // None overtakes another: behind one that cannot be handed over all wait for JavaScript.
   while (queue.count < most && isReady(list[queue.count])) {
     const request = list[queue.count];

@@ -12,6 +12,7 @@ const path = require('node:path');
 const { test } = require('node:test');
 const tls = require('node:tls');
 const { HttpAgent } = require('..');
+const certificate = require('./helpers/certificate');
 const {
   atEnd,
   get,
@@ -220,6 +221,31 @@ test('CONNECT: tls.connect over the lane', options, async (t) => {
       if (received === bytes.length) break;
     }
     return [...log, received];
+  });
+});
+
+test('CONNECT: tls.connect over the lane, ended by the target', options, async (t) => {
+  const target = tls.createServer(certificate, (socket) => {
+    socket.on('error', () => {});
+    socket.end('all of it');
+  });
+  target.listen(0, '127.0.0.1');
+  await once(target, 'listening');
+  atEnd(t, () => target.close());
+  const { port } = await proxy(t, target.address().port);
+  await sameAsNode(async (Agent) => {
+    const agent = seeingAgent(t, Agent);
+    const where = { host: '127.0.0.1', port };
+    const request = http.request({ ...where, agent, method: 'CONNECT', path: 'target.test:443' });
+    request.end();
+    const [, socket] = await once(request, 'connect');
+    const secure = tls.connect({ socket, servername: 'localhost', ca: certificate.cert });
+    const events = [];
+    for (const name of ['data', 'end', 'error'])
+      secure.on(name, (value) => events.push([name, String(value)]));
+    // Its own end follows that of the target, over a lane that has seen that end.
+    await new Promise((resolve) => secure.on('close', resolve));
+    return events;
   });
 });
 

@@ -12,6 +12,9 @@ const LightListeners = require('./light-listeners');
 const { clearTimeout, setTimeout } = require('../node/clock');
 const process = require('../node/process');
 
+/** What the listener for 'data' does of Node's adapter of streams (JSStreamSocket), which has no other mark. */
+const ADAPTER = /\.readBuffer\(chunk\)/;
+
 class SocketShape extends LightListeners {
   #addresses = '';
   #timer = null;
@@ -168,7 +171,14 @@ function onTimeout(socket) {
 
 /** As net.Socket does: a clear error for who writes after the peer has ended. */
 function onReadableStreamEnd() {
-  if (!this.allowHalfOpen) this.write = writeAfterFin;
+  // Who is above has something to say yet, as TLS its own end, and ends the lane behind that.
+  if (isWrapped(this)) this.allowHalfOpen = true;
+  else if (!this.allowHalfOpen) this.write = writeAfterFin;
+}
+
+/** Whether it is under Node's adapter of streams for what it does in C++: TLS, HTTP/2. (A net.Socket is that by its handle.) */
+function isWrapped({ _events: { data } }) {
+  return [data].flat().some((listener) => listener?.name === 'ondata' && ADAPTER.test(listener));
 }
 
 function writeAfterFin(chunk, encoding, callback) {

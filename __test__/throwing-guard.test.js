@@ -108,3 +108,38 @@ test('no error, but thrown', { timeout }, async (t) => {
   assert.deepEqual([first.error, second.status, uncaught], ['a text', 200, ['a text']]);
   assert.deepEqual(arrived, ['/second']);
 });
+
+/** What is heard of a socket that is destroyed by a callback of another part of the program, which then throws. */
+async function destroyAndThrow({ port, agentOf }) {
+  const { HttpAgent } = require('..');
+  const http = require('node:http');
+  const fs = require('node:fs');
+  const heard = [];
+  process.on('uncaughtException', ({ message }) => heard.push(`uncaught ${message}`));
+  const agent = agentOf === 'node' ? new http.Agent({ keepAlive: true }) : new HttpAgent();
+  const request = http.get({ host: '127.0.0.1', port, agent });
+  const hear = (name, emitter) => {
+    emitter.on('error', ({ message }) => heard.push(`${name} error ${message}`));
+    emitter.on('close', () => heard.push(`${name} close`));
+  };
+  hear('request', request);
+  request.on('response', ({ socket }) => {
+    hear('socket', socket);
+    fs.stat('.', () => {
+      socket.destroy(new Error('given'));
+      throw new Error('thrown');
+    });
+  });
+  await new Promise((resolve) => request.on('close', () => setTimeout(resolve, 20)));
+  return heard;
+}
+
+test(
+  "an error comes before 'close', also where an exception follows that nobody catches",
+  { timeout },
+  async (t) => {
+    const { port } = await httpServer(t, (request, response) => response.flushHeaders());
+    const theirs = await inProcess(destroyAndThrow, { port, agentOf: 'node' });
+    assert.deepEqual(await inProcess(destroyAndThrow, { port, agentOf: 'offloop' }), theirs);
+  },
+);

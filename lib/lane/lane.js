@@ -438,7 +438,8 @@ class Lane extends SocketShape {
       process.nextTick(pending, error ?? errors.coded(Error, 'ERR_SOCKET_CLOSED', 'Socket is closed'));
     }
     callback(error);
-    immediately(emitClose, this, Boolean(error));
+    // Its 'error' comes first, also where an uncaught exception has kept the ticks waiting, until the immediates run.
+    immediately(process.nextTick, emitClose, this, Boolean(error));
   }
 
   /** What is done with what has been written, and not been taken by the kernel. */

@@ -12,6 +12,7 @@ const { ACTS, READERS, exchange } = require('./exchange');
 const Random = require('./random');
 const { FORGED, response } = require('./responses');
 const startServers = require('./servers');
+const { hasSurplus } = require('./surplus');
 
 /** A difference is a finding if it is seen so often out of so many times; once may be a matter of time. */
 const TRIES = 3;
@@ -47,8 +48,10 @@ function makeCase(seed, number) {
     // Whether the next piece, or the end of the socket, comes before or after is a race.
     const races = exchange.pieces.length > 1 || exchange.act !== 'nothing';
     if (races && exchange.reader === 'later') exchange.reader = 'flowing';
+    exchange.hasSurplus = hasSurplus(exchange);
+    exchange.endsConnection = exchange.hasSurplus || exchange.late !== undefined;
     // A lane counts the bytes of all its connections.
-    const follows = exchanges.slice(0, index).some(({ late }) => late !== undefined);
+    const follows = exchanges.slice(0, index).some((earlier) => earlier.endsConnection);
     if (follows && exchange.act === 'looks at the counters') exchange.act = 'nothing';
   }
   return exchanges;
@@ -92,18 +95,26 @@ async function traces(ours, server, port, id, exchanges) {
     const name = `${id}.${index}`;
     seen.push(await exchange(agent, server, port, name, one));
     const idle = Object.values(agent.freeSockets).flat();
-    if (one.late === undefined || idle.length === 0) continue;
-    if (ours) {
+    if (!one.endsConnection || idle.length === 0) continue;
+    if (ours && one.late !== undefined) {
       await server.writeAndWait(name, one.late);
     } else {
-      // There it could not but go wrong. The next request gets a new connection.
+      // With http.Agent it could not but go wrong. The next request gets a new connection.
       const gone = new Promise((resolve) => idle[0].once('close', resolve));
       server.end(name, 'fin');
       await gone;
     }
   }
   agent.destroy();
-  return seen.map((trace, index) => (exchanges[index - 1]?.late === undefined ? trace : withoutReuse(trace)));
+  return seen.map((trace, index) => {
+    const known = exchanges[index].hasSurplus ? withoutBooks(trace) : trace;
+    return exchanges[index - 1]?.endsConnection ? withoutReuse(known) : known;
+  });
+}
+
+/** Behind more than a response ours is closed, and http.Agent may not have noticed. */
+function withoutBooks(trace) {
+  return trace.filter(([, what]) => what !== 'books');
 }
 
 /** Whether the idle lane is gone before the next request, or only then found to have no connection, is a race. */

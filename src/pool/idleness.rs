@@ -122,6 +122,51 @@ mod tests {
     use super::super::connection::tests::reused;
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test]
+    async fn the_limit_holds_while_the_machine_sleeps() {
+        let (mut connection, _peer) = reused(SECOND).await;
+        let now = Instant::now();
+        let mut limit = connection.idle_limit(Some(SECOND * 3600), None, now);
+        for is_expired in [false, true] {
+            for is_parked in [true, false] {
+                connection.parked = is_parked.then_some(limit);
+                connection.unused = (!is_parked).then_some(limit);
+                assert_eq!(connection.expired(now).is_some(), is_expired);
+            }
+            limit.wall_deadline = limit.wall_deadline.map(|at| at.before_sleep_of(SECOND * 3600));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_time_begins_when_what_is_owed_has_left() {
+        let (mut connection, _peer) = reused(SECOND * 10).await;
+        let limit = connection.idle_limit(Some(SECOND * 15), None, Instant::now());
+        connection.parked = Some(limit);
+        connection.unused = Some(limit);
+        let now = Instant::now();
+        connection.begin_idleness(now);
+        let deadlines = [connection.parked, connection.unused].map(|limit| limit.unwrap().deadline);
+        assert_eq!(deadlines, [Some(now + SECOND * 15); 2]);
+    }
+
+    #[tokio::test]
+    async fn what_was_learned_of_the_server_holds_for_who_is_idle_and_owes_nothing() {
+        let (mut connection, _peer) = reused(SECOND * 10).await;
+        let now = Instant::now();
+        for event in (1..=3).rev() {
+            connection.closes.note(SECOND * 5, now - SECOND * event);
+        }
+        assert_eq!(connection.outlasted(now), None);
+        connection.parked = Some(connection.until(None, now));
+        assert_eq!(connection.outlasted(now), Some(CloseReason::IdleTimeout));
+        connection.out.push(b"the rest of a body");
+        assert_eq!(connection.outlasted(now), None);
+        connection.doubted = true;
+        assert_eq!(connection.outlasted(now), Some(CloseReason::DeadPeer));
+    }
+
     #[tokio::test]
     async fn the_nearer_limit_holds() {
         const IDLE: Duration = Duration::from_secs(10);

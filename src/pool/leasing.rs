@@ -222,6 +222,7 @@ mod tests {
     use crate::connect::Stream;
 
     const PARK: [i32; 5] = [op::PARK, 0, 2, 60_000, 0];
+    const HINT: [i32; 5] = [op::HINT, 0, 2, 60_000, -1];
     const LEASE: [i32; 5] = [op::LEASE | op_flag::HTTP << 8, 0, 3, 0, 100];
     const WRITE: [i32; 5] = [op::WRITE, 0, 3, 0, 7];
 
@@ -234,10 +235,11 @@ mod tests {
     #[tokio::test]
     async fn the_limit_of_an_idle_connection_holds_until_the_first_byte_has_left() {
         let run = async {
-            for is_blocked in [false, true] {
+            // One that was idle, or had waited for a request that waited for it.
+            for (before, is_blocked) in [(PARK, false), (PARK, true), (HINT, false), (HINT, true)] {
                 let mut test = TestPool::new(LIMITS);
                 let (id, mut server) = test.reuse(0).await;
-                test.submit(|submission| submission.rows.extend([PARK, LEASE].concat()));
+                test.submit(|submission| submission.rows.extend([before, LEASE].concat()));
                 let pass = |test: &TestPool| {
                     let mut pool = test.pool.borrow_mut();
                     let connection = pool.connections.get_mut(id).unwrap();
@@ -414,9 +416,11 @@ mod tests {
                     submission.bytes.extend(b"request");
                     submission.rows.extend([op::ATTACH, 5, epoch, 0, 0]);
                 });
-                let pool = test.pool.borrow();
+                let mut pool = test.pool.borrow_mut();
                 let connection = pool.connections.get(id).unwrap();
                 assert_eq!((connection.lane, connection.served), (5, 2), "{epoch}");
+                // Others wait behind it.
+                assert_eq!(pool.lane(5).unwrap().queue, Some(7));
             }
         };
         LocalSet::new().run_until(run).await;

@@ -49,9 +49,7 @@ impl Connection {
 
     /// The request that it has had is over: what is on its way of that is owed.
     pub fn end_exchange(&mut self) {
-        if self.parked.is_none() {
-            self.tally.begin(self.out.len(), self.stream.wire_bytes(), Duration::ZERO);
-        }
+        self.tally.begin(self.out.len(), self.stream.wire_bytes(), Duration::ZERO);
     }
 
     /// Whether bytes of the present request wait, and none has left.
@@ -186,6 +184,21 @@ mod tests {
                 assert!(test.pool.borrow().connections.get(id).is_none());
                 assert_eq!(all_until_end(server).await, [b"head", REST].concat(), "{rows:?}");
             }
+        };
+        LocalSet::new().run_until(run).await;
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_takes_nothing_of_it_is_not_waited_for_without_end() {
+        let run = async {
+            let (mut test, _, mut server) = owing().await;
+            test.submit(|submission| submission.rows.extend(close(2, op_flag::OVER)));
+            tokio::time::pause();
+            tokio::time::sleep(PATIENCE * 2).await;
+            // And the kernel keeps nothing for it.
+            server.set_nonblocking(false).unwrap();
+            let error = server.read_to_end(&mut Vec::new()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
         };
         LocalSet::new().run_until(run).await;
     }

@@ -444,7 +444,9 @@ mod tests {
     #[tokio::test]
     async fn an_end_that_nobody_has_read_yet_is_seen_before_a_connection_is_let_pass() {
         let test = async {
-            for is_lost in [false, true] {
+            // Once: another one that ends so is this request's loss.
+            for (ends, waited) in [(false, false), (true, false), (true, true)] {
+                let is_lost = ends && !waited;
                 let mut test = TestPool::new(LIMITS);
                 let peer = test.open(0).await;
                 {
@@ -452,12 +454,13 @@ mod tests {
                     let lane = pool.lane(0).unwrap();
                     let id = lane.connection().unwrap();
                     lane.state = State::Gated(id, Cause::First);
+                    lane.waited = waited;
                     lane.pin = Some(Rc::new(Secured {
                         report: Vec::new(),
                         leaf: Vec::new().into(),
                         is_unnamed: false,
                     }));
-                    if is_lost {
+                    if ends {
                         drop(peer);
                         let connection = pool.connections.get_mut(id).unwrap();
                         while connection.look_at_socket(Instant::now()).is_none() {}

@@ -2,8 +2,6 @@
 //! the lane keeps what was read of its own. The request gets a lane of its own here, in its own slot, which
 //! JavaScript's lane moves into when Node gives it the request (`waiting`).
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -69,10 +67,8 @@ impl Pool {
         let now = Instant::now();
         let may_serve = end.keep_alive
             && left != Some(0)
-            && timeout != Some(Duration::ZERO)
             && connection.out.is_empty()
             && !connection.stream.is_blocked()
-            && lane.pending.is_empty()
             && lane.buffered.room() > 0;
         if !may_serve {
             return;
@@ -120,6 +116,8 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::task::LocalSet;
 
     use super::super::facts::Tally;
@@ -150,6 +148,38 @@ mod tests {
             pool.waiting.add(LaneRef { slot: 1, epoch: 1 }, 7, b"next", LEAVE, false);
             pool.pass_on(id);
             assert_eq!(pool.connections.get(id).unwrap().lane, 1);
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_serves_no_other_request_is_not_passed_on() {
+        let test = async {
+            for (header, is_behind, is_passed_on) in [
+                ("Keep-Alive: timeout=60, max=5", false, true),
+                ("Keep-Alive: max=0", false, false),
+                ("Keep-Alive: timeout=0", false, false),
+                ("Connection: close", false, false),
+                ("Keep-Alive: timeout=60, max=5", true, false),
+            ] {
+                let mut test = TestPool::new(LIMITS);
+                let (id, _peer) = test.reuse(0).await;
+                let mut pool = test.pool.borrow_mut();
+                let mut framing = Framing::new(false);
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{header}\r\n\r\n");
+                framing.push(head.as_bytes());
+                let connection = pool.connections.get_mut(id).unwrap();
+                connection.framing = Some(framing);
+                if is_behind {
+                    connection.out.push(b"the rest of a body");
+                }
+                pool.lane(0).unwrap().queue = Some(7);
+                pool.waiting.add(LaneRef { slot: 1, epoch: 1 }, 7, b"next", LEAVE, false);
+                pool.pass_on(id);
+                let connection = pool.connections.get(id).unwrap();
+                assert_eq!(connection.lane, u32::from(is_passed_on), "{header}");
+                assert_eq!(connection.requests_left, is_passed_on.then_some(5));
+            }
         };
         LocalSet::new().run_until(test).await;
     }

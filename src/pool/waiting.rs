@@ -185,9 +185,11 @@ mod tests {
 
     use tokio::task::LocalSet;
 
+    use super::super::test_pool::{LIMITS, TestPool};
     use super::super::{Ask, Question};
     use super::*;
     use crate::binding::link::Link;
+    use crate::binding::records::op;
     use crate::reply;
 
     const LEAVE: Leave = Leave { replayable: true, unacknowledged: false };
@@ -238,6 +240,26 @@ mod tests {
         waiting.close(early);
         assert_eq!(slots(&mut waiting, 7), [3]);
         assert!(!waiting.is_refused(early));
+    }
+
+    #[tokio::test]
+    async fn what_a_lane_had_for_a_connection_to_come_is_not_sent_for_a_request_that_gets_it() {
+        let test = async {
+            let mut test = TestPool::new(LIMITS);
+            let (lost, _) = test.reuse(0).await;
+            test.pool.borrow_mut().drop_connection(lost, CloseReason::PeerClosedIdle);
+            test.pool.borrow_mut().set_state(0, State::Lost);
+            test.submit(|submission| {
+                submission.rows.extend([op::WRITE, 0, 2, 0, 3]);
+                submission.bytes.extend(b"old");
+                submission.rows.extend([op::WAIT, 5, 1, 7, 7]);
+                submission.bytes.extend(b"request");
+                submission.rows.extend([op::ATTACH, 5, 1, 0, 0]);
+            });
+            let mut pool = test.pool.borrow_mut();
+            assert_eq!(pool.lane(5).unwrap().pending.len(), 7);
+        };
+        LocalSet::new().run_until(test).await;
     }
 
     #[tokio::test]

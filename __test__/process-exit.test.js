@@ -166,9 +166,10 @@ test('nor when the request ends behind the response', earlyOptions, async (t) =>
   }
 });
 
-for (const [where, then] of Object.entries({
-  'a connection that is idle': '',
-  'one that its agent has destroyed': 'agent.destroy()',
+for (const [where, [first, then]] of Object.entries({
+  'a connection that is idle': ['', ''],
+  'one that its agent has destroyed': ['', 'agent.destroy()'],
+  'one that is not kept': ['agent.keepSocketAlive = () => false;', ''],
 })) {
   test(`nor before all of a request that is over has left, on ${where}`, earlyOptions, async (t) => {
     for (const plan of bothAgents) {
@@ -177,6 +178,7 @@ for (const [where, then] of Object.entries({
         t,
         at,
         `const agent = ${plan};
+         ${first}
          const request = http.request({ ...at, agent, method: 'POST' }, (response) => response.resume());
          request.setHeader('Content-Length', ${BODY.length});
          agent.on('free', () => {

@@ -64,12 +64,12 @@ impl Connection {
     }
 }
 
-/// Closes a connection when what it owes has left. If its request was over the end of the process waits for that: with
-/// `http.Agent` that would not be over yet.
+/// Closes a connection when what it owes has left. The end of the process waits for that: with `http.Agent` the request
+/// would not be over yet.
 pub fn close_after_writing(mut connection: Connection) {
     let patience = connection.destination.dead_peer.unwrap_or(PATIENCE);
     let out = connection.take_owed();
-    let debt = connection.parked.is_some().then(Debt::new);
+    let debt = Debt::new();
     spawn_local(async move {
         let mut stream = connection.stream;
         let written = write_rest(&mut stream, out, patience).await;

@@ -34,14 +34,16 @@ class Inactivity {
 
   /** Rust is asked, and what has come is handed over first. */
   #hasMoved() {
-    const { lane, place } = this.#parts;
+    const { lane, output, place } = this.#parts;
     if (!place.isOpened) return false;
     const [epoch, mark] = [place.epoch, this.#mark()];
     const quiet = place.quiet();
     if (lane.destroyed || lane._isIdle || place.epoch !== epoch || this.#mark() !== mark) return true;
     if (quiet === undefined || quiet >= lane.timeout) return false;
-    // What JavaScript writes leaves a little later, and a large write goes on without a report for each piece.
-    lane._waitOut(lane.timeout - quiet);
+    // A large write goes on without a report for each piece, and as with net.Socket the time begins anew when it has been
+    // seen to. What is small leaves a little later than JavaScript has written it.
+    if (output.isMoving) lane._unrefTimer();
+    else lane._waitOut(lane.timeout - quiet);
     return true;
   }
 

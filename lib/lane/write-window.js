@@ -158,6 +158,11 @@ class WriteWindow {
     return this.bytesWritten - this.#outstanding;
   }
 
+  /** Whether there is more on its way than a small request: a report of it is to come. */
+  get isMoving() {
+    return this.#outstanding > this.#unreported;
+  }
+
   /** What has not been handed over, which is its taker's from now on. */
   takePieces() {
     const pieces = this.#pieces;

@@ -199,6 +199,22 @@ for (const [where, [first, then]] of Object.entries({
   });
 }
 
+test('nor for the rest of a request that is given up', { ...earlyOptions, timeout: 15_000 }, async (t) => {
+  for (const plan of bothAgents) {
+    const { at } = await earlyServer(t, EMPTY);
+    const { done } = start(
+      t,
+      at,
+      `const request = http.request({ ...at, agent: ${plan}, method: 'POST' }, (response) => {
+         response.resume().on('end', () => request.destroy());
+       });
+       request.on('error', () => {});
+       request.write(Buffer.alloc(${BODY.length}));`,
+    );
+    assert.deepStrictEqual(await done, { code: 0, signal: null, out: 'exit 0' }, plan);
+  }
+});
+
 test('but for one that is paused and read on', { timeout: 60_000 }, async (t) => {
   const body = Buffer.alloc(5_000_000);
   const server = await echoServer(t, { listener: (request, response) => response.end(body) });

@@ -445,7 +445,8 @@ class Lane extends SocketShape {
   /** What is done with what has been written, and not been taken by the kernel. */
   #howToClose() {
     if (this.#resetOnDestroy) return opFlag.RESET;
-    return this.#parts.ending.isUnfinished ? 0 : opFlag.OVER;
+    const isWritten = this._request?.writableFinished ?? true;
+    return this.#parts.ending.isUnfinished || !isWritten ? 0 : opFlag.OVER;
   }
 
   /** Closes with RST. As with Node's sockets, only TCP's own: neither over TLS nor Unix sockets. */

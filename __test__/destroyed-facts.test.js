@@ -150,6 +150,43 @@ test(
   },
 );
 
+test(
+  'it has been sent ahead, and the socket that it gets is destroyed: it is not sent again',
+  patience,
+  async (t) => {
+    const { server, agent } = await setUp(t);
+    await warm(agent, server);
+    const first = send(agent, server, { id: 'first' });
+    const second = send(agent, server, { id: 'x', act: 'reset/cue,ok' });
+    blockUntil(() => server.arrivals('x') === 1);
+    agent.once('free', (socket) => socket.destroy());
+    second.request.on('socket', ({ destroyed }) => {
+      assert.ok(destroyed);
+      server.post({ cue: 'x' });
+      blockUntil(() => server.arrivals('x') > 1, 200);
+    });
+    assert.equal((await first).status, 200);
+    const { error } = await second;
+    assert.equal(error.code, 'ECONNRESET');
+    assert.equal(error.reason, 'aborted');
+    assert.ok(error.connection.bytesWritten > 0, 'it has been sent');
+    await warm(agent, server);
+    assert.equal(server.arrivals('x'), 1);
+  },
+);
+
+test('the socket that it gets is destroyed before it is sent', patience, async (t) => {
+  const { server, agent } = await setUp(t);
+  const first = send(agent, server, { id: 'first' });
+  const second = send(agent, server, { id: 'x', method: 'POST', body: 'body' });
+  agent.once('free', (socket) => socket.destroy());
+  assert.equal((await first).status, 200);
+  const { error } = await second;
+  assert.equal(error.reason, 'aborted');
+  assert.equal(error.connection.bytesWritten, 0);
+  assert.equal(server.arrivals('x'), 0);
+});
+
 test('nothing has left, and JavaScript computes on', patience, async (t) => {
   const { server, agent } = await setUp(t);
   await warm(agent, server);

@@ -78,12 +78,16 @@ class Ending {
     return facts;
   }
 
-  /** The request was destroyed before it was written; the lane goes back into the pool. */
-  explainUnsent(request) {
-    const facts = { path: 'raw', reused: request.reusedSocket, ...parse(NOTHING_LEFT) };
-    explainLater(request, (error) => {
-      explain(error, closeReason.ABORTED, facts, !isPrograms(error, closeReason.ABORTED));
-    });
+  /**
+   * The request was destroyed before it was written, and the lane goes back into the pool; or the lane was destroyed before
+   * the request came to it. `sent`: what is known of one that has left while it waited.
+   */
+  explainUnsent(request, sent = NOTHING_LEFT) {
+    if (this.#explained === request) return;
+    const isKnown = this.#reason !== undefined && this.#reason !== closeReason.NOT_KEPT;
+    const reason = isKnown ? this.#reason : closeReason.ABORTED;
+    const facts = { path: 'raw', reused: request.reusedSocket, ...parse(sent) };
+    explainLater(request, (error) => explain(error, reason, facts, !isPrograms(error, reason)));
   }
 
   /** Whether a request is on the lane whose response has not come whole. */

@@ -8,7 +8,7 @@ const { AsyncResource } = require('async_hooks');
 const channels = require('../channels');
 const crossing = require('../crossing/crossing');
 const { policyOf } = require('../request/retry-policy');
-const { forget, waitingOf } = require('../request/waiting');
+const { end, forget, waitingOf } = require('../request/waiting');
 
 class Exchange {
   #parts;
@@ -129,8 +129,10 @@ class Exchange {
   }
 
   #begin(request) {
-    const { early, lane, place, plan } = this.#parts;
-    if (waitingOf(request) !== undefined) this.#takeUp(request);
+    const { early, ending, lane, place, plan } = this.#parts;
+    const isGone = lane.destroyed;
+    const sent = waitingOf(request) === undefined ? undefined : this.#takeUp(request);
+    if (isGone) ending.explainUnsent(request, sent);
     if (this.#isUnopened) {
       this.#isUnopened = false;
       plan.begun = place.isOpened;
@@ -164,22 +166,22 @@ class Exchange {
     lane._unrefTimer();
   }
 
-  /** Goes on with what Rust has of a request that waited: it may have been sent, and answered. */
+  /**
+   * Goes on with what Rust has of a request that waited: it may have been sent, and answered. What is known of that, as text
+   * (facts.js), if it cannot go on.
+   */
   #takeUp(request) {
     const { connection, early, lane, sender } = this.#parts;
+    if (lane.destroyed || early.isOwed) return end(request);
     const waiting = waitingOf(request);
     forget(request);
-    if (lane.destroyed || early.isOwed) {
-      waiting.drop();
-      return;
-    }
     const isFit = lane._isInRust && !connection.isDenied;
     if (!isFit || !connection.isEstablished) {
-      if (!this.#isUnopened && waiting.withdraw() === undefined) return;
+      if (!this.#isUnopened && waiting.withdraw() === undefined) return undefined;
       if (!isFit || waiting.isInDoubt) {
-        waiting.drop();
+        waiting.end();
         lane.destroy();
-        return;
+        return undefined;
       }
     }
     this.#moveTo(waiting);
@@ -188,6 +190,7 @@ class Exchange {
     sender.skipBeginning();
     this.#yieldsTo = waiting.queueNumber;
     if (channels.reused.hasSubscribers) lane._tell(channels.reused, { request });
+    return undefined;
   }
 
   #moveTo({ place, bytes }) {

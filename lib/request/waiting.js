@@ -61,17 +61,15 @@ class Waiting {
     return undefined;
   }
 
-  /** It has been sent, and ends here: what is known of it, which holds from now on; undefined if nobody can say. */
+  /**
+   * It has been sent, and ends here: nobody is to have its answer. What is known of it, which holds from now on; undefined if
+   * nobody can say.
+   */
   end() {
     const facts = this.isInDoubt ? undefined : this.place.facts(false);
-    this.drop();
-    return facts;
-  }
-
-  /** Nobody is to have its answer. */
-  drop() {
     this.place.leave(closeReason.ABORTED);
     this.depart();
+    return facts;
   }
 
   /** It has left the agent's queue. */

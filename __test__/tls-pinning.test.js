@@ -133,6 +133,8 @@ for (const maxVersion of VERSIONS) {
       assert.equal(error?.code, 'ECONNRESET');
       assert.equal(error.message, how === 'reset' ? 'read ECONNRESET' : 'socket hang up');
       assert.deepEqual([request.attempts, server.arrivals('it')], [1, 1]);
+      const [{ opened, notOpened }] = Object.values(agent.stats());
+      assert.deepEqual([opened, notOpened], [1, 1]);
     });
 
     test(`a repetition goes to the same certificate, ${how} (${maxVersion})`, { timeout }, async (t) => {

@@ -267,6 +267,7 @@ impl Pool {
         let Connected { stream, secured } = connected;
         let Some(lane) = self.lane(slot) else { return };
         if !accepts(lane.pin.as_deref(), secured.as_deref()) {
+            add(&lane.counts.not_opened);
             self.connection_refused(slot, cause);
             return;
         }

@@ -130,15 +130,21 @@ test('it has been sent ahead, and again, and JavaScript has not been told', pati
   );
 });
 
+/** Two requests, of which the second is sent while JavaScript is blocked, and is lost on cue. */
+async function sendAhead(t) {
+  const { server, agent } = await setUp(t);
+  await warm(agent, server);
+  const first = send(agent, server, { id: 'first' });
+  const second = send(agent, server, { id: 'x', act: 'reset/cue,ok' });
+  blockUntil(() => server.arrivals('x') === 1);
+  return { server, agent, first, second };
+}
+
 test(
   'it has been sent ahead, and is lost while JavaScript computes on: it is not sent again',
   patience,
   async (t) => {
-    const { server, agent } = await setUp(t);
-    await warm(agent, server);
-    const first = send(agent, server, { id: 'first' });
-    const second = send(agent, server, { id: 'x', act: 'reset/cue,ok' });
-    blockUntil(() => server.arrivals('x') === 1);
+    const { server, agent, first, second } = await sendAhead(t);
     second.request.destroy();
     server.post({ cue: 'x' });
     blockUntil(() => server.arrivals('x') > 1, 200);
@@ -154,11 +160,7 @@ test(
   'it has been sent ahead, and the socket that it gets is destroyed: it is not sent again',
   patience,
   async (t) => {
-    const { server, agent } = await setUp(t);
-    await warm(agent, server);
-    const first = send(agent, server, { id: 'first' });
-    const second = send(agent, server, { id: 'x', act: 'reset/cue,ok' });
-    blockUntil(() => server.arrivals('x') === 1);
+    const { server, agent, first, second } = await sendAhead(t);
     agent.once('free', (socket) => socket.destroy());
     second.request.on('socket', ({ destroyed }) => {
       assert.ok(destroyed);

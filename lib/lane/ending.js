@@ -82,7 +82,7 @@ class Ending {
    * The request was destroyed before it was written, and the lane goes back into the pool; or the lane was destroyed before
    * the request came to it. `sent`: what is known of one that has left while it waited.
    */
-  explainUnsent(request, sent = NOTHING_LEFT) {
+  explainWithoutLane(request, sent = NOTHING_LEFT) {
     if (this.#explained === request) return;
     const isKnown = this.#reason !== undefined && this.#reason !== closeReason.NOT_KEPT;
     const reason = isKnown ? this.#reason : closeReason.ABORTED;

@@ -94,7 +94,7 @@ class Exchange {
     const { connection, early, ending } = this.#parts;
     if (early.isOwed) return connection.isEstablished && this.#takeBack();
     // One that was destroyed before it had the lane has had nothing to send.
-    if (this.#intended?.destroyed) ending.explainUnsent(this.#intended);
+    if (this.#intended?.destroyed) ending.explainWithoutLane(this.#intended);
     this.#intended = null;
     return true;
   }
@@ -106,7 +106,7 @@ class Exchange {
     if (!place.takeBack(bytes)) return false;
     input.takeBack();
     output.takeBack(bytes);
-    if (this.#request === null) ending.explainUnsent(early.request);
+    if (this.#request === null) ending.explainWithoutLane(early.request);
     this.#intended = null;
     early.clear();
     return true;
@@ -119,7 +119,7 @@ class Exchange {
     const { ending, lane, parking } = this.#parts;
     const previous = this.#request;
     this.#request = request;
-    if (previous?.res === null && previous.destroyed) ending.explainUnsent(previous);
+    if (previous?.res === null && previous.destroyed) ending.explainWithoutLane(previous);
     if (request !== null) this.#begin(request);
     // An upgraded socket is let go of too, and is the program's from then on.
     else if (!lane.destroyed && !previous.upgradeOrConnect) {
@@ -132,7 +132,7 @@ class Exchange {
     const { early, ending, lane, place, plan } = this.#parts;
     const isGone = lane.destroyed;
     const sent = waitingOf(request) === undefined ? undefined : this.#takeUp(request);
-    if (isGone) ending.explainUnsent(request, sent);
+    if (isGone) ending.explainWithoutLane(request, sent);
     if (this.#isUnopened) {
       this.#isUnopened = false;
       plan.begun = place.isOpened;

@@ -18,8 +18,8 @@ const ADAPTER = /\.readBuffer\(chunk\)/;
 class SocketShape extends LightListeners {
   #addresses = '';
   #timer = null;
-  /** The time that the timer is for, in ms, while it runs for the rest of that only; else 0. */
-  #whole = 0;
+  /** The timer runs for the rest of its time only. */
+  #isForRest = false;
 
   constructor(options) {
     super({
@@ -134,11 +134,10 @@ class SocketShape extends LightListeners {
   /** Called for each sign of life. */
   _unrefTimer() {
     if (this.#timer === null) return;
-    if (this.#whole === 0) this.#timer.refresh();
+    if (!this.#isForRest) this.#timer.refresh();
     else {
-      const whole = this.#whole;
       this._clearTimer();
-      this.#startTimer(whole);
+      this.#startTimer(this.timeout);
     }
   }
 
@@ -146,7 +145,7 @@ class SocketShape extends LightListeners {
   _waitOut(rest) {
     if (this.#timer === null) return;
     this._clearTimer();
-    this.#whole = this.timeout;
+    this.#isForRest = true;
     this.#startTimer(rest);
   }
 
@@ -157,7 +156,7 @@ class SocketShape extends LightListeners {
   _clearTimer() {
     clearTimeout(this.#timer);
     this.#timer = null;
-    this.#whole = 0;
+    this.#isForRest = false;
   }
 
   _onTimeout() {

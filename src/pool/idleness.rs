@@ -98,7 +98,7 @@ impl Connection {
     }
 
     /// Whether it has been idle for longer than what was learned of its server since it was parked.
-    pub fn is_overdue(&mut self, now: Instant) -> bool {
+    fn is_overdue(&mut self, now: Instant) -> bool {
         let idle = now - self.idle_since();
         !self.owes() && self.servers_limit(None, now).is_some_and(|limit| idle >= limit)
     }

@@ -84,6 +84,7 @@ class Ending {
    */
   explainWithoutLane(request, sent = NOTHING_LEFT) {
     if (this.#explained === request) return;
+    this.#explained = request;
     const isKnown = this.#reason !== undefined && this.#reason !== closeReason.NOT_KEPT;
     const reason = isKnown ? this.#reason : closeReason.ABORTED;
     const facts = { path: 'raw', reused: request.reusedSocket, ...parse(sent) };

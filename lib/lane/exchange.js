@@ -130,10 +130,12 @@ class Exchange {
 
   #begin(request) {
     const { early, ending, lane, place, plan } = this.#parts;
-    const isGone = lane.destroyed;
     const sent = waitingOf(request) === undefined ? undefined : this.#takeUp(request);
-    if (isGone) ending.explainWithoutLane(request, sent);
-    if (this.#isUnopened) {
+    // The answer to what it has sent will not come here.
+    if (lane.destroyed || sent !== undefined) {
+      ending.explainWithoutLane(request, sent);
+      lane.destroy();
+    } else if (this.#isUnopened) {
       this.#isUnopened = false;
       plan.begun = place.isOpened;
       lane._openNow();
@@ -172,18 +174,13 @@ class Exchange {
    */
   #takeUp(request) {
     const { connection, early, lane, sender } = this.#parts;
-    if (lane.destroyed || early.isOwed) return end(request);
+    const isFit = lane._isInRust && !connection.isDenied && !early.isOwed;
     const waiting = waitingOf(request);
+    // A lane that connects goes on connecting for one that has not been sent.
+    const mayBeTakenBack = isFit && !connection.isEstablished && !this.#isUnopened;
+    if (mayBeTakenBack && waiting.withdraw() === undefined) return forget(request);
+    if (!isFit || waiting.isInDoubt) return end(request);
     forget(request);
-    const isFit = lane._isInRust && !connection.isDenied;
-    if (!isFit || !connection.isEstablished) {
-      if (!this.#isUnopened && waiting.withdraw() === undefined) return undefined;
-      if (!isFit || waiting.isInDoubt) {
-        waiting.end();
-        lane.destroy();
-        return undefined;
-      }
-    }
     this.#moveTo(waiting);
     waiting.giveTo(lane);
     early.takeUp(request, waiting.pieces);

@@ -7,6 +7,8 @@ const assert = require('node:assert/strict');
 const { execFile } = require('node:child_process');
 const { createHash } = require('node:crypto');
 const { subscribe, unsubscribe } = require('node:diagnostics_channel');
+const { once } = require('node:events');
+const https = require('node:https');
 const { test } = require('node:test');
 const { inspect, promisify } = require('node:util');
 const { HttpsAgent } = require('..');
@@ -122,6 +124,24 @@ for (const maxVersion of VERSIONS) {
       });
     }
   }
+
+  test(
+    `a connection lost before a byte of its request, another certificate since (${maxVersion})`,
+    { timeout },
+    async (t) => {
+      const server = await start(t, maxVersion);
+      const agent = makeAgent(t);
+      await warm(agent, server);
+      const request = https.request({ host: '127.0.0.1', port: server.port, agent, method: 'POST' });
+      await once(request, 'socket');
+      await server.command({ identity: 'second' });
+      server.post({ end: 'close' });
+      await until(() => Object.values(agent.stats())[0].connections.busy === 0);
+      request.end('body');
+      const [error] = await once(request, 'error');
+      assert.deepEqual([error.reason, error.connection.bytesWritten], ['peer-closed-idle', 0]);
+    },
+  );
 
   for (const how of ['close', 'half', 'reset']) {
     test(`no repetition goes to another certificate, ${how} (${maxVersion})`, { timeout }, async (t) => {

@@ -166,6 +166,7 @@ impl Pool {
     /// Closes a connection, behind what it owes, and takes it out of everything that knows of it.
     pub(super) fn drop_connection(&mut self, id: ConnectionId, reason: CloseReason) {
         let Some(mut connection) = self.connections.remove(id) else { return };
+        let reason = connection.who_closed(reason);
         if let Some(lane) = self.lane(connection.lane) {
             lane.lost = Some(reason);
         }

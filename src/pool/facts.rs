@@ -149,16 +149,8 @@ impl Connection {
         before < u64::MAX && self.stream.tcp_info().is_some_and(|info| is_unreached(info.acked))
     }
 
-    /// Bytes of the present request that the peer's kernel has acknowledged,
-    /// where the system tells.
-    fn acknowledged(&self) -> Option<u64> {
-        // Over TLS the kernel counts other bytes than we do.
-        if self.secured.is_some() {
-            return None;
-        }
-        Some(self.acknowledged_of(self.stream.tcp_info()?.acked))
-    }
-
+    /// Bytes of the present request that the peer's kernel has acknowledged, by what it has on this connection. Not over
+    /// TLS, where the kernel counts other bytes than we do.
     fn acknowledged_of(&self, acked: u64) -> u64 {
         // Our FIN counts as a byte, too.
         self.tally.of_exchange(acked.saturating_sub(SYN).min(self.tally.written))
@@ -166,9 +158,10 @@ impl Connection {
 
     /// The server's FIN acknowledges all that it had received before. If that
     /// is nothing of the request, it had decided to close before the request came.
-    fn who_closed(&self, reason: CloseReason) -> CloseReason {
+    pub fn who_closed(&self, reason: CloseReason) -> CloseReason {
         let crossed = reason == CloseReason::PeerFin && self.served > 0 && self.received == 0;
-        if crossed && self.acknowledged() == Some(0) { CloseReason::PeerClosedIdle } else { reason }
+        let is_unreached = || !self.tally.has_begun() || self.is_unreached();
+        if crossed && is_unreached() { CloseReason::PeerClosedIdle } else { reason }
     }
 
     /// Rows of a name and a value; the names are those of `ConnectionFacts` in

@@ -234,15 +234,17 @@ impl Pool {
             return;
         }
         let loss = self.lost_facts(id, report.reason());
-        let (rule, reason) = (verdict.rule(), report.reason().name());
-        info!(connection = %id, rule, reason, "the request goes to another connection");
+        let Some(connection) = self.connections.get(id) else { return };
+        let reason = connection.who_closed(report.reason());
+        let rule = verdict.rule();
+        info!(connection = %id, rule, reason = reason.name(), "the request goes to another connection");
         if verdict == Verdict::Select {
-            self.reselect(id, report.reason());
+            self.reselect(id, reason);
             return;
         }
         let Some(mut connection) = self.connections.remove(id) else { return };
-        connection.log_close(report.reason());
-        connection.counts.closed(&connection, report.reason());
+        connection.log_close(reason);
+        connection.counts.closed(&connection, reason);
         // What goes to another connection is not to leave on this one as well.
         connection.stream.abandon();
         connection.counts.retried(verdict.rule());
@@ -252,7 +254,7 @@ impl Pool {
         let epoch = lane.epoch;
         lane.state = State::Lost;
         lane.loss = Some(loss);
-        lane.lost = Some(report.reason());
+        lane.lost = Some(reason);
         lane.fin_wanted |= connection.fin != Fin::None;
         match verdict {
             Verdict::SendFresh => {

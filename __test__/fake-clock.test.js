@@ -12,7 +12,7 @@ const path = require('node:path');
 const { test } = require('node:test');
 const { HttpAgent } = require('..');
 const certificate = require('./helpers/certificate');
-const { httpServer } = require('./helpers/lane-server');
+const { httpServer, rawServer } = require('./helpers/lane-server');
 const { loadInto } = require('./helpers/own-context');
 
 const options = { timeout: 60_000 };
@@ -235,4 +235,30 @@ test('what a clock has dropped does not hold up the requests after it', options,
     assert.equal(await answer(request.end('body')), 'ok');
     await free;
   }
+});
+
+test("what Node's parser has to read is read while a clock comes late to the ticks", options, async (t) => {
+  const agent = new HttpAgent();
+  t.after(() => agent.destroy());
+  let server;
+  const { port } = await rawServer(t, (socket) => {
+    server = socket.on('data', (data) => {
+      if (data.includes('/plain')) socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+    });
+  });
+  const get = (url) => http.get({ ...local, port, path: url, agent });
+  // The first exchanges are those from which the short ways are learned.
+  for (let n = 0; n < 3; n++) {
+    const free = once(agent, 'free');
+    assert.equal(await answer(get('/plain')), 'ok');
+    await free;
+  }
+  const request = get('/odd');
+  const answered = answer(request);
+  await Promise.all([once(request, 'finish'), once(server, 'data')]);
+  assert.ok(request.reusedSocket);
+
+  t.mock.method(process, 'nextTick', (...tick) => setImmediate(...tick));
+  server.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;of=odd\r\nodd\r\n0\r\n\r\n');
+  assert.equal(await answered, 'odd');
 });

@@ -9,9 +9,9 @@ const { ClientRequest } = require('http');
 
 const crossing = require('../crossing/crossing');
 const { isKnown, listeners } = require('../node/client');
+const { atOnce } = require('../node/clock');
 const { isNodes } = require('../node/functions');
 const process = require('../node/process');
-const runTicks = require('../node/run-ticks');
 
 /** Whether Node puts a request on its socket at once, and not in the next tick (in newer Nodes it does). */
 let isAtOnce;
@@ -79,9 +79,7 @@ function parserFor({
     _flush() {},
   };
   const socket = { on() {}, parser: null };
-  request.onSocket(socket);
-  // What Node does in the next tick. Between the events of the crossing nothing else waits for one.
-  runTicks();
+  atOnce(() => request.onSocket(socket));
   return socket.parser;
 }
 

@@ -42,6 +42,17 @@ function nextTick(callback) {
   else queue(callback);
 }
 
+/** Does at once what Node's code in `act` leaves for the next tick: a clock of the program's may never come to that. */
+function atOnce(act) {
+  const { nextTick: given } = process;
+  process.nextTick = (callback, ...args) => callback(...args);
+  try {
+    act();
+  } finally {
+    process.nextTick = given;
+  }
+}
+
 /** Calls back in this turn of the loop, behind what has come. */
 function setImmediate(callback, ...args) {
   const queue = own.setImmediate ?? find(timers, 'setImmediate');
@@ -63,4 +74,4 @@ function setTimeout(callback, ms, ...args) {
   return set(callback, ms, ...args);
 }
 
-module.exports = { clearTimeout: (timer) => clearTimeout(timer), nextTick, setImmediate, setTimeout };
+module.exports = { atOnce, clearTimeout: (timer) => clearTimeout(timer), nextTick, setImmediate, setTimeout };

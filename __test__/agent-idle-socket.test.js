@@ -54,6 +54,23 @@ test('so it is in the tick in which the other was destroyed', { timeout: 20_000 
   }
 });
 
+// Node gives it to the request, which fails when the server has closed it.
+test('one that a program has ended is not handed out', { timeout: 20_000 }, async (t) => {
+  const server = await echoServer(t);
+  for (const method of ['GET', 'POST']) {
+    const agent = ourAgent(t);
+    const { socket } = await exchangeAndIdle({ ...server.at, agent });
+    const finished = new Promise((resolve) => socket.end(resolve));
+    const next = await exchangeAndIdle({ ...server.at, path: '/next', method, agent });
+    assert.notStrictEqual(next.socket, socket);
+    assert.strictEqual(JSON.parse(next.body).url, '/next');
+    assert.ifError(await finished);
+    await closed(socket);
+    assert.deepStrictEqual(Object.values(agent.freeSockets), [[next.socket]]);
+    assert.strictEqual(agent.totalSocketCount, 1);
+  }
+});
+
 test('an error on an idle socket destroys it quietly', { timeout: 20_000 }, async (t) => {
   const server = await echoServer(t);
   const [listeners] = await asNode(t, async (make) => {

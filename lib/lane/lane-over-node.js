@@ -138,8 +138,8 @@ class LaneOverNode extends Lane {
     this.#nodes.uncork();
   }
 
-  _final(callback) {
-    if (this.#nodes === undefined) super._final(callback);
+  _shutDown(callback) {
+    if (this.#nodes === undefined) super._shutDown(callback);
     else this.#nodes.end(callback);
   }
 

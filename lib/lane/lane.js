@@ -400,14 +400,24 @@ class Lane extends SocketShape {
   }
 
   _final(callback) {
-    if (this.#parts.place.isLeft) return callback();
-    if (!this._isOpened) {
-      this.once('connect', () => this._final(callback));
-      return undefined;
+    // Nothing can be written on it any more, so no request is to get it.
+    if (!this._isIdle) {
+      this._shutDown(callback);
+      return;
     }
-    this.#finalCallback = callback;
-    this.#parts.place.row(op.SHUTDOWN, 0, 0);
-    return undefined;
+    callback();
+    this.destroy();
+  }
+
+  _shutDown(callback) {
+    if (this.#parts.place.isLeft) {
+      callback();
+    } else if (this._isOpened) {
+      this.#finalCallback = callback;
+      this.#parts.place.row(op.SHUTDOWN, 0, 0);
+    } else {
+      this.once('connect', () => this._shutDown(callback));
+    }
   }
 
   _read() {

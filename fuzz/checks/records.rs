@@ -157,6 +157,7 @@ fn write(
             (0, op::KEEP_ALIVE, 0, limit(delay, row[3]), number(interval << 8 | count))
         }
         Op::TypeOfService(value) => (0, op::TYPE_OF_SERVICE, 0, value.into(), row[4]),
+        Op::AskQuiet { question } => (0, op::ASK_QUIET, 0, question, row[4]),
         Op::Waited { ms } => (0, op::WAITED, 0, number(ms), row[4]),
         Op::Hint { timeout_ms, max } => (0, op::HINT, 0, limit(timeout_ms, row[3]), limit(max, row[4])),
     };

@@ -118,17 +118,6 @@ function drain() {
   if (crossing !== undefined) deliver.handOver();
 }
 
-/**
- * For how many ms nothing has gone either way on a lane's connection, if it has one. What came before is
- * handed over by the time this returns, unless it is called from within a batch.
- */
-function quiet(slot, epoch) {
-  sendBefore();
-  const ms = crossing.quiet(slot, epoch);
-  deliver.handOver();
-  return ms ?? undefined;
-}
-
 module.exports = {
   INLINE_MAX: submit.INLINE_MAX,
   row: submit.row,
@@ -152,7 +141,6 @@ module.exports = {
   openTo,
   resolved,
   facts,
-  quiet,
   exportKeyingMaterial,
   withdraw,
   takeBack,

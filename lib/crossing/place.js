@@ -203,10 +203,6 @@ class Place {
     return crossing.facts(this.#slot, this.#epoch, isOpening);
   }
 
-  quiet() {
-    return crossing.quiet(this.#slot, this.#epoch);
-  }
-
   exportKeyingMaterial(length, label, context) {
     return crossing.exportKeyingMaterial(this.#slot, this.#epoch, length, label, context);
   }

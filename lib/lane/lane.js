@@ -257,6 +257,9 @@ class Lane extends SocketShape {
         callback?.();
         break;
       }
+      case event.QUIET:
+        this.#inactivity.answered(Number(text), argument);
+        break;
       case event.SURPLUS:
         input.noteSurplus();
         break;
@@ -320,6 +323,8 @@ class Lane extends SocketShape {
   _detach() {
     const { output, place } = this.#parts;
     place.leave(closeReason.TLS_FAILED);
+    // It may have run out, and nobody answers for it any more.
+    this._unrefTimer();
     const final = this.#finalCallback;
     this.#finalCallback = undefined;
     return { pieces: output.takePieces(), written: output.takeCallback(), final };
@@ -484,7 +489,7 @@ class Lane extends SocketShape {
   }
 
   _onTimeout() {
-    if ((this.#inactivity ??= new Inactivity(this.#parts)).isProved()) this._tellTimeout();
+    (this.#inactivity ??= new Inactivity(this.#parts)).ask();
   }
 
   _tellTimeout() {

@@ -15,11 +15,13 @@ const process = require('../node/process');
 /** What the listener for 'data' does of Node's adapter of streams (JSStreamSocket), which has no other mark. */
 const ADAPTER = /\.readBuffer\(chunk\)/;
 
+/** Of a timer: how far it is. */
+const timing = { WHOLE: 0, FOR_REST: 1, OVER: 2 };
+
 class SocketShape extends LightListeners {
   #addresses = '';
   #timer = null;
-  /** The timer runs for the rest of its time only. */
-  #isForRest = false;
+  #timing = timing.WHOLE;
 
   constructor(options) {
     super({
@@ -134,38 +136,47 @@ class SocketShape extends LightListeners {
   /** Called for each sign of life. */
   _unrefTimer() {
     if (this.#timer === null) return;
-    if (!this.#isForRest) this.#timer.refresh();
+    if (this.#timing === timing.WHOLE) this.#timer.refresh();
     else {
       this._clearTimer();
       this.#startTimer(this.timeout);
     }
   }
 
+  /** Whether the timer has run out, and nothing has set it since. */
+  get _isTimeOver() {
+    return this.#timing === timing.OVER;
+  }
+
   /** The last sign of life came so late that the timer, which has run out, has `rest` ms to go. */
   _waitOut(rest) {
-    if (this.#timer === null) return;
     this._clearTimer();
-    this.#isForRest = true;
+    this.#timing = timing.FOR_REST;
     this.#startTimer(rest);
   }
 
   #startTimer(ms) {
-    this.#timer = setTimeout(onTimeout, ms, this).unref();
+    this.#timer = setTimeout(SocketShape.#onTimer, ms, this).unref();
   }
 
   _clearTimer() {
     clearTimeout(this.#timer);
     this.#timer = null;
-    this.#isForRest = false;
+    this.#timing = timing.WHOLE;
+  }
+
+  #timeIsOver() {
+    this.#timing = timing.OVER;
+    this._onTimeout();
   }
 
   _onTimeout() {
     this.emit('timeout');
   }
-}
 
-function onTimeout(socket) {
-  socket._onTimeout();
+  static #onTimer(socket) {
+    socket.#timeIsOver();
+  }
 }
 
 /** As net.Socket does: a clear error for who writes after the peer has ended. */

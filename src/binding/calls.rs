@@ -91,12 +91,6 @@ impl Crossing {
     pub fn stats(&self, agent: u32) -> Option<String> {
         self.answer(LaneRef { slot: 0, epoch: 0 }, Question::Stats { agent }, LONG_PATIENCE)
     }
-
-    /// For how many ms nothing has gone either way on a lane's connection.
-    #[napi]
-    pub fn quiet(&self, slot: u32, epoch: u32) -> Option<f64> {
-        self.ask(LaneRef { slot, epoch }, Question::Quiet)?.parse().ok()
-    }
 }
 
 impl Crossing {

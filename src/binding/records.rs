@@ -63,6 +63,8 @@ pub mod op {
     pub const GATE: i32 = 21;
     /// The request on the lane had waited `arg` ms for it.
     pub const WAITED: i32 = 11;
+    /// A timer of the lane has run out: asks for [`super::event::QUIET`]. `arg` is the number of the question.
+    pub const ASK_QUIET: i32 = 17;
 }
 
 /// Flags of requests, each with its own.
@@ -151,6 +153,9 @@ pub mod event {
     pub const SURPLUS: i32 = 21;
     /// JavaScript has to resolve the name for a connect beside that of the lane, which shows whether one can be had.
     pub const PROBE: i32 = 22;
+    /// Nothing has gone either way for `arg` ms on the lane's connection, if it has one (-1: it has not). What came before
+    /// is reported before. The text is the number of the question ([`super::op::ASK_QUIET`]).
+    pub const QUIET: i32 = 23;
     /// A TLS connection comes under the lane: [`crate::tls::Secured::report`].
     pub const SECURED: i32 = 30;
     /// Lines for 'keylog'.

@@ -51,6 +51,9 @@ pub enum Op<'a, B> {
     Waited {
         ms: u32,
     },
+    AskQuiet {
+        question: i32,
+    },
     Wait {
         queue: u32,
         bytes: &'a [u8],
@@ -276,6 +279,7 @@ impl<C, B> Submission<C, B> {
                 op::GATE => Op::Gate,
                 op::NO_DELAY => Op::NoDelay(arg != 0),
                 op::WAITED => Op::Waited { ms: arg.cast_unsigned() },
+                op::ASK_QUIET => Op::AskQuiet { question: arg },
                 op::WAIT => Op::Wait {
                     queue: arg.cast_unsigned(),
                     bytes: inline()?,

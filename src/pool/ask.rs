@@ -2,11 +2,6 @@
 //! but its sockets, so an answer is there within microseconds; who asks still
 //! bounds its patience.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
-use tokio::time::Instant;
-
 use super::Pool;
 use super::lane::State;
 use super::out_queue::OutQueue;
@@ -27,16 +22,10 @@ pub enum Question {
     Withdraw,
     /// The status of an agent; the lane of the question means nothing.
     Stats { agent: u32 },
-    /// For how many ms nothing has gone either way on a lane's connection.
-    /// What has come is in the batch that JavaScript can take by then.
-    Quiet,
 }
 
 impl Pool {
     pub(super) fn answer(&mut self, slot: u32, epoch: u32, ask: Ask) {
-        // An epoch that has passed means another request, of which nobody asks.
-        let lane = self.lane(slot).filter(|lane| lane.epoch == epoch);
-        let id = lane.and_then(|lane| lane.connection());
         match ask.question {
             Question::Facts => {
                 // If they are not heard, nothing was held back for them either; the CLOSE does it.
@@ -50,10 +39,6 @@ impl Pool {
             // If it is not heard that the request was taken back, it stays.
             Question::Withdraw => ask.reply.give(|| self.withdraw(slot, epoch).unwrap_or_default()),
             Question::Stats { agent } => ask.reply.give(|| self.stats(agent)),
-            Question::Quiet => {
-                let Some(pool) = self.handle() else { return };
-                tokio::task::spawn_local(Self::answer_quiet(pool, id, ask.reply));
-            }
         }
     }
 
@@ -86,22 +71,6 @@ impl Pool {
             connection.hold_back();
         }
     }
-
-    async fn answer_quiet(
-        pool: Rc<RefCell<Self>>,
-        id: Option<super::connection::ConnectionId>,
-        reply: Reply<String>,
-    ) {
-        // Connections whose bytes the kernel has already have their turn first.
-        for _ in 0..2 {
-            tokio::task::yield_now().await;
-        }
-        let mut pool = pool.borrow_mut();
-        pool.flush();
-        let now = Instant::now();
-        let quiet = id.and_then(|id| pool.connections.get(id)).map(|connection| connection.quiet(now));
-        reply.give(|| quiet.map_or_else(String::new, |quiet| quiet.as_millis().to_string()));
-    }
 }
 
 #[cfg(test)]
@@ -109,6 +78,7 @@ mod tests {
     use std::time::Duration;
 
     use tokio::task::LocalSet;
+    use tokio::time::Instant;
 
     use super::super::test_pool::{LIMITS, TestPool, all_of};
     use super::*;

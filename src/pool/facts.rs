@@ -125,11 +125,6 @@ impl Pool {
 }
 
 impl Connection {
-    /// How long nothing has gone either way.
-    pub fn quiet(&self, now: Instant) -> Duration {
-        now - self.last_read.max(self.tally.progress)
-    }
-
     /// Whether the peer's kernel has got a byte of the present request. Nothing is known as long as it has
     /// not acknowledged what was written before.
     pub fn evidence(&self) -> Evidence {

@@ -29,6 +29,7 @@ mod liveness;
 mod losses;
 mod out_queue;
 mod passing_on;
+mod quiet;
 mod read_window;
 mod requests;
 mod responses;
@@ -73,6 +74,7 @@ use idle::IdleSet;
 use lane::{Lane, State};
 use learned::Learned;
 use liveness::ProbeLookup;
+use quiet::QuietAsked;
 use read_window::Buffered;
 use routes::Routes;
 use status::Status;
@@ -101,6 +103,7 @@ pub struct Pool {
     routes: Routes,
     deadlines: Deadlines,
     waiting: Waiting,
+    quiet_asked: Vec<QuietAsked>,
     finished: Finished,
     /// The number of the batch that is being gathered; the first is 1.
     delivery: u64,
@@ -139,6 +142,7 @@ impl Pool {
                 routes: Routes::default(),
                 deadlines: Deadlines::default(),
                 waiting: Waiting::default(),
+                quiet_asked: Vec::new(),
                 finished: Finished::default(),
                 delivery: 1,
                 early: Vec::new(),

@@ -106,6 +106,7 @@ impl Pool {
                         lane.counts.wait.borrow_mut().record(Duration::from_millis(ms.into()));
                     }
                 }
+                Op::AskQuiet { question } => self.ask_quiet(LaneRef { slot, epoch }, question),
                 Op::Consumed { bytes } => self.consumed(slot, bytes),
                 Op::Proceed { attempt } => self.proceed(slot, attempt),
                 Op::Refuse => self.refuse(slot),

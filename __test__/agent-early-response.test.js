@@ -96,3 +96,28 @@ test(
     }
   },
 );
+
+// Node stops listening for it with the end of the response, and the upload stands still.
+test(
+  'an upload that was answered while its socket was full goes on when there is room',
+  { timeout: 20_000, skip: process.platform === 'win32' && 'no Unix sockets' },
+  async (t) => {
+    const { at, sockets } = await earlyServer(t, EMPTY);
+    const agent = ourAgent(t);
+    const request = http.request({ ...at, agent, method: 'POST' });
+    let written = 0;
+    do written += CHUNK.length;
+    while (request.write(CHUNK) || written < 4_000_000);
+    const [response] = await once(request, 'response');
+    await once(response.resume(), 'end');
+    assert.ok(request.writableNeedDrain);
+
+    const drained = once(request, 'drain');
+    sockets[0].resume();
+    await drained;
+    assert.ok(!request.writableNeedDrain);
+    const free = once(agent, 'free');
+    request.end();
+    await Promise.all([free, once(request, 'close')]);
+  },
+);

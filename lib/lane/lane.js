@@ -7,6 +7,7 @@ const { Socket } = require('net');
 
 const { discardParser } = require('./attach');
 const channels = require('../channels');
+const { tellDrained } = require('../request/drain');
 const errors = require('../errors');
 const { nameOf } = require('../request/facts');
 const { immediately } = require('../node/immediate');
@@ -427,6 +428,12 @@ class Lane extends SocketShape {
 
   _read() {
     this._acknowledge(true);
+  }
+
+  emit(event, ...args) {
+    const isHeard = super.emit(event, ...args);
+    if (event === 'drain') tellDrained(this._httpMessage);
+    return isHeard;
   }
 
   // ---- The end.

@@ -59,8 +59,10 @@ class LaneConnection {
 
   /** The handshake is over, and a write is done once it is handed over. */
   establish() {
+    const { lane } = this.#parts;
     this.#isEstablished = true;
-    if (channels.opened.hasSubscribers) this.#parts.lane._tell(channels.opened);
+    lane._unrefTimer();
+    if (channels.opened.hasSubscribers) lane._tell(channels.opened);
   }
 
   /** Somebody listens for the end of the handshake. */

@@ -1,24 +1,33 @@
 'use strict';
 
 // What Rust does not do goes to Node's own sockets: it works as with http.Agent, without our retries
-// and our watch. Said once per process and reason, so that nobody wonders.
+// and our watch. Said once per process and reason, so that nobody wonders, as long as there are not too many.
 
 const { getSystemErrorName } = require('util');
+
+/** What is told of in all: a program that goes through many origins meets many servers that rustls refuses. */
+const MAX_WARNINGS = 100;
 
 const warned = new Set();
 
 function warnNodeSocket(reason) {
-  if (warned.has(reason)) return;
-  warned.add(reason);
-  warn(`connections with ${reason} use Node's own sockets`);
+  warnOnce(reason, `connections with ${reason} use Node's own sockets`);
 }
 
 /** The thread could not be started: `errno` says why, as libuv numbers it. */
 function warnNoThread(errno) {
   const code = getSystemErrorName(errno);
-  if (warned.has(code)) return;
-  warned.add(code);
-  warn(`offloop's thread does not start (${code}): until it does, connections use Node's own sockets`);
+  warnOnce(
+    code,
+    `offloop's thread does not start (${code}): until it does, connections use Node's own sockets`,
+  );
+}
+
+function warnOnce(reason, what) {
+  if (warned.has(reason) || warned.size === MAX_WARNINGS) return;
+  warned.add(reason);
+  const isLast = warned.size === MAX_WARNINGS;
+  warn(isLast ? "connections for more reasons than can be told use Node's own sockets" : what);
 }
 
 function warn(what) {

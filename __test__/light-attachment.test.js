@@ -147,6 +147,23 @@ test('who looks before the request has its lane changes nothing', { timeout }, a
   for (const [name, found] of others) assert.deepEqual(found, expected, name);
 });
 
+test('a socket that has lost its listeners in the same tick is read all the same', { timeout }, async (t) => {
+  const port = await startServer(t, plain);
+  for (const [name, agent] of agents(t)) {
+    await using(name, async () => {
+      await warm(agent, port);
+      const [socket] = Object.values(agent.freeSockets)[0];
+      t.after(() => socket.destroy());
+      // The stream decides in the next tick that it does not flow any more.
+      socket.removeAllListeners();
+      const request = get(agent, port, '/a%20body/0');
+      const [response] = await once(request, 'response');
+      assert.equal(request.socket, socket, name);
+      await once(response.resume(), 'end');
+    });
+  }
+});
+
 test('listeners of a program stand behind those of Node', { timeout }, async (t) => {
   const port = await startServer(t, plain);
   const agent = new Agent();

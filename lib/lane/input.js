@@ -74,6 +74,8 @@ class Input extends ReadWindow {
     lane._plainBody?.moveTo(parser);
     lane.parser = parser;
     request.parser = parser;
+    // A stream that does not flow looks for no listener, and it is that of Node's that lets it flow.
+    lane._attachNoted();
   }
 
   take(chunk) {

@@ -108,6 +108,11 @@ class LightListeners extends Duplex {
     return this.#isBeingRead;
   }
 
+  /** What is noted comes to be. */
+  _attachNoted() {
+    if (this.#noted !== 0) this.#attach();
+  }
+
   #attach() {
     const noted = this.#noted;
     this.#noted = 0;

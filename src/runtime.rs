@@ -236,7 +236,65 @@ fn stop_patrolling() -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::net::TcpListener;
+
     use super::*;
+    use crate::binding::batch::Batch;
+    use crate::binding::records::{LaneRef, event, op, op_flag};
+    use crate::binding::submission::Opening;
+    use crate::connect::{Destination, Target, TcpTarget};
+    use crate::pool::{Cold, Limits, Open, Route};
+
+    /// As the dispatcher finds what an environment has submitted last, and its end, at once.
+    #[tokio::test]
+    async fn what_an_environment_has_submitted_last_is_done_before_its_end() {
+        let run = async {
+            let dispatcher = tokio::task::spawn_local(dispatch());
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap();
+            let target = Target::Tcp(TcpTarget::for_test("127.0.0.1", address.port()));
+            let limits = Limits {
+                read_ahead: 1 << 20,
+                max_buffered: 1 << 20,
+                max_replay: 0,
+                answers: None,
+                parse: true,
+                queues: false,
+            };
+            let route =
+                Box::new(Route { destination: Destination { target, ..Destination::for_test(1) }, limits });
+            let open =
+                Open { how: Opening::new(0, 1, 0), addresses: Some(vec![address.ip()]), answers: None };
+            let link = Arc::new(Link::new());
+            let lane = LaneRef { slot: 0, epoch: 1 };
+            attach(&link);
+            link.submit_cold(lane, Cold::Introduce { number: 1, route, forgotten: None });
+            link.submit_cold(lane, Cold::Open(Box::new(open)));
+            look();
+            let mut batch = Batch::new();
+            while !batch.rows.chunks(5).any(|row| row[0] == event::CONNECTED) {
+                tokio::task::yield_now().await;
+                link.take_batch(&mut batch);
+            }
+            let (mut server, _) = listener.accept().unwrap();
+
+            // The dispatcher has no turn between the two.
+            link.submit(|submission| {
+                submission.rows.extend([op::LEASE | op_flag::HTTP << 8, 0, 2, 0, 0, op::WRITE, 0, 2, 0, 4]);
+                submission.bytes.extend(b"last");
+            });
+            detach(&link);
+            look();
+            let received = tokio::task::spawn_blocking(move || {
+                let mut received = Vec::new();
+                server.read_to_end(&mut received).map(|_| received)
+            });
+            assert_eq!(received.await.unwrap().unwrap(), b"last");
+            dispatcher.abort();
+        };
+        LocalSet::new().run_until(run).await;
+    }
 
     #[test]
     fn a_patrol_is_never_later_than_its_pause_and_a_step() {

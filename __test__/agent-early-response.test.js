@@ -121,3 +121,24 @@ test(
     await Promise.all([free, once(request, 'close')]);
   },
 );
+
+test(
+  'an upload that was answered, and is lost then, has an error',
+  { timeout: 20_000, skip: process.platform === 'win32' && 'no Unix sockets' },
+  async (t) => {
+    const { at, sockets } = await earlyServer(t, EMPTY);
+    const seen = await asNode(t, async (make) => {
+      const request = http.request({ ...at, agent: make(), method: 'POST' });
+      const events = [];
+      for (const event of ['finish', 'error', 'close']) request.on(event, () => events.push(event));
+      request.end(Buffer.alloc(4_000_000));
+      const [response] = await once(request, 'response');
+      await once(response.resume(), 'end');
+      const close = new Promise((resolve) => request.on('close', resolve));
+      sockets.at(-1).destroy();
+      await close;
+      return events;
+    });
+    assert.deepStrictEqual(seen, ['error', 'close']);
+  },
+);

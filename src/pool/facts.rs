@@ -32,11 +32,21 @@ pub struct Tally {
     idle_before: Option<Duration>,
     /// When the kernel last took bytes that had to wait for it.
     progress: Instant,
+    /// What had been written when something was last read.
+    written_by_last_read: u64,
 }
 
 impl Tally {
     pub fn new(now: Instant) -> Self {
-        Self { written: 0, written_before: 0, acked_before: 0, of_last: 0, idle_before: None, progress: now }
+        Self {
+            written: 0,
+            written_before: 0,
+            acked_before: 0,
+            of_last: 0,
+            idle_before: None,
+            progress: now,
+            written_by_last_read: 0,
+        }
     }
 
     /// Another request begins, while `queued` bytes of the one before still wait. `wire`: what has been
@@ -75,6 +85,15 @@ impl Tally {
     pub fn drained(&mut self, count: usize) {
         self.wrote(count);
         self.advance(Instant::now());
+    }
+
+    pub const fn read(&mut self) {
+        self.written_by_last_read = self.written;
+    }
+
+    /// Whether the last byte went, and did not come.
+    pub const fn ends_with_write(&self) -> bool {
+        self.written > self.written_by_last_read
     }
 
     pub const fn advance(&mut self, now: Instant) {

@@ -173,6 +173,10 @@ impl Pool {
         let Some(connection) = self.connections.get_mut(id) else { return };
         let now = Instant::now();
         let own = limit_ms.map(|ms| Duration::from_millis(ms.into()));
+        // Its response may have come long before the end of its request, since which it is idle.
+        if connection.parked.is_none() && connection.tally.ends_with_write() {
+            connection.tally.advance(now);
+        }
         let limit = connection.idle_limit(own, hint.timeout, now);
         if connection.served == 0 {
             // The first request waited for the connection. The next ones do not, and need no memory for that.
@@ -218,8 +222,11 @@ mod tests {
 
     use super::super::test_pool::{LIMITS, TestPool};
     use super::*;
+    use crate::binding::blob::Blob;
     use crate::binding::records::{op, op_flag};
+    use crate::binding::submission::Submission;
     use crate::connect::Stream;
+    use crate::pool::Cold;
 
     const PARK: [i32; 5] = [op::PARK, 0, 2, 60_000, 0];
     const HINT: [i32; 5] = [op::HINT, 0, 2, 60_000, -1];
@@ -230,6 +237,35 @@ mod tests {
     fn closes(test: &TestPool, reason: CloseReason) -> usize {
         let stats = test.pool.borrow().stats(1);
         stats.lines().filter(|line| *line == format!("closes.{}\t1", reason.name())).count()
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_idle_since_the_end_of_its_request_if_that_comes_behind_the_response() {
+        let run = async {
+            for is_behind in [false, true] {
+                let mut test = TestPool::new(LIMITS);
+                let (id, _server) = test.reuse(0).await;
+                let write = |submission: &mut Submission<Cold, Blob>| {
+                    submission.rows.extend([op::WRITE, 0, 2, 0, 7]);
+                    submission.bytes.extend(b"request");
+                };
+                test.submit(write);
+                {
+                    let mut pool = test.pool.borrow_mut();
+                    let connection = pool.connections.get_mut(id).unwrap();
+                    // It was answered two minutes ago.
+                    connection.last_read = Instant::now() - Duration::from_secs(120);
+                    connection.tally.advance(connection.last_read);
+                    connection.tally.read();
+                }
+                if is_behind {
+                    test.submit(write);
+                }
+                test.submit(|submission| submission.rows.extend(PARK));
+                assert_eq!(closes(&test, CloseReason::IdleTimeout), usize::from(!is_behind));
+            }
+        };
+        LocalSet::new().run_until(run).await;
     }
 
     #[tokio::test]

@@ -59,6 +59,7 @@ impl Pool {
             return false;
         }
         connection.last_read = Instant::now();
+        connection.tally.read();
         if !connection.is_confirmed {
             connection.note_peer(true, connection.window_closed);
         }

@@ -179,7 +179,7 @@ async function trace(agent, port, path, reader, requestOptions = {}, act = () =>
   });
   // What comes behind the close of the request: the response's, and the socket's way back.
   for (let i = 0; i < 3; i++) await new Promise(setImmediate);
-  note([agent.totalSocketCount, Object.keys(agent.freeSockets).length]);
+  note([agent.totalSocketCount, Object.keys(agent.freeSockets).length, request.parser]);
   return seen;
 }
 

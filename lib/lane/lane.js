@@ -104,6 +104,8 @@ class Lane extends SocketShape {
    */
   _mayServeAnother() {
     const { ending, exchange, input } = this.#parts;
+    // Node gives it back with the last byte, unless a handler throws then. The next request brings another one.
+    if (this.parser) discardParser(this);
     if (!exchange.owesNothing() || input.hasSurplus || this.readableLength > 0) return false;
     return this.destroyed || ending.reason === undefined;
   }

@@ -674,6 +674,80 @@ test('on several sockets each answer is found where it came from', options, asyn
   assert.deepEqual(agent.requests, Object.create(null));
 });
 
+/**
+ * Two sockets, and two requests that take them. JavaScript is blocked where the first response ends: the connection of
+ * the second socket has passed on to a request meanwhile, for which the first socket comes.
+ */
+async function cross(t) {
+  const { server, agent } = await start(t, { maxSockets: 2 });
+  const first = send(agent, server, { id: 'first' });
+  const second = send(agent, server, { id: 'second', act: 'ok/cue' });
+  const ahead = send(agent, server, { id: 'ahead', act: 'ok/cue' });
+  first.request.on('response', (response) =>
+    response.on('end', () => {
+      server.post({ cue: 'second' });
+      assert.ok(blockUntil(() => server.arrivals('ahead') === 1));
+    }),
+  );
+  const portOf = (id) => {
+    const [{ connection }] = server.events('request', id);
+    return server.events('accept').find((event) => event.connection === connection).port;
+  };
+  return { server, agent, first, second, ahead, portOf };
+}
+
+test('a socket whose connection has passed on gets that of the socket which comes', options, async (t) => {
+  const { server, agent, first, second, ahead, portOf } = await cross(t);
+  const behind = send(agent, server, { id: 'behind' });
+  for (const [id, pending] of Object.entries({ first, second, behind })) {
+    const { error, body } = await pending;
+    assert.deepEqual([error, body], [undefined, `ok:${id}`]);
+  }
+  const { socket } = behind.request;
+  assert.equal(socket, second.request.socket);
+  assert.equal(socket.localPort, portOf('behind'));
+  assert.equal(portOf('behind'), portOf('first'));
+  server.post({ cue: 'ahead' });
+  const { body, request } = await ahead;
+  assert.equal(body, 'ok:ahead');
+  assert.equal(request.socket.localPort, portOf('second'));
+  assert.deepEqual([server.events('accept').length, server.events('closed').length], [2, 0]);
+});
+
+test('it has that while it is idle, and from then on', options, async (t) => {
+  const { server, agent, first, second, ahead, portOf } = await cross(t);
+  assert.deepEqual([(await first).body, (await second).body], ['ok:first', 'ok:second']);
+  await until(() => Object.values(agent.freeSockets).flat().length === 1);
+  const next = await send(agent, server, { id: 'next', method: 'POST', body: 'body' });
+  assert.equal(next.body, 'ok:next');
+  assert.equal(next.request.socket.localPort, portOf('next'));
+  assert.equal(portOf('next'), portOf('first'));
+  server.post({ cue: 'ahead' });
+  assert.equal((await ahead).body, 'ok:ahead');
+  assert.deepEqual([server.events('accept').length, server.events('closed').length], [2, 0]);
+});
+
+for (const end of ['close', 'half', 'reset'])
+  test(`it is lost before that by ${end}, and costs no request anything`, options, async (t) => {
+    const { server, agent, first, second, ahead } = await cross(t);
+    second.request.removeAllListeners('response');
+    const [response] = await once(second.request, 'response');
+    // The second socket is not free before this, and the first one has come for the other request.
+    await first;
+    await until(() => ahead.request.socket === first.request.socket);
+    const [{ connection }] = server.events('request', 'first');
+    server.post({ end, connections: [connection] });
+    await until(() => server.events('closed').length === 1);
+    let body = '';
+    for await (const chunk of response) body += chunk;
+    assert.equal(body, 'ok:second');
+    const behind = await send(agent, server, { id: 'behind', method: 'POST', body: 'body' });
+    assert.deepEqual([behind.error, behind.body], [undefined, 'ok:behind']);
+    assert.equal(behind.request.socket, second.request.socket);
+    server.post({ cue: 'ahead' });
+    assert.equal((await ahead).body, 'ok:ahead');
+  });
+
 test(
   'a queueTimeout that was over during the block is no error, another one says what was sent',
   options,

@@ -96,6 +96,8 @@ pub struct Connection {
     pub received: u64,
     /// More has come than the response, as far as its end is known here: no other request may have it.
     pub has_surplus: bool,
+    /// JavaScript has not heard that its lane has it.
+    pub is_untold: bool,
     /// Where the response ends, if that is asked for.
     pub framing: Option<Framing>,
     /// What is to come of the body that is being read, if its head was plain.
@@ -158,6 +160,7 @@ impl Connection {
             window,
             received: 0,
             has_surplus: false,
+            is_untold: false,
             framing: None,
             rest: None,
             is_answered: false,
@@ -206,6 +209,7 @@ impl Connection {
         add(&self.counts.reuses);
         self.unused = self.parked.take().or(self.unused);
         self.received = 0;
+        self.is_untold = false;
         self.framing = None;
         self.rest = None;
         self.is_answered = false;

@@ -134,10 +134,9 @@ impl Pool {
     pub(super) fn facts_of(&self, lane: &Lane) -> Option<String> {
         let id = lane.connection().filter(|_| lane.sent || !lane.retried);
         let connection = id.and_then(|id| self.connections.get(id));
-        let passed_on = || lane.passed_on.as_ref().map(|passed_on| passed_on.facts.clone());
-        let lost = || lane.loss.clone();
-        let known =
-            connection.map(|connection| connection.facts(Instant::now())).or_else(passed_on).or_else(lost);
+        let passed_on = lane.passed_on.as_ref().map(|passed_on| passed_on.facts.clone());
+        let present = || connection.map(|connection| connection.facts(Instant::now()));
+        let known = passed_on.or_else(present).or_else(|| lane.loss.clone());
         // JavaScript may end it before it hears that it was sent again.
         if lane.retried && lane.sent { known.map(|facts| format!("{facts}\nattempts\t2")) } else { known }
     }

@@ -13,6 +13,7 @@ use super::connection::ConnectionId;
 use super::out_queue::OutQueue;
 use super::read_window::{Buffered, Unread};
 use super::status::Counts;
+use crate::binding::records::LaneRef;
 use crate::binding::submission::Leave;
 use crate::connect::SharedDestination;
 use crate::error::{CloseReason, uv_errno};
@@ -66,6 +67,8 @@ pub struct Lane {
     pub method: Option<Method>,
     /// Set when a queue has got the connection: what is told of the exchange from then on.
     pub passed_on: Option<PassedOn>,
+    /// Where the request's connection was, if it was passed on to it.
+    pub origin: Option<LaneRef>,
     /// When the connect began that is under way, or was last.
     pub connecting_since: Instant,
     /// An attempt that waits for JavaScript.
@@ -104,6 +107,8 @@ impl Method {
 #[derive(Debug)]
 pub struct PassedOn {
     pub facts: String,
+    /// Bytes given to JavaScript.
+    pub received: u64,
     /// What JavaScript has not taken of it counts for as long.
     pub _unread: Unread,
 }
@@ -266,6 +271,7 @@ impl Lane {
             queue: None,
             method: None,
             passed_on: None,
+            origin: None,
             connecting_since: Instant::now(),
             proceed: None,
             pin: None,
@@ -289,6 +295,7 @@ impl Lane {
         self.queue = None;
         self.method = None;
         self.passed_on = None;
+        self.origin = None;
         self.loss = None;
         self.replay.forget();
         self.park_wanted = None;

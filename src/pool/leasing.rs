@@ -66,7 +66,7 @@ impl Pool {
         } else {
             connection.outlasted(now)
         };
-        let was_parked = connection.parked.is_some();
+        let (was_parked, is_untold) = (connection.parked.is_some(), connection.is_untold);
         connection.begin_exchange(now);
         if !may_exchange {
             connection.unused = None;
@@ -82,7 +82,16 @@ impl Pool {
         if let Some(reason) = reason {
             self.drop_connection(id, reason);
             self.set_state(slot, State::Lost);
+        } else if is_untold {
+            self.report_exchange(slot, id);
         }
+    }
+
+    /// Tells JavaScript that the lane has the connection of another one.
+    fn report_exchange(&mut self, slot: u32, id: ConnectionId) {
+        let Some(addresses) = self.connections.get(id).map(Connection::address_text) else { return };
+        self.report_secured(slot, id, 0);
+        self.report_rebound(slot, 0, rebound::IDLE, &addresses);
     }
 
     /// The connection may not serve the request that is on it, of which nothing has left: that goes to another one,

@@ -7,10 +7,11 @@ use tracing::debug;
 
 use super::Pool;
 use super::connection::ConnectionId;
-use super::lane::{PassedOn, State};
+use super::lane::{PassedOn, State, accepts};
 use super::status::add;
 use crate::binding::records::{LaneRef, event};
 use crate::binding::submission::{Payload, When};
+use crate::error::CloseReason;
 use crate::exchange::{Framing, Hint, Progress};
 
 impl Pool {
@@ -94,8 +95,10 @@ impl Pool {
         lane.state = State::Lost;
         lane.queue = None;
         lane.replay.forget();
-        lane.passed_on = Some(PassedOn { facts, _unread: connection.window.set_aside() });
+        let (received, unread) = (connection.received, connection.window.set_aside());
+        lane.passed_on = Some(PassedOn { facts, received, _unread: unread });
         let origin = LaneRef { slot: from, epoch: lane.epoch };
+        successor.origin = Some(origin);
         connection.change_lane(to.slot);
         connection.requests_left = left;
         connection.begin_exchange(now);
@@ -112,6 +115,34 @@ impl Pool {
         self.put_out(to.slot, payload, When::Now, 0);
         self.waiting.forget(request);
     }
+
+    /// The lane in `from` has come for a request in `slot` that was sent on another one's connection, and has one itself:
+    /// that other lane has lost its own, and is about to be given a request, too. So it has this one, parked, and
+    /// JavaScript hears of that with the request. `received`: bytes that JavaScript has got of the exchange that is over.
+    pub(super) fn give_in_return(&mut self, slot: u32, from: u32, received: u32) {
+        let Some(origin) = self.lane(slot).and_then(|lane| lane.origin) else { return };
+        let Some(&State::Bound(id)) = self.lane(from).map(|lane| &lane.state) else { return };
+        let Some(connection) = self.connections.get(id) else { return };
+        let Some(lane) = self.lanes.get(origin.slot as usize).and_then(Option::as_ref) else { return };
+        let Some(before) = lane.passed_on.as_ref().filter(|_| lane.epoch == origin.epoch) else { return };
+        let may_have_another = matches!(lane.state, State::Lost) && !lane.guards.by_listener();
+        let is_fit = lane.destination == connection.destination
+            && accepts(lane.pin.as_deref(), connection.secured.as_deref());
+        if !may_have_another || !is_fit {
+            return;
+        }
+        let received_before = before.received;
+        // It may be of no use, and is closed then.
+        self.park(from, None, received);
+        self.set_state(from, State::Lost);
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.change_lane(origin.slot);
+        connection.received = received_before;
+        connection.is_untold = true;
+        let Some(lane) = self.lane(origin.slot) else { return };
+        (lane.state, lane.lost) = (State::Bound(id), Some(CloseReason::Taken));
+        debug!(connection = %id, lane = origin.slot, "parked under the lane whose own has passed on");
+    }
 }
 
 #[cfg(test)]
@@ -124,6 +155,7 @@ mod tests {
     use super::super::test_pool::{LIMITS, TestPool};
     use super::*;
     use crate::allocations;
+    use crate::binding::records::op;
     use crate::binding::submission::Leave;
 
     const LEAVE: Leave = Leave { replayable: true, unacknowledged: false };
@@ -179,6 +211,55 @@ mod tests {
                 let connection = pool.connections.get(id).unwrap();
                 assert_eq!(connection.lane, u32::from(is_passed_on), "{header}");
                 assert_eq!(connection.requests_left, is_passed_on.then_some(5));
+            }
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
+    async fn a_lane_whose_connection_has_passed_on_has_that_of_the_one_that_comes_if_it_may() {
+        let test = async {
+            for (received, is_guarded, is_another, is_given) in [
+                (0, false, false, true),
+                // More has come than JavaScript has read.
+                (1, false, false, false),
+                // A listener has a say in each connect.
+                (0, true, false, false),
+                // Another request has that lane.
+                (0, false, true, false),
+            ] {
+                let mut test = TestPool::new(LIMITS);
+                let (passed, _peer) = test.reuse(0).await;
+                let (id, _other_peer) = test.reuse(1).await;
+                {
+                    let mut pool = test.pool.borrow_mut();
+                    let mut framing = Framing::new(false);
+                    framing.push(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+                    let connection = pool.connections.get_mut(passed).unwrap();
+                    (connection.framing, connection.received) = (Some(framing), 38);
+                    pool.connections.get_mut(id).unwrap().received = received;
+                    pool.lane(0).unwrap().queue = Some(7);
+                    pool.waiting.add(LaneRef { slot: 5, epoch: 1 }, 7, b"next", LEAVE, false);
+                    pool.pass_on(passed);
+                    assert_eq!(pool.connections.get(passed).unwrap().lane, 5);
+                    let lane = pool.lane(0).unwrap();
+                    lane.guards.connect = is_guarded;
+                    lane.epoch += u32::from(is_another);
+                }
+                test.submit(|submission| submission.rows.extend([op::ATTACH, 5, 1, 1, 0]));
+                let mut pool = test.pool.borrow_mut();
+                let given = pool.connections.get(id);
+                assert_eq!(given.map(|connection| connection.lane), is_given.then_some(0));
+                assert!(given.is_none_or(|connection| connection.parked.is_some() && connection.is_untold));
+                assert_eq!(pool.lane(0).unwrap().connection(), is_given.then_some(id));
+                if is_given {
+                    // What is told of the exchange that is over is not of this connection.
+                    let told = pool.facts_of(pool.lanes[0].as_ref().unwrap()).unwrap();
+                    assert!(told.contains("bytesRead\t38"), "{told}");
+                    pool.lease(LaneRef { slot: 0, epoch: 3 }, true, 38, 100);
+                    let connection = pool.connections.get(id).unwrap();
+                    assert!(connection.parked.is_none() && !connection.is_untold);
+                }
             }
         };
         LocalSet::new().run_until(test).await;

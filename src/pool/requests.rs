@@ -250,6 +250,7 @@ impl Pool {
     fn export(&mut self, slot: u32, epoch: u32, export: Export) {
         let lane = self.lane(slot).filter(|lane| lane.epoch == epoch);
         let connection = lane.and_then(|lane| lane.connection()).and_then(|id| self.connections.get(id));
+        let connection = connection.filter(|connection| !connection.is_untold);
         let exported = connection.and_then(|connection| match &connection.stream {
             Stream::Tls(stream) => stream.export(export.length, &export.label, export.context.as_deref()),
             _ => None,

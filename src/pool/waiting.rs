@@ -135,7 +135,8 @@ impl Pool {
     pub(super) fn attach(&mut self, slot: u32, epoch: u32, from: u32, received: u32) {
         let waiting = LaneRef { slot, epoch };
         let Some(request) = self.waiting.take(waiting) else {
-            // It has a connection of its own, or had one: what the lane had is in nobody's hands.
+            // It has a connection of its own, or had one.
+            self.give_in_return(slot, from, received);
             self.close_lane(from, false, CloseReason::NotKept);
             return;
         };

@@ -446,10 +446,8 @@ class Lane extends SocketShape {
     this._acknowledge(true);
   }
 
-  emit(event, ...args) {
-    const isHeard = super.emit(event, ...args);
-    if (event === 'drain') tellDrained(this._httpMessage);
-    return isHeard;
+  _drained() {
+    tellDrained(this._httpMessage);
   }
 
   /** The reader of the response goes on. Where its bytes went past the lane's stream, that has nothing to be read. */

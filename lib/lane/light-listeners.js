@@ -175,8 +175,13 @@ class LightListeners extends Duplex {
   emit(event, ...args) {
     if (event === 'data') return this.#emitData(...args);
     this.#look(event);
-    return super.emit(event, ...args);
+    const isHeard = super.emit(event, ...args);
+    if (event === 'drain') this._drained();
+    return isHeard;
   }
+
+  /** There is room again, and the listeners for that have been called. */
+  _drained() {}
 
   #emitData(...args) {
     // Node's listener for it relies on a parser, whoever emits.

@@ -177,6 +177,25 @@ test(
   },
 );
 
+test(
+  'it has been sent ahead, and the agent ends as it gets a socket of which nobody had use',
+  patience,
+  async (t) => {
+    const { server, agent } = await setUp(t, { maxSockets: 2 });
+    await warm(agent, server, 2);
+    send(agent, server, { id: 'first' });
+    const unsent = send(agent, server, { id: 'unsent', method: 'POST', body: 'body' });
+    const sent = send(agent, server, { id: 'x', act: 'hang' });
+    assert.ok(blockUntil(() => server.arrivals('x') === 1));
+    unsent.request.destroy();
+    agent.once('free', () => agent.destroy());
+    const { error } = await sent;
+    assert.equal(error.reason, 'agent-destroyed');
+    assert.ok(error.connection.bytesWritten > 0, 'it has been sent');
+    assert.deepEqual([server.arrivals('x'), server.arrivals('unsent')], [1, 0]);
+  },
+);
+
 test('the socket that it gets is destroyed before it is sent', patience, async (t) => {
   const { server, agent } = await setUp(t);
   const first = send(agent, server, { id: 'first' });

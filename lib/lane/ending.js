@@ -80,14 +80,14 @@ class Ending {
 
   /**
    * The request was destroyed before it was written, and the lane goes back into the pool; or the lane was destroyed before
-   * the request came to it. `sent`: what is known of one that has left while it waited.
+   * the request came to it. `sent`: what is known of one that has left while it waited, which the lane could not know.
    */
-  explainWithoutLane(request, sent = NOTHING_LEFT) {
-    if (this.#explained === request) return;
+  explainWithoutLane(request, sent) {
+    if (this.#explained === request && sent === undefined) return;
     this.#explained = request;
     const isKnown = this.#reason !== undefined && this.#reason !== closeReason.NOT_KEPT;
     const reason = isKnown ? this.#reason : closeReason.ABORTED;
-    const facts = { path: 'raw', reused: request.reusedSocket, ...parse(sent) };
+    const facts = { path: 'raw', reused: request.reusedSocket, ...parse(sent ?? NOTHING_LEFT) };
     explainLater(request, (error) => explain(error, reason, facts, !isPrograms(error, reason)));
   }
 

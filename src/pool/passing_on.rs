@@ -56,7 +56,10 @@ impl Pool {
 
     /// Gives the connection to the next request that waits, if both messages are over and it may serve another.
     pub(super) fn pass_on(&mut self, id: ConnectionId) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
+        // An idle one is for any lane that needs one, and not in the hands of this one's queue.
+        let Some(connection) = self.connections.get_mut(id).filter(|one| one.parked.is_none()) else {
+            return;
+        };
         let from = connection.lane;
         let Some(lane) = self.lanes.get_mut(from as usize).and_then(Option::as_mut) else { return };
         let (Some(queue), State::Bound(_)) = (lane.queue, &lane.state) else { return };
@@ -256,6 +259,14 @@ mod tests {
                     // What is told of the exchange that is over is not of this connection.
                     let told = pool.facts_of(pool.lanes[0].as_ref().unwrap()).unwrap();
                     assert!(told.contains("bytesRead\t38"), "{told}");
+                    // It is idle, and for any lane that needs one.
+                    let mut framing = Framing::new(false);
+                    framing.push(b"HTTP/1.1 204 No Content\r\n\r\n");
+                    pool.connections.get_mut(id).unwrap().framing = Some(framing);
+                    pool.waiting.add(LaneRef { slot: 6, epoch: 1 }, 7, b"next", LEAVE, false);
+                    pool.yield_to(0, 7);
+                    pool.pass_on(id);
+                    assert_eq!(pool.connections.get(id).unwrap().lane, 0);
                     pool.lease(LaneRef { slot: 0, epoch: 3 }, true, 38, 100);
                     let connection = pool.connections.get(id).unwrap();
                     assert!(connection.parked.is_none() && !connection.is_untold);

@@ -4,11 +4,10 @@ const assert = require('node:assert');
 const { spawn } = require('node:child_process');
 const { once } = require('node:events');
 const path = require('node:path');
-const { getDefaultHighWaterMark } = require('node:stream');
 const { test } = require('node:test');
 const { echoServer, holding } = require('./helpers/echo-server');
 const { BODY, EMPTY, earlyServer } = require('./helpers/early-server');
-const { rawServer, until } = require('./helpers/lane-server');
+const { until } = require('./helpers/lane-server');
 
 const ROOT = path.join(__dirname, '..');
 
@@ -108,56 +107,6 @@ test('a process does not wait for a response that it does not read', { timeout: 
 
 const earlyOptions = { timeout: 60_000, skip: process.platform === 'win32' && 'no Unix sockets' };
 const bothAgents = ['new http.Agent({ keepAlive: true })', 'new HttpAgent()'];
-
-/** What a server answers that keeps its connections; each is clear of where Node's sockets begin not to be read. */
-const LARGE = 'x'.repeat(1 << 20);
-const JUST_LARGE = 'x'.repeat(64 * 1024 + 2 * getDefaultHighWaterMark(false));
-const unread = {
-  'one that is a little more than Node reads of it': [
-    `HTTP/1.1 200 OK\r\nContent-Length: ${JUST_LARGE.length}\r\n\r\n${JUST_LARGE}`,
-    `http.get(options, () => console.log('unread'));`,
-  ],
-  'one to a request that goes on': [
-    `HTTP/1.1 200 OK\r\nContent-Length: ${LARGE.length}\r\n\r\n${LARGE}`,
-    `http.request({ ...options, method: 'POST' }, () => console.log('unread')).write('a part');`,
-  ],
-  'what comes on an upgraded socket': [
-    `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n${LARGE}`,
-    `const headers = { connection: 'upgrade', upgrade: 'x' };
-     http.get({ ...options, headers }).on('upgrade', () => console.log('unread'));`,
-  ],
-};
-for (const [name, [answer, script]] of Object.entries(unread)) {
-  test(`nor for ${name}`, { timeout: 30_000 }, async (t) => {
-    const { port } = await rawServer(t, (socket) => socket.once('data', () => socket.write(answer)));
-    for (const plan of bothAgents) {
-      const options = `const options = { ...at, agent: ${plan} };`;
-      const { done } = start(t, { port }, options + script);
-      assert.deepStrictEqual(await done, { code: 0, signal: null, out: 'unread\nexit 0' }, plan);
-    }
-  });
-}
-
-test('nor for little that nobody reads, when its connection has ended', { timeout: 30_000 }, async (t) => {
-  let connection;
-  const { port } = await rawServer(t, (socket) => {
-    connection = socket;
-    socket.once('data', () => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n'));
-  });
-  for (const plan of bothAgents) {
-    const { child, done } = start(
-      t,
-      { port },
-      `http.get({ ...at, agent: ${plan} }, (response) => {
-         response.socket.pause();
-         console.log('unread');
-       });`,
-    );
-    await once(child.stdout, 'data');
-    connection.end('a part');
-    assert.deepStrictEqual(await done, { code: 0, signal: null, out: 'unread\nexit 0' }, plan);
-  }
-});
 
 test('but until the request to such a response has left', earlyOptions, async (t) => {
   for (const plan of bothAgents) {

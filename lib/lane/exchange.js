@@ -226,6 +226,11 @@ class Exchange {
     place.yieldTo(queue);
   }
 
+  /** Whether the request has been handed over to Rust, to the end. */
+  hasSentAll() {
+    return this.#request?.writableFinished === true && this.#parts.output.waiting === 0;
+  }
+
   #hasAllOf(request) {
     const { early, lane, output } = this.#parts;
     // What it keeps may have left already.

@@ -20,9 +20,6 @@ const { op, opFlag, event, closeReason } = require('../crossing/records');
 const { numberOf } = require('../connect/routes');
 const SocketShape = require('./socket-shape');
 
-/** Bytes that Node reads from a socket at once. It stops when its stream has all that it takes behind these. */
-const NODES_READ = 64 * 1024;
-
 class Lane extends SocketShape {
   #parts;
   /** Made when its timer has run out first. */
@@ -32,7 +29,7 @@ class Lane extends SocketShape {
   /** What is written stays here, until it is known where it goes. */
   #held = false;
   #finalCallback;
-  /** What has come waits for a reader, or nothing more comes. */
+  /** What has come waits for a reader. */
   #isUnread = false;
   #resetOnDestroy = false;
   /** The listener of a write that waits for the connection. */
@@ -220,26 +217,16 @@ class Lane extends SocketShape {
   _acknowledge(more) {
     if (this.destroyed) return;
     if (more) this.#parts.input.acknowledge();
-    this.#setUnread(!more || this.#isResponseUnread());
-  }
-
-  /** Whether the response has so much that Node would not read on. What goes past the lane's stream does not fill that. */
-  #isResponseUnread() {
-    const response = this.#parts.exchange.request?.res;
-    return (response?.readableLength ?? 0) >= NODES_READ + this.readableHighWaterMark;
-  }
-
-  #setUnread(on) {
-    this.#isUnread = on || this.#parts.ending.reason !== undefined;
+    this.#isUnread = !more;
     this.#tellUnread();
   }
 
-  /** As with net.Socket, a process does not go on for what it does not read, once all that it has written has left. */
+  /** As with net.Socket, a process does not go on for a response that it does not read, once its request has left. */
   #tellUnread() {
-    const { output, place } = this.#parts;
+    const { exchange, output, place } = this.#parts;
     // From there no report would come.
     if (place.isLeft) return;
-    place.setUnread(this.#isUnread && this.writableLength === 0 && output.hasLeft());
+    place.setUnread(this.#isUnread && exchange.hasSentAll() && output.hasLeft());
   }
 
   _reported(code, flags, argument, text) {
@@ -318,7 +305,6 @@ class Lane extends SocketShape {
     this.push(null);
     // Without this, 'end' would wait for a reader.
     this.read(0);
-    this.#setUnread(true);
   }
 
   // ---- What lanes over TLS do with it.
@@ -448,12 +434,6 @@ class Lane extends SocketShape {
 
   _drained() {
     tellDrained(this._httpMessage);
-  }
-
-  /** The reader of the response goes on. Where its bytes went past the lane's stream, that has nothing to be read. */
-  resume() {
-    if (this.#isUnread) this.#setUnread(false);
-    return super.resume();
   }
 
   // ---- The end.

@@ -54,7 +54,8 @@ class Waiting {
 
   /** Takes it back; undefined then. Or it has been sent, or may have been: this is what is known of it (facts.js). */
   withdraw() {
-    const facts = this.place.withdraw();
+    // Nobody is asked, and waited for, twice.
+    const facts = this.isInDoubt ? undefined : this.place.withdraw();
     this.isInDoubt = facts === undefined;
     if (facts !== '') return facts ?? 'bytesRead\t0';
     this.depart();

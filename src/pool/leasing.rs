@@ -83,15 +83,15 @@ impl Pool {
             self.drop_connection(id, reason);
             self.set_state(slot, State::Lost);
         } else if is_untold {
-            self.report_exchange(slot, id);
+            let addresses = self.connections.get(id).map(Connection::address_text).unwrap_or_default();
+            self.report_exchange(slot, id, &addresses);
         }
     }
 
-    /// Tells JavaScript that the lane has the connection of another one.
-    fn report_exchange(&mut self, slot: u32, id: ConnectionId) {
-        let Some(addresses) = self.connections.get(id).map(Connection::address_text) else { return };
+    /// Tells JavaScript that the lane has the idle connection of another one.
+    fn report_exchange(&mut self, slot: u32, id: ConnectionId, addresses: &str) {
         self.report_secured(slot, id, 0);
-        self.report_rebound(slot, 0, rebound::IDLE, &addresses);
+        self.report_rebound(slot, 0, rebound::IDLE, addresses);
     }
 
     /// The connection may not serve the request that is on it, of which nothing has left: that goes to another one,
@@ -151,8 +151,7 @@ impl Pool {
             connection.window.resize(read_ahead);
             connection.wake();
             self.set_state(slot, State::Bound(id));
-            self.report_secured(slot, id, 0);
-            self.report_rebound(slot, 0, rebound::IDLE, &addresses);
+            self.report_exchange(slot, id, &addresses);
             self.bind_pending(slot, id);
             self.write_out(id);
             return;

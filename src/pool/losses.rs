@@ -233,7 +233,6 @@ impl Pool {
             self.report_loss(id, slot, report);
             return;
         }
-        let loss = self.lost_facts(id, report.reason());
         let Some(connection) = self.connections.get(id) else { return };
         let reason = connection.who_closed(report.reason());
         let rule = verdict.rule();
@@ -242,6 +241,7 @@ impl Pool {
             self.reselect(id, reason);
             return;
         }
+        let loss = self.lost_facts(id, reason);
         let Some(mut connection) = self.connections.remove(id) else { return };
         connection.log_close(reason);
         connection.counts.closed(&connection, reason);

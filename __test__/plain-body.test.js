@@ -290,6 +290,42 @@ test('programs that meddle with the bytes of a body', { timeout }, async (t) => 
   }
 });
 
+// With http.Agent it is read in the midst of the piece that is being read, and the process may crash.
+test('what a handler of data emits on the socket fails its request, and no other', { timeout }, async (t) => {
+  const port = await startServer(t, responses);
+  const others = agents(t);
+  const agent = new Agent();
+  t.after(() => agent.destroy());
+  for (const kind of KINDS) {
+    const path = pathOf(kind, HEADS[kind].length);
+    // At the first piece of what comes at once, and at the end of the body.
+    for (const length of [2, 12]) {
+      for (const emitted of ['x', '0\r\n\r\n', responses[kind]]) {
+        // The second finds a connection that has served, and has no parser.
+        for (const isOnIdle of [false, true]) {
+          if (isOnIdle) await compare([['parsed', agent]], port, path, 'flowing');
+          const request = send({ host: '127.0.0.1', port, path, agent }).end();
+          request.once('socket', watch);
+          let read = 0;
+          request.once('response', (response) => {
+            response.on('error', () => {});
+            response.on('data', (chunk) => {
+              const before = read;
+              read += chunk.length;
+              if (before < length && read >= length) request.socket.emit('data', Buffer.from(emitted));
+            });
+          });
+          const [error] = await once(request, 'error');
+          assert.equal(error.code, 'HPE_JS_EXCEPTION');
+          assert.equal(request.reusedSocket, isOnIdle);
+          // Parsers serve others.
+          await compare(others, port, path, 'flowing');
+        }
+      }
+    }
+  }
+});
+
 test('what a handler throws costs the response what it costs with http.Agent', { timeout }, async (t) => {
   const port = await startServer(t, responses);
   let thrown = [];

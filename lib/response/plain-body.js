@@ -33,6 +33,8 @@ class PlainBody {
   #due = [];
   /** The function that a handler has thrown out of: to a parser that is an error which what follows meets. */
   #thrownBy;
+  /** Data is being handed over. */
+  #isReading = false;
 
   constructor(parser, place) {
     this.#parser = parser;
@@ -55,7 +57,7 @@ class PlainBody {
   take(lane, bytes, from, parts, at, size, own) {
     const known = functionsOf();
     const parser = this.#parser;
-    if (!this.#read(known, bytes, from, parts, at, size, own)) return;
+    if (!this.#read(lane, known, bytes, from, parts, at, size, own)) return;
     lane._plainBody = null;
     if (lane.parser === parser) {
       // Node's listener for 'data' gives it back.
@@ -85,13 +87,15 @@ class PlainBody {
   /** What `parser` does with bytes that Node's listener for 'data' gives it, if they are for it. */
   execute(lane, parser, bytes) {
     if (parser !== this.#parser) return undefined;
+    // A handler of its data has emitted them on the socket: they stand at no place of the body.
+    if (this.#isReading) this.noteThrown('onBody');
     const due = this.#due.shift();
     if (due?.bytes !== bytes || (due.parts[0] & UNCLEAR) !== 0 || this.#thrownBy !== undefined) {
       this.#leave(lane, parser);
       return parser.execute(bytes);
     }
     const known = functionsOf(parser);
-    if (this.#read(known, bytes, 0, due.parts, 0, due.parts.length, lane._isReadByNode)) {
+    if (this.#read(lane, known, bytes, 0, due.parts, 0, due.parts.length, lane._isReadByNode)) {
       lane._plainBody = null;
       parser.execute = known.execute;
       known.onComplete.call(parser);
@@ -100,20 +104,25 @@ class PlainBody {
   }
 
   /** Hands over the data of clear bytes; returns whether the body is complete. */
-  #read({ onBody }, bytes, from, parts, at, size, own) {
+  #read(lane, { onBody }, bytes, from, parts, at, size, own) {
     const spans = at + FLAGS + bodyPlace.SIZE;
     // Before the handlers: they may let the event loop turn, and the next batch overwrites this.
     const isComplete = (parts[at] & COMPLETE) !== 0;
     this.#place.move(parts, at + FLAGS);
     const pieces = cut(bytes, from, parts, spans, at + size - spans, own);
     let hasThrown = true;
+    this.#isReading = true;
     try {
-      for (const piece of pieces) onBody.call(this.#parser, piece);
+      for (const piece of pieces) {
+        onBody.call(this.#parser, piece);
+        if (lane._plainBody !== this) break;
+      }
       hasThrown = false;
     } finally {
+      this.#isReading = false;
       if (hasThrown) this.noteThrown('onBody');
     }
-    return isComplete;
+    return isComplete && lane._plainBody === this;
   }
 
   /** What follows is for `parser`, which is a fresh one: it is brought to where the body is. */

@@ -10,7 +10,7 @@ const { setImmediate: turn } = require('node:timers/promises');
 const { HttpAgent } = require('..');
 const crossing = require('../lib/crossing/crossing');
 const { startServer } = require('./helpers/blocked');
-const { rawServer } = require('./helpers/lane-server');
+const { rawServer, respond, sameAsNode, seeingAgent, socketPath, until } = require('./helpers/lane-server');
 const { inProcess } = require('./helpers/own-process');
 const { ourAgent } = require('./helpers/request');
 
@@ -93,6 +93,38 @@ test(
     const seen = await inProcess(client, { port: server.port, headers });
     assert.deepEqual(seen, { isUnread: true, status: 200 });
     assert.equal(server.arrivals('next'), 1);
+  },
+);
+
+/** More than is read of it at once, and than the lane's stream has room for behind that; a Unix socket takes all of it. */
+const LATE = 160_000;
+
+test(
+  'a response that is read late is whole, though its server has gone',
+  { timeout, skip: process.platform === 'win32' && 'no Unix sockets' },
+  async (t) => {
+    const where = socketPath(t);
+    const answer = `HTTP/1.1 200 OK\r\nContent-Length: ${LATE}\r\n\r\n${'x'.repeat(LATE)}`;
+    let gone;
+    const goes = (socket) => {
+      gone = once(socket, 'close');
+      socket.once('data', () => socket.end(answer, () => socket.destroy()));
+    };
+    await rawServer(t, goes, {}, { path: where });
+    const length = await sameAsNode(async (Agent) => {
+      const agent = seeingAgent(t, Agent);
+      const request = http.get({ socketPath: where, agent, highWaterMark: 16 * 1024 });
+      const response = respond(request);
+      request.once('response', (response) => response.pause());
+      const [{ socket }] = await once(request, 'response');
+      await gone;
+      await until(() => socket.readableLength >= socket.readableHighWaterMark);
+      // What the lane asks for as its stream is full has its answer before this.
+      for (let i = 0; i < 10; i++) await turn();
+      request.res.resume();
+      return (await response).body.length;
+    });
+    assert.equal(length, LATE);
   },
 );
 

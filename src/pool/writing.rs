@@ -126,7 +126,12 @@ impl Pool {
         } else if when == When::WithNext {
             connection.gathers =
                 is_gathered || (connection.out.is_empty() && connection.write_error.is_none());
-        } else if connection.out.is_empty() && connection.write_error.is_none() && !connection.owes() {
+        // Nothing to write asks for the report alone: to the kernel it is a write, which can fail.
+        } else if payload.len() > 0
+            && connection.out.is_empty()
+            && connection.write_error.is_none()
+            && !connection.owes()
+        {
             match connection.stream.try_write(payload.piece()) {
                 Ok(count) => {
                     connection.tally.wrote(count);

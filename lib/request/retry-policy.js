@@ -1,7 +1,7 @@
 'use strict';
 
 // Which requests may be sent twice when a reused connection was lost without an answer
-// (docs/architecture.md, "When a request is sent again"): the option `retry`, of the agent and of a request.
+// (docs/architecture.md, "When a request is sent again"): the option `retry` of the agent, and `offloop.retry` of a request.
 
 const errors = require('../errors');
 const { opFlag } = require('../crossing/records');
@@ -88,9 +88,17 @@ function checkTokens(list, name) {
   });
 }
 
-/** Takes down what holds for a request: its own option, or the agent's. */
-function setPolicy(request, retry) {
-  request[kPolicy] = toPolicy(retry, 'options.retry');
+/**
+ * Takes down what holds for a request: what its option `offloop` says, or the agent's option. A `retry` beside that is
+ * somebody else's: client libraries pass all of their own options on to `http.request()`, and got 11 has one with `methods`.
+ */
+function setPolicy(request, own, retry) {
+  request[kPolicy] = own == null ? toPolicy(retry, 'options.retry') : ownPolicy(own, retry);
+}
+
+function ownPolicy(own, retry) {
+  if (typeof own !== 'object') throw errors.invalidArgType('options.offloop', 'an instance of Object', own);
+  return own.retry == null ? toPolicy(retry, 'options.retry') : toPolicy(own.retry, 'options.offloop.retry');
 }
 
 /** What holds for a request. One that came past addRequest() is not sent twice. */

@@ -1,6 +1,7 @@
 'use strict';
 
 const assert = require('node:assert');
+const { once } = require('node:events');
 const http = require('node:http');
 const https = require('node:https');
 const { test } = require('node:test');
@@ -218,6 +219,28 @@ test('a request’s own retry is checked when it is made', (t) => {
     );
   }
   assert.deepStrictEqual(agent.sockets, Object.create(null));
+});
+
+test('options of ours that a client library has of its own are not read of a request', async (t) => {
+  // All of a request's options come here, and restify-clients, for one, says `connectTimeout: false`.
+  for (const Ours of CLASSES) {
+    const agent = new Ours({ rejectUnauthorized: false });
+    t.after(() => agent.destroy());
+    for (const options of [
+      { connectTimeout: false, dnsCacheTtl: true, deadPeerTimeout: 'none', socketActiveTTL: {} },
+      { maxReadAheadBytes: '1M', maxReplayBytes: -1, sendEarly: 'no', retry: 3 },
+    ]) {
+      const request = http.request({
+        agent,
+        protocol: agent.protocol,
+        port: 1,
+        host: '127.0.0.1',
+        ...options,
+      });
+      const [error] = await once(request.end(), 'error');
+      assert.strictEqual(error.code, 'ECONNREFUSED');
+    }
+  }
 });
 
 test('the defaults', () => {

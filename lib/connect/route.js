@@ -119,8 +119,11 @@ class Route {
   /** What tls/options.js has made of the TLS options; undefined for connections in the clear. */
   secure = undefined;
 
-  /** `defaults`: the agent's options, for what net.connect() does not know. */
-  constructor(agentId, options, defaults, surroundings) {
+  /**
+   * `own`: the agent's options, for what net.connect() does not know. Of a request's options nothing else is read: they
+   * may be those of a client library, which has a `connectTimeout` of another kind.
+   */
+  constructor(agentId, options, own, surroundings) {
     const isPath = options.path != null && options.path !== '';
     this.host = isPath ? options.path : options.host || 'localhost';
     this.noDelay = Boolean(options.noDelay);
@@ -141,7 +144,7 @@ class Route {
       ? undefined
       : options.lookup || (isNodes.lookup(surroundings.lookup) ? undefined : surroundings.lookup);
     const delay = options.autoSelectFamilyAttemptTimeout ?? surroundings.attemptDelay;
-    this.dnsCacheTtl = toLimit(options.dnsCacheTtl ?? defaults.dnsCacheTtl, 'dnsCacheTtl');
+    this.dnsCacheTtl = toLimit(own.dnsCacheTtl, 'dnsCacheTtl');
     this.native = {
       agent: agentId,
       path: isPath ? options.path : undefined,
@@ -156,14 +159,14 @@ class Route {
       localPort: options.localPort || 0,
       noDelay: this.noDelay,
       keepAlive: this.keepAlive,
-      connectTimeout: toLimit(options.connectTimeout ?? defaults.connectTimeout, 'connectTimeout'),
-      deadPeer: toLimit(options.deadPeerTimeout ?? optionOf(defaults, 'deadPeerTimeout'), 'deadPeerTimeout'),
-      ttl: toLimit(options.socketActiveTTL ?? optionOf(defaults, 'socketActiveTTL'), 'socketActiveTTL'),
+      connectTimeout: toLimit(own.connectTimeout, 'connectTimeout'),
+      deadPeer: toLimit(optionOf(own, 'deadPeerTimeout'), 'deadPeerTimeout'),
+      ttl: toLimit(optionOf(own, 'socketActiveTTL'), 'socketActiveTTL'),
       parse: !surroundings.rawPath,
-      queues: mayQueue(defaults),
-      readAhead: options.maxReadAheadBytes ?? optionOf(defaults, 'maxReadAheadBytes'),
-      maxBuffered: optionOf(defaults, 'maxBufferedBytes'),
-      maxReplay: options.maxReplayBytes ?? optionOf(defaults, 'maxReplayBytes'),
+      queues: mayQueue(own),
+      readAhead: optionOf(own, 'maxReadAheadBytes'),
+      maxBuffered: optionOf(own, 'maxBufferedBytes'),
+      maxReplay: optionOf(own, 'maxReplayBytes'),
     };
   }
 }

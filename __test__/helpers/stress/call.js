@@ -53,9 +53,9 @@ class Call {
     this.plan = plan;
     this.#destroyAgent = destroyAgent;
     this.at = now();
-    const { method, deeds, retry, connectTimeout } = plan;
+    const { method, deeds, retry } = plan;
     const signal = deeds.some(({ how }) => how === 'signal') ? this.#controller.signal : undefined;
-    const options = { ...target, method, offloop: { retry }, signal, ...(connectTimeout && { connectTimeout }) };
+    const options = { ...target, method, offloop: { retry }, signal };
     this.request = make({ ...options, headers: headersFor(plan) });
     this.weak.push(new WeakRef(this.request));
     this.settled = new Promise((resolve) => (this.#settle = resolve));

@@ -62,6 +62,8 @@ function planRequest(random, id, agent, { idle, isCalm }) {
     plan.read = { way, ms: random.integer(0, 40) };
   }
   if (isOdd) for (let i = random.integer(0, 2); i > 0; i--) plan.deeds.push(planDeed(random));
+  // The system would go on for minutes.
+  if (plan.host === HOLE) plan.deeds.push({ after: random.integer(10, 60), what: 'destroy', how: 'request' });
   // In the middle of its bytes, mostly.
   if (isOdd && isLarge(body) && random.chance(0.5))
     plan.deeds.push({ after: random.integer(0, 8), what: 'destroy', how: random.pick(WAYS_TO_DESTROY) });
@@ -76,7 +78,7 @@ function isLarge(body) {
 function planTarget(random, { hosts, lookup }, isCalm) {
   if (!isCalm && lookup === undefined && hosts.length > 1) {
     if (random.chance(0.03)) return { host: REFUSING };
-    if (random.chance(0.02)) return { host: HOLE, connectTimeout: random.integer(10, 60) };
+    if (random.chance(0.02)) return { host: HOLE };
   }
   return { host: random.chance(0.8) ? hosts[0] : random.pick(hosts) };
 }

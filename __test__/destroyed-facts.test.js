@@ -140,6 +140,22 @@ async function sendAhead(t) {
   return { server, agent, first, second };
 }
 
+for (const ticks of [0, 1, 2]) {
+  test(
+    `it has been sent ahead, and is destroyed ${ticks} ticks after the response before`,
+    patience,
+    async (t) => {
+      const { first, second } = await sendAhead(t);
+      let left = ticks;
+      const step = () => (left-- > 0 ? process.nextTick(step) : second.request.destroy());
+      first.request.once('response', (response) => response.once('end', step));
+      const { error } = await second;
+      assert.equal(error.reason, 'aborted');
+      assert.ok(error.connection.bytesWritten > 0, 'it has been sent');
+    },
+  );
+}
+
 test(
   'it has been sent ahead, and is lost while JavaScript computes on: it is not sent again',
   patience,

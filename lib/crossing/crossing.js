@@ -5,6 +5,7 @@
 
 const { isMainThread } = require('node:worker_threads');
 const { native } = require('../binding');
+const account = require('./account');
 const deliver = require('./deliver');
 const expecting = require('./expecting');
 const { warnNoThread } = require('../fallback');
@@ -14,6 +15,7 @@ const { op, closeReason } = require('./records');
 const slots = require('./slots');
 const submit = require('./submit');
 
+const { Account } = account;
 const { sendBefore } = submit;
 
 let crossing;
@@ -35,7 +37,7 @@ function start() {
   const { rowsOut, bytesOut } = submit;
   const { rowsIn, bytesIn } = deliver;
   crossing = new native.Crossing(rowsOut, bytesOut, rowsIn, bytesIn, deliver.deliver, isMainThread);
-  for (const part of [submit, deliver, expecting, hold]) part.begin(crossing);
+  for (const part of [account, submit, deliver, expecting, hold]) part.begin(crossing);
 }
 
 /** Tells Rust where a number leads (see routes.js); `forgotten` leads nowhere from now on. */
@@ -67,14 +69,19 @@ function resolved(slot, serial, addresses) {
   crossing.resolved(slot, serial, addresses);
 }
 
-/**
- * What is known of a lane's connection, as text (see facts.js). Empty: nothing of this request has left, nor
- * will before the end of the tick. undefined: it is not known. `isOpening`: the lane has no connection yet, as far as
- * is known here. If it has, what was written in this tick would leave at once; so it goes together with the CLOSE.
- */
-function facts(slot, epoch, isOpening) {
-  if (!isOpening) sendBefore();
-  return crossing.facts(slot, epoch) ?? undefined;
+/** Closes a lane now: its tick may last. `tell`: see Account. */
+function close(slot, epoch, flags, reason, tell) {
+  const head = op.CLOSE | (flags << 8);
+  return new Account((number) => {
+    if (submit.isRevocable()) {
+      sendBefore();
+      crossing.close(head, slot, epoch, reason, number);
+    } else {
+      // Together with what has been written in this tick, which it may take back.
+      submit.append(head, slot, epoch, reason, number);
+      sendBefore();
+    }
+  }, tell);
 }
 
 /** Takes a request that waits back: '' then. It has been sent if there are facts; undefined if nobody can say. */
@@ -136,11 +143,10 @@ module.exports = {
   leave: slots.leave,
   nextEpoch: slots.nextEpoch,
   introduce,
-  sendBefore,
   open,
   openTo,
   resolved,
-  facts,
+  close,
   exportKeyingMaterial,
   withdraw,
   takeBack,

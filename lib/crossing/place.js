@@ -26,8 +26,6 @@ class Place {
   /** Whether the process waits for it while it is opened; but not for what nobody reads. */
   #isRefed;
   #isUnread = false;
-  /** Rust has said what has left. */
-  #isTold = false;
 
   /** `occupant`: whom the crossing reports to. */
   constructor(occupant, isRefed) {
@@ -158,17 +156,22 @@ class Place {
   /** It is given up, for `reason`. */
   leave(reason, flags = 0) {
     if (this.isLeft) return;
-    const wasHeld = this.#isHeld;
     if (this.#isOpened) this.row(op.CLOSE | (flags << 8), reason, 0);
-    // Nothing more is to leave while the tick goes on.
-    if (this.#isTold) crossing.sendBefore();
     this.#vacate();
-    this.#tellHold(wasHeld);
+  }
+
+  /** The same at once, of one that has been opened: nothing more leaves while the tick goes on. What is known: see Account. */
+  close(reason, flags, tell) {
+    const account = crossing.close(this.#slot, this.#epoch, flags, reason, tell);
+    this.#vacate();
+    return account;
   }
 
   #vacate() {
+    const wasHeld = this.#isHeld;
     crossing.leave(this.#slot);
     this.#slot = NOWHERE;
+    this.#tellHold(wasHeld);
   }
 
   // ---- What is said from it.
@@ -196,12 +199,6 @@ class Place {
   }
 
   // ---- What is asked from it.
-
-  /** Of a request whose place is left next; `isOpening`: nothing is known of a connection. */
-  facts(isOpening) {
-    this.#isTold = true;
-    return crossing.facts(this.#slot, this.#epoch, isOpening);
-  }
 
   exportKeyingMaterial(length, label, context) {
     return crossing.exportKeyingMaterial(this.#slot, this.#epoch, length, label, context);

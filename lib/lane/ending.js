@@ -2,11 +2,17 @@
 
 // Why the connection of a lane is gone, and what the errors of its request say of that (docs/errors.md).
 
-const { addressesOf, explain, explainLater, isResent, parse, reasonIn } = require('../request/facts');
+const {
+  NOTHING_LEFT,
+  addressesOf,
+  explain,
+  explainLater,
+  isExplained,
+  isResent,
+  parse,
+  reasonIn,
+} = require('../request/facts');
 const { closeReason } = require('../crossing/records');
-
-/** The facts of a request of which nothing was sent. */
-const NOTHING_LEFT = 'bytesWritten\t0\nbytesRead\t0';
 
 class Ending {
   #parts;
@@ -15,8 +21,8 @@ class Ending {
   #byProgram = false;
   /** What Rust has said of the loss. */
   #facts = '';
-  /** The request whose errors are explained. */
-  #explained = null;
+  /** What it has yet to say. */
+  #account;
 
   constructor(parts) {
     this.#parts = parts;
@@ -40,42 +46,39 @@ class Ending {
   }
 
   /**
-   * The lane is destroyed. `agentIsEnding`, `timeout` (the reason, if it has run into one), `isRefused` (Node could not
-   * read what has come) and `hasSurplus` (that is more than the response) say why, if nothing else does.
+   * The lane is destroyed, and its connection is closed as `flags` say. `agentIsEnding`, `timeout` (the reason, if it has
+   * run into one), `isRefused` (Node could not read what has come) and `hasSurplus` (that is more than the response) say why,
+   * if nothing else does.
    */
-  begin(error, circumstances) {
-    const ask = this.#howToAsk();
+  begin(error, circumstances, flags) {
+    const { parking, place } = this.#parts;
+    const mayKnowMore = this.#mayKnowMore();
     this.#byProgram = Boolean(error) && this.#reason === undefined;
     this.#reason ??= this.#whyDestroyed(circumstances);
     // Else there is no error that could say so.
-    if (this.isUnfinished || error || circumstances.isRefused) {
-      if (ask !== undefined && this.#facts === '') {
-        const facts = ask();
-        this.#facts = facts === '' ? NOTHING_LEFT : (facts ?? '');
-      }
-      this.#explainErrors();
+    const isTold = this.isUnfinished || Boolean(error) || circumstances.isRefused;
+    if (isTold && mayKnowMore) {
+      // The request that is about to get it has not begun: what is known is of the one before.
+      if (parking.isParked) this.#facts = NOTHING_LEFT;
+      else this.#account = place.close(this.#reason, flags, (facts) => this.#hear(facts, error));
     }
+    place.leave(this.#reason, flags);
+    if (isTold) this.#explainErrors();
+    if (error && this.#account === undefined) this.#explain(error);
+  }
+
+  /** Whether Rust may know more of the request than it has told: it connects and sends before JavaScript hears of it. */
+  #mayKnowMore() {
+    const { connection, place } = this.#parts;
+    if (place.isLeft || this.#facts !== '') return false;
+    return connection.isEstablished || (place.isOpened && this.#reason === undefined);
+  }
+
+  #hear(facts, error) {
+    this.#account = undefined;
+    this.#facts = facts ?? '';
+    if (isResent(this.#facts)) this.#parts.exchange.noteResent();
     if (error) this.#explain(error);
-  }
-
-  /** What asks Rust for the facts of the request's connection; undefined if it has told all that it knows. */
-  #howToAsk() {
-    const { connection, parking, place } = this.#parts;
-    if (place.isLeft) return undefined;
-    // The request that is about to get it has not begun: what is known is of the one before.
-    if (parking.isParked) return () => '';
-    if (connection.isEstablished) return () => this.#ask(false);
-    if (!place.isOpened || this.#reason !== undefined) return undefined;
-    // It connects and sends before JavaScript hears of it. Where it knows of nothing yet, what is about to reach it
-    // may leave before it hears of the end.
-    return () => this.#ask(true) || undefined;
-  }
-
-  #ask(isOpening) {
-    const { exchange, place } = this.#parts;
-    const facts = place.facts(isOpening);
-    if (facts !== undefined && isResent(facts)) exchange.noteResent();
-    return facts;
   }
 
   /**
@@ -83,8 +86,7 @@ class Ending {
    * the request came to it. `sent`: what is known of one that has left while it waited, which the lane could not know.
    */
   explainWithoutLane(request, sent) {
-    if (this.#explained === request && sent === undefined) return;
-    this.#explained = request;
+    if (isExplained(request) && sent === undefined) return;
     const isKnown = this.#reason !== undefined && this.#reason !== closeReason.NOT_KEPT;
     const reason = isKnown ? this.#reason : closeReason.ABORTED;
     const facts = { path: 'raw', reused: request.reusedSocket, ...parse(sent ?? NOTHING_LEFT) };
@@ -106,8 +108,7 @@ class Ending {
 
   #explainErrors() {
     const request = this.#parts.lane._request;
-    if (request === null || this.#explained === request) return;
-    this.#explained = request;
+    if (request === null || isExplained(request)) return;
     explainLater(request, (error) => this.#explain(error));
   }
 
@@ -117,6 +118,7 @@ class Ending {
   }
 
   #connection() {
+    this.#account?.take();
     const { retry, ...facts } = parse(this.#facts);
     return {
       path: this.#parts.lane._nodeSocket === undefined ? 'raw' : 'node',

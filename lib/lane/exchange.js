@@ -8,7 +8,7 @@ const { AsyncResource } = require('async_hooks');
 const channels = require('../channels');
 const crossing = require('../crossing/crossing');
 const { policyOf } = require('../request/retry-policy');
-const { end, forget, waitingOf } = require('../request/waiting');
+const { forget, takeOut, waitingOf } = require('../request/waiting');
 
 class Exchange {
   #parts;
@@ -179,7 +179,7 @@ class Exchange {
     // A lane that connects goes on connecting for one that has not been sent.
     const mayBeTakenBack = isFit && !connection.isEstablished && !this.#isUnopened;
     if (mayBeTakenBack && waiting.withdraw() === undefined) return forget(request);
-    if (!isFit || waiting.isInDoubt) return end(request);
+    if (!isFit || waiting.isInDoubt) return takeOut(request);
     forget(request);
     this.#moveTo(waiting);
     waiting.giveTo(lane);

@@ -439,17 +439,17 @@ class Lane extends SocketShape {
   // ---- The end.
 
   _destroy(error, callback) {
-    const { agent, connection, ending, exchange, input, output, place } = this.#parts;
+    const { agent, connection, ending, exchange, input, output } = this.#parts;
     this.connecting = false;
     this._clearTimer();
-    ending.begin(error, {
+    const circumstances = {
       agentIsEnding: agent._isEnding(),
       timeout: this.#inactivity?.reason,
       hasSurplus: input.hasSurplus,
       // Node gives the parser back before it destroys the socket for what it cannot read.
       isRefused: exchange.request !== null && this.parser === null && this._isBeingRead,
-    });
-    place.leave(ending.reason, this.#howToClose());
+    };
+    ending.begin(error, circumstances, this.#howToClose());
     if (this._isIdle) agent._idleLaneGone();
     if (connection.isEstablished && channels.closed.hasSubscribers)
       this._tell(channels.closed, { reason: nameOf(ending.reason) });

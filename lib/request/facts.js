@@ -16,6 +16,13 @@ const NAMES = new Map(
   Object.entries(closeReason).map(([name, number]) => [number, name.toLowerCase().replaceAll('_', '-')]),
 );
 
+/** The facts of a request of which nothing was sent; and of one of which nobody can say. */
+const NOTHING_LEFT = 'bytesWritten\t0\nbytesRead\t0';
+const UNKNOWN = 'bytesRead\t0';
+
+/** What explains the errors of a request. */
+const explanations = new WeakMap();
+
 /** How a reason is spelled. */
 function nameOf(reason) {
   return NAMES.get(reason);
@@ -75,12 +82,21 @@ const PEER_CLOSED = new Set([closeReason.PEER_CLOSED_IDLE, closeReason.PEER_FIN]
 
 /**
  * Has the errors explained that Node makes of a loss by itself: 'socket hang up' on the request, 'aborted'
- * on its response, which may be read only after that. A listener would be seen by who lists them, and by who has put a
+ * on its response, which may be read only after that. What is said last of a request holds. A listener would be seen by who lists them, and by who has put a
  * function of his own into the place of `emit`: so each has an `emit` of its own until its error comes.
  */
 function explainLater(request, tell) {
-  explainNext(request, tell);
-  if (request.res) explainNext(request.res, tell);
+  const isFirst = !isExplained(request);
+  explanations.set(request, tell);
+  if (!isFirst) return;
+  const explainIt = (error) => explanations.get(request)(error);
+  explainNext(request, explainIt);
+  if (request.res) explainNext(request.res, explainIt);
+}
+
+/** Whether that is said of the request. */
+function isExplained(request) {
+  return explanations.has(request);
 }
 
 function explainNext(emitter, tell) {
@@ -119,4 +135,16 @@ function addressesOf({ localAddress, localPort, remoteAddress, remotePort }) {
   return remoteAddress === undefined ? {} : { localAddress, localPort, remoteAddress, remotePort };
 }
 
-module.exports = { NAMES, addressesOf, explain, explainLater, isResent, nameOf, parse, reasonIn };
+module.exports = {
+  NAMES,
+  NOTHING_LEFT,
+  UNKNOWN,
+  addressesOf,
+  explain,
+  explainLater,
+  isExplained,
+  isResent,
+  nameOf,
+  parse,
+  reasonIn,
+};

@@ -9,7 +9,7 @@ const channels = require('../channels');
 const crossing = require('../crossing/crossing');
 const { toDuration } = require('../durations');
 const errors = require('../errors');
-const { explain, explainLater, parse } = require('./facts');
+const { NOTHING_LEFT, UNKNOWN, explain, explainLater, parse } = require('./facts');
 const { clearTimeout, nextTick, setTimeout } = require('../node/clock');
 const { closeReason } = require('../crossing/records');
 const waiting = require('./waiting');
@@ -22,6 +22,8 @@ const destroyed = new Set();
 
 /** The longest span that a timer takes. */
 const MAX_TIMER = 0x7fffffff;
+
+const always = () => true;
 
 function isEmpty({ requests }) {
   // The books have no prototype.
@@ -112,13 +114,21 @@ function endQueue(agent, name) {
 
 function fail(request, error, reason) {
   if (!leave(request)) return;
-  explain(error, reason, factsOf(request, waiting.end(request)), true);
+  const account = waiting.end(request);
+  explainEnd(request, reason, account, always);
   request.onSocket(null, error);
 }
 
-/** `sent`: what is known if it was sent while JavaScript was blocked. */
-function factsOf(request, sent = 'bytesWritten\t0\nbytesRead\t0') {
-  return { waited: Math.round(performance.now() - request[kWait].since), ...parse(sent) };
+/**
+ * It ends without a socket. `account`: what is known if it was handed over, and so may have been sent while JavaScript was
+ * blocked. `isOurs`: whether its error is the agent's, and not the program's.
+ */
+function explainEnd(request, reason, account, isOurs) {
+  const waited = Math.round(performance.now() - request[kWait].since);
+  explainLater(request, (error) => {
+    const facts = account === undefined ? NOTHING_LEFT : (account.take() ?? UNKNOWN);
+    explain(error, reason, { waited, ...parse(facts) }, isOurs(error));
+  });
 }
 
 /** In the place of ClientRequest's own, on a request that has waited. */
@@ -131,8 +141,7 @@ function onSocket(socket, error) {
     if (socket) {
       wait.agent._waited(this, socket, performance.now() - wait.since);
       const sent = waiting.meet(this, socket);
-      if (sent !== undefined)
-        explainLater(this, (error) => explain(error, closeReason.ABORTED, factsOf(this, sent), true));
+      if (sent !== undefined) explainEnd(this, closeReason.ABORTED, { take: () => sent }, always);
     }
   }
   const result = Object.getPrototypeOf(this).onSocket.call(this, socket, error);
@@ -148,9 +157,12 @@ function destroy(error) {
   const isFirst = !this.destroyed;
   Object.getPrototypeOf(this).destroy.call(this, error);
   if (!isFirst) return this;
-  const sent = waiting.end(this);
-  if (!this[kWait].isOver) {
-    explainLater(this, (shown) => explain(shown, closeReason.ABORTED, factsOf(this, sent), shown !== error));
+  const { isOver } = this[kWait];
+  const account = waiting.end(this);
+  // Else it has been its lane's to say.
+  if (!isOver || account !== undefined)
+    explainEnd(this, closeReason.ABORTED, account, (shown) => shown !== error);
+  if (!isOver) {
     destroyed.add(this);
     // One each: what it emits is in the context of who has destroyed it.
     nextTick(() => endWait(this));

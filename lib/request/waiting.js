@@ -11,7 +11,7 @@ const { wholeOf } = require('../crossing/chunks');
 const crossing = require('../crossing/crossing');
 const { optionOf } = require('../defaults');
 const { sendsEarly } = require('./early');
-const { isResent } = require('./facts');
+const { UNKNOWN, isResent } = require('./facts');
 const { immediately } = require('../node/immediate');
 const process = require('../node/process');
 const Place = require('../crossing/place');
@@ -57,20 +57,25 @@ class Waiting {
     // Nobody is asked, and waited for, twice.
     const facts = this.isInDoubt ? undefined : this.place.withdraw();
     this.isInDoubt = facts === undefined;
-    if (facts !== '') return facts ?? 'bytesRead\t0';
+    if (facts !== '') return facts ?? UNKNOWN;
     this.depart();
     return undefined;
   }
 
-  /**
-   * It has been sent, and ends here: nobody is to have its answer. What is known of it, which holds from now on; undefined if
-   * nobody can say.
-   */
+  /** It ends here: nobody is to have its answer. The account of it. */
   end() {
-    const facts = this.isInDoubt ? undefined : this.place.facts(false);
+    const account = this.place.close(closeReason.ABORTED, 0, (facts) => noteResent(this.#request, facts));
+    this.depart();
+    return account;
+  }
+
+  /** The same of one that could not be taken back: `sent` is what withdraw() has said. What is known of it now. */
+  giveUp(sent) {
+    noteResent(this.#request, sent);
+    if (!this.isInDoubt) return this.end().take() ?? sent;
     this.place.leave(closeReason.ABORTED);
     this.depart();
-    return facts;
+    return sent;
   }
 
   /** It has left the agent's queue. */
@@ -245,29 +250,33 @@ function meet(request, socket) {
   if (isFit && !waiting.isInDoubt) return socket._skipOpening();
   // A socket of Node's cannot go on with what was sent elsewhere. And what may wait yet must not be sent twice, nor wait
   // for ever for a connection that the socket would not make.
-  const facts = waiting.end() || sent;
+  const facts = waiting.giveUp(sent);
   socket.destroy();
   forget(request);
-  return ended(request, facts);
-}
-
-/** The request will not get a lane. What is known if it has been sent, as text (facts.js); else nothing. */
-function end(request) {
-  const waiting = waitingOf(request);
-  forget(request);
-  const facts = waiting?.withdraw();
-  if (facts === undefined) return undefined;
-  return ended(request, waiting.end() || facts);
-}
-
-/** No lane will say any more that it has gone out a second time. */
-function ended(request, facts) {
-  if (isResent(facts) && request.attempts === 1) {
-    request.attempts = 2;
-    if (channels.retried.hasSubscribers)
-      channels.retried.publish({ agent: request.agent, socket: undefined, request });
-  }
   return facts;
 }
 
-module.exports = { end, forget, join, meet, refill, waitingOf };
+/** The request will not get a lane. The account of it, if it was handed over. */
+function end(request) {
+  const waiting = waitingOf(request);
+  forget(request);
+  return waiting?.end();
+}
+
+/** It cannot go on with the lane that it gets. What is known if it has been sent, as text (facts.js); else nothing. */
+function takeOut(request) {
+  const waiting = waitingOf(request);
+  forget(request);
+  const sent = waiting.withdraw();
+  return sent === undefined ? undefined : waiting.giveUp(sent);
+}
+
+/** No lane will say any more that it has gone out a second time. */
+function noteResent(request, facts) {
+  if (facts === undefined || !isResent(facts) || request.attempts > 1) return;
+  request.attempts = 2;
+  if (channels.retried.hasSubscribers)
+    channels.retried.publish({ agent: request.agent, socket: undefined, request });
+}
+
+module.exports = { end, forget, join, meet, refill, takeOut, waitingOf };

@@ -11,7 +11,7 @@ use super::records::LaneRef;
 use super::route::{OpenOptions, RouteOptions, addresses};
 use super::secure::TlsContext;
 use crate::pool::{Ask, Cold, Export, Question};
-use crate::reply;
+use crate::{reply, runtime};
 
 /// How long JavaScript waits for an answer that it cannot do without: the runtime may be slow to get the processor.
 const LONG_PATIENCE: Duration = Duration::from_secs(5);
@@ -66,10 +66,24 @@ impl Crossing {
         answer.wait(LONG_PATIENCE).flatten().map(Buffer::from)
     }
 
-    /// The facts of a lane's connection; empty if there is none for this request, nothing without an answer.
+    /// The row of a CLOSE, in a tick that may take back what it has submitted.
     #[napi]
-    pub fn facts(&self, slot: u32, epoch: u32) -> Option<String> {
-        self.ask(LaneRef { slot, epoch }, Question::Facts)
+    pub fn close(&self, head: i32, slot: i32, epoch: i32, reason: i32, account: i32) {
+        self.link.submit_close([head, slot, epoch, reason, account]);
+        self.state.bell.strike();
+    }
+
+    /// What was known of a request when it was closed, by the number that came with the CLOSE. Nothing: it is not there, and
+    /// will not be.
+    #[napi]
+    pub fn account(&self, number: u32) -> Option<String> {
+        /// The runtime may be slow to get the processor. Without this JavaScript says what it knows itself.
+        const PATIENCE: Duration = Duration::from_millis(250);
+        let accounts = &self.link.accounts;
+        accounts.take(number).or_else(|| {
+            runtime::wake();
+            accounts.wait_for(number, PATIENCE)
+        })
     }
 
     /// Takes a request that waits back: an empty text. Or it has been sent, and the text has its facts. JavaScript
@@ -77,7 +91,7 @@ impl Crossing {
     /// nothing has been done, and nothing will be.
     #[napi]
     pub fn withdraw(&self, slot: u32, epoch: u32) -> Option<String> {
-        self.answer(LaneRef { slot, epoch }, Question::Withdraw, LONG_PATIENCE)
+        self.ask(LaneRef { slot, epoch }, Question::Withdraw)
     }
 
     /// Takes back a request that has begun early on an idle lane, if none of its `count` bytes has left.
@@ -89,21 +103,14 @@ impl Crossing {
     /// The status of an agent. Without an answer it would seem to have done nothing.
     #[napi]
     pub fn stats(&self, agent: u32) -> Option<String> {
-        self.answer(LaneRef { slot: 0, epoch: 0 }, Question::Stats { agent }, LONG_PATIENCE)
+        self.ask(LaneRef { slot: 0, epoch: 0 }, Question::Stats { agent })
     }
 }
 
 impl Crossing {
-    /// Asks the runtime and waits. It may be slow to get the processor, and
-    /// without an answer JavaScript says what it knows itself.
     fn ask(&self, lane: LaneRef, question: Question) -> Option<String> {
-        const PATIENCE: Duration = Duration::from_millis(250);
-        self.answer(lane, question, PATIENCE)
-    }
-
-    fn answer(&self, lane: LaneRef, question: Question, patience: Duration) -> Option<String> {
         let (reply, answer) = reply::pair();
         self.link.submit_question(lane, Cold::Ask(Ask { question, reply }));
-        answer.wait(patience)
+        answer.wait(LONG_PATIENCE)
     }
 }

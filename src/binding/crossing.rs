@@ -49,7 +49,7 @@ pub struct State {
 #[napi(custom_finalize)]
 pub struct Crossing {
     pub(super) link: Arc<Link>,
-    state: Rc<State>,
+    pub(super) state: Rc<State>,
     waker: Waker,
     /// Whether the process waits for it.
     active: Rc<Cell<bool>>,

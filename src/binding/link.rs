@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::accounts::Accounts;
 use super::batch::Batch;
 use super::blob::Blob;
 use super::cpu_clock::{CpuClock, Readings};
@@ -24,6 +25,7 @@ pub struct Link {
     taken: AtomicU64,
     /// Buffers of the environment that are written from.
     pub loans: Arc<Loans>,
+    pub accounts: Accounts,
     /// A wake is on its way to JavaScript, which will take all there is.
     wake_pending: AtomicBool,
     hushed: AtomicBool,
@@ -148,6 +150,7 @@ impl Link {
             to_javascript: Mutex::new(Inbox { batch: Batch::new(), delivery: 0 }),
             taken: AtomicU64::new(0),
             loans: Arc::new(Loans::new()),
+            accounts: Accounts::default(),
             wake_pending: AtomicBool::new(false),
             hushed: AtomicBool::new(false),
             javascript: CpuClock::of_this_thread(),
@@ -208,6 +211,17 @@ impl Link {
             }
         }
         runtime::wake();
+    }
+
+    /// A CLOSE in the middle of a tick that may take back what it has submitted. It goes before that, with what is its own
+    /// of it: this it takes back now.
+    pub fn submit_close(&self, row: [i32; OP_WIDTH]) {
+        let mut outbox = lock(&self.to_runtime);
+        let Outbox { submission, early, .. } = &mut *outbox;
+        match early {
+            Some(early) => (early.rows, early.bytes) = submission.move_up((early.rows, early.bytes), row),
+            None => submission.rows.extend(row),
+        }
     }
 
     /// JavaScript may submit without waking the runtime, which then looks by
@@ -298,6 +312,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
+    use crate::binding::records::op;
 
     #[test]
     fn rows_wait_until_javascript_has_computed_since_the_last_of_them() {
@@ -368,6 +383,31 @@ mod tests {
             assert!(link.submit(|_| {}), "the tick has ended, and the runtime is to see it");
         }
         assert!(left(&link).is_some_and(|left| left <= PATIENCE.least));
+    }
+
+    #[test]
+    fn a_close_goes_before_what_may_be_taken_back_with_its_own() {
+        let link = Link::new();
+        let row = |slot: i32| [op::LEASE, slot, 1, 0, 0];
+        let close = |slot: i32| [op::CLOSE, slot, 1, 0, 0];
+        link.submit(|submission| submission.rows.extend(row(1)));
+        link.submit_close(close(1));
+        link.submit_early(false, |submission| {
+            submission.rows.extend([row(4), row(2)].as_flattened());
+        });
+        link.submit_close(close(3));
+        link.submit_close(close(2));
+
+        let mut taken = Submission::new();
+        let mut take = || {
+            taken.clear();
+            let is_left = link.take_submission(&mut taken).left.is_some();
+            (taken.rows.chunks(OP_WIDTH).map(|row| (row[0], row[1])).collect::<Vec<_>>(), is_left)
+        };
+        let before = vec![(op::LEASE, 1), (op::CLOSE, 1), (op::CLOSE, 3), (op::LEASE, 2), (op::CLOSE, 2)];
+        assert_eq!(take(), (before, true));
+        link.submit(|_| {});
+        assert_eq!(take(), (vec![(op::LEASE, 4)], false));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The N-API surface. Everything cold is napi-rs; the two calls that every
 //! request pays for, [`submit`] and [`deliver`], are raw N-API.
 
+mod accounts;
 pub mod batch;
 mod bell;
 pub mod blob;

@@ -32,7 +32,8 @@ pub mod op {
     pub const SHUTDOWN: i32 = 3;
     /// The lane is idle; `arg` is its limit in ms (-1: none), `len` what JavaScript has read.
     pub const PARK: i32 = 4;
-    /// The lane is gone; `arg` is the [`crate::error::CloseReason`].
+    /// The lane is gone; `arg` is the [`crate::error::CloseReason`], `len` the number by which JavaScript asks for what is
+    /// known of its request by then (0: it does not).
     pub const CLOSE: i32 = 5;
     /// JavaScript has consumed `arg` bytes.
     pub const CONSUMED: i32 = 6;

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::Pool;
 use super::connection::{Connection, ConnectionId};
 use super::lane::Lane;
+use crate::binding::records::LaneRef;
 use crate::connect::SYN;
 use crate::error::CloseReason;
 use crate::exchange::{Evidence, FRESH, Loss, why_not};
@@ -16,6 +17,10 @@ use crate::exchange::{Evidence, FRESH, Loss, why_not};
 /// What fits a segment on any way (RFC 9293, section 3.7.1) the peer's kernel gets as a whole, so that an answer to it
 /// acknowledges all of it.
 const SEGMENT: u64 = 512;
+
+/// Of a request of which nothing was sent; and of one of which nobody can say.
+pub const NOTHING_LEFT: &str = "bytesWritten\t0\nbytesRead\t0";
+pub const UNKNOWN: &str = "bytesRead\t0";
 
 /// What is counted of a connection while it works.
 #[derive(Clone, Copy, Debug)]
@@ -128,6 +133,16 @@ impl Pool {
         };
         let retry = self.verdict_facts(slot, connection, loss).map_or(FRESH, why_not);
         format!("{}\nretry\t{retry}", self.lost_facts(id, reason))
+    }
+
+    /// What is known of a request that JavaScript ends.
+    pub(super) fn account_of(&self, request: LaneRef) -> String {
+        let lane = self.lanes.get(request.slot as usize).and_then(Option::as_ref);
+        let lane = lane.filter(|lane| lane.epoch == request.epoch);
+        let known = lane.and_then(|lane| self.facts_of(lane));
+        known.unwrap_or_else(|| {
+            String::from(if lane.is_some_and(|lane| lane.sent) { UNKNOWN } else { NOTHING_LEFT })
+        })
     }
 
     /// The facts of a lane's connection, or of the one that it had, if that is the one on which its request was sent.

@@ -23,8 +23,6 @@ use crate::tls::Secured;
 pub struct Lane {
     /// Goes up with each request; what speaks of an older one is late.
     pub epoch: u32,
-    /// The epoch of a request that was given up: what still comes of it is dropped, up to its CLOSE.
-    pub ended: Option<u32>,
     pub destination: SharedDestination,
     pub limits: Limits,
     pub guards: Guards,
@@ -247,7 +245,6 @@ impl Lane {
     ) -> Self {
         Self {
             epoch,
-            ended: None,
             destination,
             limits,
             guards,

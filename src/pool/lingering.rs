@@ -42,11 +42,6 @@ impl Connection {
         std::mem::replace(&mut self.out, rest)
     }
 
-    /// Nothing that has not left leaves of the present request.
-    pub fn hold_back(&mut self) {
-        self.out = self.take_owed();
-    }
-
     /// The request that it has had is over: what is on its way of that is owed.
     pub fn end_exchange(&mut self) {
         self.tally.begin(self.out.len(), self.stream.wire_bytes(), Duration::ZERO);

@@ -10,6 +10,7 @@ use tracing::info;
 
 use super::Pool;
 use super::connection::{Connection, ConnectionId, Fin};
+use super::facts::NOTHING_LEFT;
 use super::lane::{Cause, LossReport, State};
 use super::out_queue::OutQueue;
 use crate::binding::records::event;
@@ -300,7 +301,7 @@ impl Pool {
         let loss = lane.loss.clone().unwrap_or_else(|| {
             // It went while it was idle.
             let reason = lane.lost.unwrap_or(report.reason()) as i32;
-            format!("reason\t{reason}\nbytesWritten\t0\nbytesRead\t0")
+            format!("reason\t{reason}\n{NOTHING_LEFT}")
         });
         self.tell_loss(slot, report, &format!("{loss}\nretry\t{NO_CONNECTION}"));
     }
@@ -366,11 +367,10 @@ impl Pool {
         self.verdict_facts(slot, connection, loss).map_or(Verdict::Report, judge)
     }
 
-    /// None if the lane has no `ClientRequest`, of which a part could be repeated; nor if JavaScript is about to end it,
-    /// and has been told what has left.
+    /// None if the lane has no `ClientRequest`, of which a part could be repeated.
     pub(super) fn verdict_facts(&self, slot: u32, connection: &Connection, loss: Loss) -> Option<Facts> {
         let lane = self.lanes.get(slot as usize)?.as_ref();
-        let lane = lane.filter(|lane| lane.http && lane.ended != Some(lane.epoch))?;
+        let lane = lane.filter(|lane| lane.http)?;
         let mut facts = Facts {
             reused: connection.served > 0,
             sent: lane.sent,

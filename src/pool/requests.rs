@@ -61,9 +61,7 @@ impl Pool {
     /// Applies all rows of one tick of JavaScript.
     pub fn apply(&mut self, submission: &mut Submission<Cold, Blob>) -> Result<(), Malformed> {
         submission.drain(|slot, epoch, request, cold| {
-            let (is_present, is_over) = self
-                .lane(slot)
-                .map_or((false, false), |lane| (lane.epoch == epoch, lane.ended == Some(epoch)));
+            let is_present = self.lane(slot).is_some_and(|lane| lane.epoch == epoch);
             match request {
                 Op::Cold { index } => {
                     if let Some(request) = cold.get_mut(index).and_then(Option::take) {
@@ -71,16 +69,18 @@ impl Pool {
                     }
                 }
                 Op::Open(how) => self.open(slot, epoch, Open { how, addresses: None, answers: None }),
-                Op::Close { reset, over, reason } => {
+                Op::Close { reset, over, reason, account } => {
+                    if account != 0 {
+                        self.link.accounts.give(account, self.account_of(LaneRef { slot, epoch }));
+                    }
                     self.waiting.close(LaneRef { slot, epoch });
-                    if over && is_present && !is_over {
+                    if over && is_present {
                         self.with_stream(slot, Connection::end_exchange);
                     }
-                    if is_over || is_present {
+                    if is_present {
                         self.close_lane(slot, reset, reason);
                     }
                 }
-                _ if is_over => {}
                 // With these a request begins.
                 Op::Lease { http, received, max_replay } => {
                     self.lease(LaneRef { slot, epoch }, http, received, max_replay);
@@ -154,9 +154,6 @@ impl Pool {
     fn open(&mut self, slot: u32, epoch: u32, open: Open) {
         // A slot is only given away again after its CLOSE, so this finds nothing.
         self.close_lane(slot, false, CloseReason::NotKept);
-        if self.waiting.is_refused(LaneRef { slot, epoch }) {
-            return;
-        }
         let Opening { route, resolver, .. } = open.how;
         let Some((destination, mut limits)) = self.routes.find(route, resolver) else {
             error!(lane = slot, route, "a bug: no such route");
@@ -256,5 +253,65 @@ impl Pool {
             _ => None,
         });
         export.reply.give(|| exported);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::LocalSet;
+
+    use super::super::facts::NOTHING_LEFT;
+    use super::super::test_pool::{LIMITS, TestPool, all_of};
+    use crate::binding::records::{op, op_flag};
+    use crate::error::CloseReason;
+
+    /// The row that closes a lane in its second epoch, and asks for the account with this number.
+    const fn close(slot: i32, number: i32) -> [i32; 5] {
+        [op::CLOSE, slot, 2, CloseReason::Aborted as i32, number]
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_closed_is_accounted_for_and_what_has_not_left_of_it_never_does() {
+        let test = async {
+            let mut test = TestPool::new(LIMITS);
+            let (id, mut sent) = test.reuse(0).await;
+            let (_, mut taken_back) = test.reuse(1).await;
+            test.reuse(2).await;
+            test.submit(|held| {
+                for (slot, when) in [(0, 0), (1, op_flag::EARLY)] {
+                    held.rows.extend([op::WRITE | when << 8, slot, 2, 0, 7]);
+                    held.bytes.extend(b"request");
+                }
+                for (slot, number) in [(0, 10), (1, 11), (2, 0)] {
+                    held.rows.extend(close(slot, number));
+                }
+                // None has this slot.
+                held.rows.extend(close(5, 12));
+            });
+            let account = |number| test.link.accounts.take(number).unwrap_or_default();
+            assert!(account(10).contains("bytesWritten\t7\n"));
+            assert!(account(11).contains("bytesWritten\t0\n"));
+            assert_eq!(account(12), NOTHING_LEFT);
+            assert_eq!(test.link.accounts.take(0), None, "nobody has asked");
+            assert!(test.pool.borrow_mut().connections.get(id).is_none());
+            assert_eq!(all_of(&mut sent), b"request");
+            assert_eq!(all_of(&mut taken_back), b"", "nothing but the end");
+        };
+        LocalSet::new().run_until(test).await;
+    }
+
+    #[tokio::test]
+    async fn a_request_that_waits_is_closed_before_it_is_sent() {
+        let test = async {
+            let mut test = TestPool::new(LIMITS);
+            test.submit(|held| {
+                held.rows.extend([op::WAIT, 1, 2, 7, 7]);
+                held.bytes.extend(b"request");
+                held.rows.extend(close(1, 10));
+            });
+            assert_eq!(test.link.accounts.take(10).as_deref(), Some(NOTHING_LEFT));
+            assert!(!test.pool.borrow_mut().waiting.has_next(7));
+        };
+        LocalSet::new().run_until(test).await;
     }
 }

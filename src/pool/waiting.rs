@@ -12,6 +12,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::Pool;
+use super::facts::UNKNOWN;
 use super::lane::State;
 use super::out_queue::OutQueue;
 use crate::binding::records::LaneRef;
@@ -175,7 +176,7 @@ impl Pool {
             self.waiting.refuse(waiting);
             return None;
         };
-        Some(self.facts_of(lane).unwrap_or_else(|| String::from("bytesRead\t0")))
+        Some(self.facts_of(lane).unwrap_or_else(|| String::from(UNKNOWN)))
     }
 }
 

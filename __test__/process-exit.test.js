@@ -7,7 +7,7 @@ const path = require('node:path');
 const { test } = require('node:test');
 const { echoServer, holding } = require('./helpers/echo-server');
 const { BODY, EMPTY, earlyServer } = require('./helpers/early-server');
-const { until } = require('./helpers/lane-server');
+const { rawServer, until } = require('./helpers/lane-server');
 
 const ROOT = path.join(__dirname, '..');
 
@@ -107,6 +107,76 @@ test('a process does not wait for a response that it does not read', { timeout: 
 
 const earlyOptions = { timeout: 60_000, skip: process.platform === 'win32' && 'no Unix sockets' };
 const bothAgents = ['new http.Agent({ keepAlive: true })', 'new HttpAgent()'];
+
+const LARGE = 'x'.repeat(1 << 20);
+const SWITCHED = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n';
+const upgrade = `const headers = { connection: 'upgrade', upgrade: 'x' };
+  http.get({ ...options, headers }).on('upgrade', () => console.log('unread'));`;
+for (const [name, answer, script] of [
+  [
+    'one to a request that goes on',
+    `HTTP/1.1 200 OK\r\nContent-Length: ${LARGE.length}\r\n\r\n${LARGE}`,
+    `http.request({ ...options, method: 'POST' }, () => console.log('unread')).write('a part');`,
+  ],
+  ['what comes on an upgraded socket', SWITCHED + LARGE, upgrade],
+  [
+    'what comes on a tunnel',
+    `HTTP/1.1 200 OK\r\n\r\n${LARGE}`,
+    `http.request({ ...options, method: 'CONNECT' }).on('connect', () => console.log('unread')).end();`,
+  ],
+]) {
+  test(`nor for ${name}`, { timeout: 30_000 }, async (t) => {
+    const { port } = await rawServer(t, (socket) => socket.once('data', () => socket.write(answer)));
+    for (const plan of bothAgents) {
+      const { done } = start(t, { port }, `const options = { ...at, agent: ${plan} }; ${script}`);
+      assert.deepStrictEqual(await done, { code: 0, signal: null, out: 'unread\nexit 0' }, plan);
+    }
+  });
+}
+
+for (const [name, answer, script] of [
+  [
+    'a response',
+    'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n',
+    `http.get(options, (response) => {
+       response.socket.pause();
+       console.log('unread');
+     });`,
+  ],
+  ['an upgraded socket', SWITCHED, upgrade],
+]) {
+  test(
+    `nor for the little that nobody reads of ${name} whose connection has ended`,
+    earlyOptions,
+    async (t) => {
+      let connection;
+      const { port } = await rawServer(t, (socket) => {
+        connection = socket;
+        socket.once('data', () => socket.write(answer));
+      });
+      for (const plan of bothAgents) {
+        const { child, done } = start(t, { port }, `const options = { ...at, agent: ${plan} }; ${script}`);
+        await once(child.stdout, 'data');
+        connection.end('a part');
+        assert.deepStrictEqual(await done, { code: 0, signal: null, out: 'unread\nexit 0' }, plan);
+      }
+    },
+  );
+}
+
+test('but for a request that waits for the end of such a connection', { timeout: 30_000 }, async (t) => {
+  const answer = 'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok';
+  const { port } = await rawServer(t, (socket) => socket.once('data', () => socket.end(answer)));
+  for (const plan of ['new http.Agent({ maxSockets: 1 })', 'new HttpAgent({ maxSockets: 1 })']) {
+    const script = `
+      const agent = ${plan};
+      for (let count = 0; count < 20; count++) {
+        http.get({ ...at, agent }, (response) => response.resume().on('end', () => process.stdout.write('.')));
+      }`;
+    const { done } = start(t, { port }, script);
+    assert.deepStrictEqual(await done, { code: 0, signal: null, out: `${'.'.repeat(20)}exit 0` }, plan);
+  }
+});
 
 test('but until the request to such a response has left', earlyOptions, async (t) => {
   for (const plan of bothAgents) {
@@ -246,6 +316,28 @@ test('unref() of the socket lets the process end', { timeout: 30_000 }, async (t
      request.on('close', () => console.log('not reached'));`,
   );
   assert.deepStrictEqual(await done, { code: 0, signal: null, out: 'exit 0' });
+});
+
+test('but not before what was written on it has left', earlyOptions, async (t) => {
+  for (const plan of bothAgents) {
+    const { at, sockets } = await earlyServer(t, '');
+    const { done } = start(
+      t,
+      at,
+      `const request = http.request({ ...at, agent: ${plan}, method: 'POST' });
+       request.setHeader('Content-Length', ${BODY.length});
+       request.on('socket', (socket) => socket.unref());
+       request.end(Buffer.alloc(${BODY.length}));`,
+    );
+    await until(() => sockets.length > 0);
+    // If nothing held the process, it would be gone before somebody reads.
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    let text = '';
+    for await (const chunk of sockets[0].iterator({ destroyOnReturn: false }))
+      text += chunk.toString('latin1');
+    assert.strictEqual(text.length, text.indexOf('\r\n\r\n') + 4 + BODY.length, plan);
+    assert.deepStrictEqual(await done, { code: 0, signal: null, out: 'exit 0' }, plan);
+  }
 });
 
 test('a failed connect does not hold the process', { timeout: 30_000 }, async (t) => {

@@ -23,13 +23,12 @@ class Place {
   #movedTo;
   /** Whether Rust knows of it. */
   #isOpened = false;
-  /** Whether the process waits for it while it is opened; but not for what nobody reads. */
-  #isRefed;
-  #isUnread = false;
+  /** Whether the process waits for it while it is opened. */
+  #holds;
 
-  /** `occupant`: whom the crossing reports to. */
-  constructor(occupant, isRefed) {
-    this.#isRefed = isRefed;
+  /** `occupant`: whom the crossing reports to; `holds`: whether the process waits for it. */
+  constructor(occupant, holds) {
+    this.#holds = holds;
     this.#slot = crossing.enter(occupant);
     this.#epoch = crossing.nextEpoch(this.#slot);
   }
@@ -47,22 +46,14 @@ class Place {
     return this.#epoch;
   }
 
-  setRef(on) {
+  setHold(on) {
     const wasHeld = this.#isHeld;
-    this.#isRefed = on;
-    this.#tellHold(wasHeld);
-  }
-
-  /** Whether nothing is to go, and what has come waits for a reader. */
-  setUnread(on) {
-    if (on === this.#isUnread) return;
-    const wasHeld = this.#isHeld;
-    this.#isUnread = on;
+    this.#holds = on;
     this.#tellHold(wasHeld);
   }
 
   get #isHeld() {
-    return this.#isOpened && !this.isLeft && this.#isRefed && !this.#isUnread;
+    return this.#isOpened && !this.isLeft && this.#holds;
   }
 
   #tellHold(wasHeld) {

@@ -226,9 +226,10 @@ class Exchange {
     place.yieldTo(queue);
   }
 
-  /** Whether the request has been handed over to Rust, to the end. */
-  hasSentAll() {
-    return this.#request?.writableFinished === true && this.#parts.output.waiting === 0;
+  /** Whether nothing of a request is to be waited for. What has not left of one that is over leaves in any case. */
+  isOver() {
+    if (this.#parts.parking.isParked) return true;
+    return this.#request?.writableFinished === true && this.#request.res?.readableEnded === true;
   }
 
   #hasAllOf(request) {

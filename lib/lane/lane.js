@@ -29,8 +29,9 @@ class Lane extends SocketShape {
   /** What is written stays here, until it is known where it goes. */
   #held = false;
   #finalCallback;
-  /** What has come waits for a reader. */
-  #isUnread = false;
+  /** Whether the process waits for it while it reads: more is wanted, and may come. */
+  #isRefed = true;
+  #isReading = true;
   #resetOnDestroy = false;
   /** The listener of a write that waits for the connection. */
   #unwritten;
@@ -217,22 +218,43 @@ class Lane extends SocketShape {
   _acknowledge(more) {
     if (this.destroyed) return;
     if (more) this.#parts.input.acknowledge();
-    this.#isUnread = !more;
-    this.#tellUnread();
+    this.#setReading(more);
   }
 
-  /** As with net.Socket, a process does not go on for a response that it does not read, once its request has left. */
-  #tellUnread() {
-    const { exchange, output, place } = this.#parts;
+  #setReading(on) {
+    if (on === this.#isReading) return;
+    this.#isReading = on;
+    this.#tellHold();
+  }
+
+  get #isAwaited() {
+    return this.#isRefed && this.#isReading;
+  }
+
+  /** As with net.Socket, a process waits for one that is refed and reads, and for what any has begun to do. */
+  #tellHold() {
+    const { place } = this.#parts;
     // From there no report would come.
-    if (place.isLeft) return;
-    place.setUnread(this.#isUnread && exchange.hasSentAll() && output.hasLeft());
+    if (!place.isLeft) place.setHold(this.#isAwaited || this.#isBusy());
+  }
+
+  /** Whether it connects, or ends its side, or the kernel has not got all that was written. */
+  #isBusy() {
+    const { connection, exchange, output } = this.#parts;
+    if (this.connecting || this.#finalCallback !== undefined) return true;
+    // A handshake is read, so that an unrefed socket of Node's is not waited for in it.
+    if (!connection.isEstablished || exchange.isOver()) return false;
+    return this.writableLength > 0 || !output.hasLeft();
   }
 
   _reported(code, flags, argument, text) {
     const { exchange, parking } = this.#parts;
-    if (!parking.takes(code, argument))
+    if (parking.takes(code, argument)) return;
+    try {
       exchange.context.runInAsyncScope(this.#handle, this, code, flags, argument, text);
+    } finally {
+      if (!this.#isAwaited) this.#tellHold();
+    }
   }
 
   #handle(code, flags, argument, text) {
@@ -252,7 +274,6 @@ class Lane extends SocketShape {
         output.reported(argument);
         this._unrefTimer();
         this._pump();
-        if (this.#isUnread) this.#tellUnread();
         break;
       case event.FINISHED: {
         const callback = this.#finalCallback;
@@ -305,6 +326,7 @@ class Lane extends SocketShape {
     this.push(null);
     // Without this, 'end' would wait for a reader.
     this.read(0);
+    this.#setReading(false);
   }
 
   // ---- What lanes over TLS do with it.
@@ -346,7 +368,7 @@ class Lane extends SocketShape {
 
   write(chunk, encoding, callback) {
     // It may be the last of the request, which ends behind it.
-    if (this.#isUnread) immediately(() => this.#tellUnread());
+    if (!this.#isAwaited) immediately(() => this.#tellHold());
     if (!this._isLight || !this.#isAllEarly(chunk)) return super.write(chunk, encoding, callback);
     // The stream would find nothing to write, and call back in the next tick.
     if (callback) process.nextTick(callback, null);
@@ -423,6 +445,7 @@ class Lane extends SocketShape {
     } else if (this._isOpened) {
       this.#finalCallback = callback;
       this.#parts.place.row(op.SHUTDOWN, 0, 0);
+      if (!this.#isAwaited) this.#tellHold();
     } else {
       this.once('connect', () => this._shutDown(callback));
     }
@@ -541,14 +564,16 @@ class Lane extends SocketShape {
     return this.#parts.connection.options.getTypeOfService();
   }
 
-  /** Whether the process waits for this lane. */
+  /** The process waits for what comes. */
   ref() {
-    this.#parts.place.setRef(true);
+    this.#isRefed = true;
+    this.#tellHold();
     return this;
   }
 
   unref() {
-    this.#parts.place.setRef(false);
+    this.#isRefed = false;
+    this.#tellHold();
     return this;
   }
 }

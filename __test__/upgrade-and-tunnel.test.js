@@ -12,6 +12,7 @@ const path = require('node:path');
 const { test } = require('node:test');
 const tls = require('node:tls');
 const { HttpAgent } = require('..');
+const { blockUntil, send, startServer, warm } = require('./helpers/blocked');
 const certificate = require('./helpers/certificate');
 const {
   atEnd,
@@ -302,3 +303,56 @@ test('an upgraded socket is never exchanged or sent again', options, async (t) =
   assert.strictEqual(error.code, 'ECONNRESET');
   assert.strictEqual(connections, 1);
 });
+
+/** An agent, and one such as those for proxies: its sockets are tunnels, which the first has connected. */
+function tunnelling(t, Base, { port }) {
+  const inner = new HttpAgent();
+  class Outer extends Base {
+    createConnection(options, callback) {
+      const headers = { 'x-id': 'tunnel', 'x-do': 'ok' };
+      http
+        .request({ agent: inner, host: '127.0.0.1', port, method: 'CONNECT', path: 'target:80', headers })
+        .once('connect', (response, socket) => callback(null, socket))
+        .end();
+    }
+  }
+  const outer = new Outer({ keepAlive: true });
+  atEnd(t, () => [inner, outer].forEach((agent) => agent.destroy()));
+  return { inner, outer };
+}
+
+for (const Base of [http.Agent, HttpAgent]) {
+  const name = `tunnels as the sockets of ${Base === HttpAgent ? 'HttpAgent' : 'http.Agent'}`;
+
+  test(`${name}: no request for the target goes to the proxy`, options, async (t) => {
+    for (const method of ['GET', 'POST']) {
+      const server = await startServer(t);
+      const { outer } = tunnelling(t, Base, server);
+      await warm(outer, server);
+      await warm(outer, server);
+      assert.strictEqual(server.events('accept').length, 1);
+      server.post({ end: 'close' });
+      // Its end is not read on the loop before the request is made.
+      blockUntil(() => server.events('closed').length === 1);
+      const body = method === 'POST' ? 'body' : undefined;
+      const { error } = await send(outer, server, { id: 'it', method, body });
+      assert.strictEqual(error?.code, 'ECONNRESET');
+      assert.strictEqual(server.arrivals('it'), 0);
+    }
+  });
+
+  test(`${name}: no request for the proxy goes through one`, options, async (t) => {
+    const server = await startServer(t);
+    const { inner, outer } = tunnelling(t, Base, server);
+    await warm(outer, server);
+    await warm(inner, server, 1, { then: 'close/20' });
+    blockUntil(() => server.events('closed').length === 1);
+    const opened = server.events('accept').length;
+    const { status, request } = await send(inner, server, { id: 'it', method: 'POST', body: 'body' });
+    assert.strictEqual(status, 200);
+    assert.strictEqual(server.events('accept').length, opened + 1);
+    const [[tunnel]] = Object.values(outer.freeSockets);
+    assert.strictEqual(tunnel.destroyed, false);
+    assert.notStrictEqual(request.socket, tunnel);
+  });
+}

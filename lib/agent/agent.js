@@ -161,7 +161,7 @@ function pooling(Base) {
       const hint = hintOf(socket._httpMessage?.res);
       let limit = idleLimit(this._idleLimit(), this._idleLimit('maxFreeSocketTimeout'), hint, buffer);
       if (timeout > 0) limit = Math.min(limit, timeout);
-      const nodes = socket instanceof Lane ? socket._nodeSocket : socket;
+      const nodes = socket instanceof Lane && !socket._isUpgraded ? socket._nodeSocket : socket;
       if (nodes !== undefined && !canBeIdle(nodes)) return false;
       socket.unref();
       if (nodes === undefined) {

@@ -18,6 +18,8 @@ class Exchange {
   #intended = null;
   /** The lane has had a request. */
   #hasBegun = false;
+  /** It was upgraded, or is a tunnel. */
+  #isUpgraded = false;
   /** No connection is made, since the request to come has one. */
   #isUnopened = false;
   /** The queue that may have the connection when the exchange is over, if Rust has been told (waiting.js). */
@@ -33,6 +35,14 @@ class Exchange {
 
   get request() {
     return this.#request;
+  }
+
+  /**
+   * The program has the lane for itself, and may give it to another agent as the socket of requests: they are for who is
+   * at the other end, and not for whom the pool could reach instead.
+   */
+  get isUpgraded() {
+    return this.#isUpgraded;
   }
 
   /** The same, or the one that is about to get the lane. */
@@ -120,12 +130,20 @@ class Exchange {
     const previous = this.#request;
     this.#request = request;
     if (previous?.res === null && previous.destroyed) ending.explainWithoutLane(previous);
-    if (request !== null) this.#begin(request);
-    // An upgraded socket is let go of too, and is the program's from then on.
-    else if (!lane.destroyed && !previous.upgradeOrConnect) {
+    if (this.#isUpgraded) this.#changeWithoutPool(request);
+    else if (request !== null) this.#begin(request);
+    // An upgraded socket is let go of too.
+    else if (previous.upgradeOrConnect) this.#isUpgraded = true;
+    else if (!lane.destroyed) {
       parking.begin();
       this.endContext();
     }
+  }
+
+  #changeWithoutPool(request) {
+    this.#intended = null;
+    if (request === null) this.endContext();
+    else this.#capture();
   }
 
   #begin(request) {

@@ -81,9 +81,15 @@ class Lane extends SocketShape {
     return this.#parts.place.isAt(place);
   }
 
-  /** Whether it has a place there: not if it is destroyed, or on a socket of Node's (lane-over-node.js). */
+  /** Whether its requests are Rust's: not if it is destroyed, upgraded, or on a socket of Node's (lane-over-node.js). */
   get _isInRust() {
-    return !this.#parts.place.isLeft && !this.#held;
+    const { exchange, place } = this.#parts;
+    return !place.isLeft && !this.#held && !exchange.isUpgraded;
+  }
+
+  /** Whether it is the program's, who may have given it to this agent as a socket of its own. */
+  get _isUpgraded() {
+    return this.#parts.exchange.isUpgraded;
   }
 
   /** The request that is about to get the lane has been sent on a connection that the lane will go on with. */

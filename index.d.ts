@@ -15,14 +15,11 @@ declare module 'http' {
     attempts?: number;
   }
   interface RequestOptions {
-    /** What only agents of offloop know. Under a name of their own, since client libraries pass their options on. */
-    offloop?:
-      | {
-          /** Whether this request may be sent again; wins over the agent's option. */
-          retry?: 'idempotent' | false | HttpAgent.RetryOptions | null | undefined;
-        }
-      | null
-      | undefined;
+    /**
+     * What may be sent again of this request; wins over the agent's option. Only agents of offloop know it. An object with
+     * other members, a number or `true` is a client library's own, and says nothing here.
+     */
+    retry?: 'idempotent' | false | HttpAgent.RetryOptions | undefined;
   }
 }
 
@@ -326,7 +323,7 @@ declare namespace HttpAgent {
      * was lost before the first byte of the response. `'idempotent'`: those with a method that RFC 9110,
      * section 9.2.2 calls idempotent, and those with an `Idempotency-Key` or `X-Idempotency-Key` header.
      * `false`: none. An object says it in detail. A connection that is found dead before anything was sent is
-     * replaced in any case. A request's own option, `offloop: { retry }`, wins over the agent's. Default: `'idempotent'`.
+     * replaced in any case. A request's own option `retry` wins over the agent's. Default: `'idempotent'`.
      */
     retry?: 'idempotent' | false | RetryOptions | undefined;
     /**

@@ -208,15 +208,8 @@ test('retry is idempotent, false or an object', () => {
 test('a request’s own retry is checked when it is made', (t) => {
   const agent = new HttpAgent();
   t.after(() => agent.destroy());
-  for (const [offloop, name] of [
-    ['retry', 'options.offloop'],
-    [{ retry: 'always' }, 'options.offloop.retry'],
-    [{ retry: { methods: 1 } }, 'options.offloop.retry.methods'],
-  ]) {
-    assert.throws(
-      () => http.request({ agent, port: 1, offloop }),
-      ({ code, message }) => /^ERR_INVALID_ARG_/.test(code) && message.includes(name),
-    );
+  for (const retry of ['always', { methods: 1 }]) {
+    assert.throws(() => http.request({ agent, port: 1, retry }), { code: /^ERR_INVALID_ARG_/ });
   }
   assert.deepStrictEqual(agent.sockets, Object.create(null));
 });

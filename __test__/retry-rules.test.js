@@ -212,23 +212,20 @@ test('a request’s own retry wins over the agent’s', { timeout }, async (t) =
     [{ methods: [] }, undefined, false],
     [false, null, false],
   ]) {
-    const { attempts, came } = await onReused(
-      t,
-      { act: 'close,ok', offloop: { retry: own } },
-      { retry: agentOption },
-    );
+    const { attempts, came } = await onReused(t, { act: 'close,ok', retry: own }, { retry: agentOption });
     assert.deepEqual([attempts, came], again ? [2, 2] : [1, 1], `${agentOption} ${own}`);
   }
 });
 
 test('a retry that a client library passes on with its own options is not ours', { timeout }, async (t) => {
-  // What got 11, restify-clients and others have under this name, and what a program may have.
   for (const retry of [
+    // got 11's, restify-clients', and what others have under this name.
     { limit: 0, methods: ['GET', 'POST'], statusCodes: [500] },
     { retries: 4 },
+    {},
+    () => {},
     3,
     true,
-    'yes',
   ]) {
     for (const [kind, agentOption] of [
       [{ method: 'GET' }, false],
@@ -254,7 +251,7 @@ test('maxReplayBytes of retry wins over the agent’s, in both directions', { ti
     const retry = { maxReplayBytes: ownBytes };
     const { attempts } = await onReused(
       t,
-      { method: 'PUT', body, act: 'close,ok', offloop: { retry } },
+      { method: 'PUT', body, act: 'close,ok', retry },
       { maxReplayBytes: agentBytes },
     );
     assert.equal(attempts, again ? 2 : 1);

@@ -70,13 +70,11 @@ test('without the option it is reported', { timeout }, async (t) => {
 test('a request may ask for it, or forbid it', { timeout }, async (t) => {
   const network = await Network.make(t);
   if (network === undefined) return;
-  const asked = await crossing(network, 'close', {
-    request: { method: 'POST', offloop: { retry: UNACKNOWLEDGED } },
-  });
+  const asked = await crossing(network, 'close', { request: { method: 'POST', retry: UNACKNOWLEDGED } });
   assert.deepStrictEqual([asked.status, asked.attempts], [200, 2]);
   const forbidden = await crossing(network, 'close', {
     agent: { retry: UNACKNOWLEDGED },
-    request: { method: 'POST', offloop: { retry: false } },
+    request: { method: 'POST', retry: false },
   });
   assert.deepStrictEqual([forbidden.code, forbidden.attempts], ['ECONNRESET', 1]);
   assert.strictEqual(network.server.arrivals('it'), 1);

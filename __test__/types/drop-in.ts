@@ -58,9 +58,8 @@ const options: HttpAgentOptions = {
 const agent = new HttpAgent(options);
 const retry = { methods: ['GET'], headers: ['X-Once'], maxReplayBytes: 1024, unacknowledged: true } as const;
 new HttpAgent({ retry, deadPeerTimeout: '20s', maxFreeSocketTimeout: 60_000 });
-http.request({ agent, offloop: { retry: { ...retry, methods: undefined } } });
-http.request({ agent, offloop: { retry: false } });
-http.request({ agent, offloop: null });
+http.request({ agent, retry: { ...retry, methods: undefined } });
+http.request({ agent, retry: false });
 const secureOptions: HttpsAgentOptions = { ...options, retry: false, minVersion: 'TLSv1.3' };
 HttpsAgent(secureOptions);
 new HttpAgent(null);

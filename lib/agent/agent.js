@@ -98,7 +98,7 @@ function pooling(Base) {
       if (options?.agent === false && request.agent === this) serveOnce(this, request);
       if (this[kIdleLaneGone]) forgetDestroyed(this);
       request.attempts = 1;
-      setPolicy(request, options?.offloop, this.options.retry);
+      setPolicy(request, options?.retry, this.options.retry);
       this[kGiven] = undefined;
       this[kChosen] = null;
       const mayBeShort =

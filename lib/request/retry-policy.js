@@ -1,7 +1,7 @@
 'use strict';
 
 // Which requests may be sent twice when a reused connection was lost without an answer
-// (docs/architecture.md, "When a request is sent again"): the option `retry` of the agent, and `offloop.retry` of a request.
+// (docs/architecture.md, "When a request is sent again"): the option `retry`, of the agent and of a request.
 
 const errors = require('../errors');
 const { opFlag } = require('../crossing/records');
@@ -14,6 +14,9 @@ const IDEMPOTENCY_KEYS = ['Idempotency-Key', 'X-Idempotency-Key'];
 
 /** RFC 9110 section 5.6.2: what a method and the name of a header are made of. */
 const TOKEN = /^[\w!#$%&'*+.^`|~-]+$/;
+
+/** Of an object that says it in detail. */
+const MEMBERS = new Set(['methods', 'headers', 'maxReplayBytes', 'unacknowledged']);
 
 const MAX_UINT = 0xffffffff;
 
@@ -88,17 +91,19 @@ function checkTokens(list, name) {
   });
 }
 
-/**
- * Takes down what holds for a request: what its option `offloop` says, or the agent's option. A `retry` beside that is
- * somebody else's: client libraries pass all of their own options on to `http.request()`, and got 11 has one with `methods`.
- */
-function setPolicy(request, own, retry) {
-  request[kPolicy] = own == null ? toPolicy(retry, 'options.retry') : ownPolicy(own, retry);
+/** Takes down what holds for a request: its own option, or the agent's. */
+function setPolicy(request, own, agents) {
+  request[kPolicy] = toPolicy(isOurs(own) ? own : agents, 'options.retry');
 }
 
-function ownPolicy(own, retry) {
-  if (typeof own !== 'object') throw errors.invalidArgType('options.offloop', 'an instance of Object', own);
-  return own.retry == null ? toPolicy(retry, 'options.retry') : toPolicy(own.retry, 'options.offloop.retry');
+/**
+ * Whether a request's `retry` is meant for its agent. Client libraries pass all of their own options on to
+ * `http.request()`, and some mean their own repetitions by it: a number, `true`, or an object that says more than ours.
+ */
+function isOurs(retry) {
+  if (typeof retry !== 'object' || retry === null) return retry === false || typeof retry === 'string';
+  const names = Object.keys(retry);
+  return names.length > 0 && names.every((name) => MEMBERS.has(name));
 }
 
 /** What holds for a request. One that came past addRequest() is not sent twice. */

@@ -55,7 +55,7 @@ class Call {
     this.at = now();
     const { method, deeds, retry } = plan;
     const signal = deeds.some(({ how }) => how === 'signal') ? this.#controller.signal : undefined;
-    const options = { ...target, method, offloop: { retry }, signal };
+    const options = { ...target, method, retry, signal };
     this.request = make({ ...options, headers: headersFor(plan) });
     this.weak.push(new WeakRef(this.request));
     this.settled = new Promise((resolve) => (this.#settle = resolve));

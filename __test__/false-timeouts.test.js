@@ -126,6 +126,32 @@ test('a silent server is told of when the time is up, and not when it is up agai
   assert.deepStrictEqual(await Promise.all(told), Array(agents.length).fill('once'));
 });
 
+test(
+  'the time of what was written before a block, and leaves behind it, begins when it leaves',
+  patience,
+  async (t) => {
+    const server = await startServer(t);
+    const agent = ourAgent(t);
+    await warm(agent, server);
+    const timeout = 600;
+    const options = {
+      id: 'x',
+      act: 'ok/30',
+      method: 'POST',
+      timeout,
+      body: (request) => request.flushHeaders(),
+    };
+    const sent = send(agent, server, options);
+    let timeouts = 0;
+    sent.request.on('timeout', () => timeouts++);
+    while (server.arrivals('x') === 0) await new Promise(setImmediate);
+    sent.request.end('x');
+    block(timeout + 100);
+    const { status } = await sent;
+    assert.deepStrictEqual([status, timeouts], [200, 0]);
+  },
+);
+
 test('the timer runs again after bytes that came during a block', overTcp, async (t) => {
   const server = await startServer(t);
   // The beginning of a response comes during the block, and nothing after it.

@@ -35,7 +35,8 @@ pub struct Tally {
     of_last: u64,
     /// How long it was idle before the present exchange.
     idle_before: Option<Duration>,
-    /// When the kernel last took bytes that had to wait for it.
+    /// When the kernel last took bytes, and when bytes that had to wait for it.
+    last_write: Instant,
     progress: Instant,
     /// What had been written when something was last read.
     written_by_last_read: u64,
@@ -49,6 +50,7 @@ impl Tally {
             acked_before: 0,
             of_last: 0,
             idle_before: None,
+            last_write: now,
             progress: now,
             written_by_last_read: 0,
         }
@@ -84,12 +86,13 @@ impl Tally {
 
     pub fn wrote(&mut self, count: usize) {
         self.written += count as u64;
+        self.last_write = Instant::now();
     }
 
     /// As [`Tally::wrote`], of bytes that had to wait.
     pub fn drained(&mut self, count: usize) {
         self.wrote(count);
-        self.advance(Instant::now());
+        self.advance(self.last_write);
     }
 
     pub const fn read(&mut self) {
@@ -107,6 +110,10 @@ impl Tally {
 
     pub const fn progress(&self) -> Instant {
         self.progress
+    }
+
+    pub const fn last_write(&self) -> Instant {
+        self.last_write
     }
 
     fn of_exchange(&self, bytes: u64) -> u64 {

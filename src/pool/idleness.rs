@@ -56,6 +56,11 @@ impl Connection {
         self.last_read.max(self.tally.progress())
     }
 
+    /// When the last byte came or left.
+    pub fn quiet_since(&self) -> Instant {
+        self.idle_since().max(self.tally.last_write())
+    }
+
     /// All that it owed has left: it is idle from now on, if no request has it.
     pub fn begin_idleness(&mut self, now: Instant) {
         self.tally.advance(now);

@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -51,19 +52,28 @@ impl Pool {
         }
         let id = self.lane(lane.slot).and_then(|lane| lane.connection());
         let quiet =
-            id.and_then(|id| self.connections.get(id)).map(|connection| now - connection.idle_since());
-        let ms = quiet.map_or(NO_CONNECTION, |quiet| i32::try_from(quiet.as_millis()).unwrap_or(i32::MAX));
-        self.report(event::QUIET, lane, ms, question.to_string().as_bytes());
+            id.and_then(|id| self.connections.get(id)).map(|connection| now - connection.quiet_since());
+        self.report(
+            event::QUIET,
+            lane,
+            quiet.map_or(NO_CONNECTION, whole_ms),
+            question.to_string().as_bytes(),
+        );
     }
+}
+
+/// Rounded up: a request leaves some microseconds after JavaScript has written it and set its timer.
+fn whole_ms(time: Duration) -> i32 {
+    i32::try_from(time.as_micros().div_ceil(1000)).unwrap_or(i32::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Write;
-    use std::time::Duration;
 
     use tokio::task::LocalSet;
 
+    use super::super::facts::Tally;
     use super::super::lane::State;
     use super::super::test_pool::{LIMITS, TestPool};
     use super::*;
@@ -78,17 +88,18 @@ mod tests {
             let mut test = TestPool::new(LIMITS);
             let (spoke, mut peer) = test.reuse(0).await;
             let (silent, _peer) = test.reuse(1).await;
-            test.submit(|held| {
-                held.rows.extend([op::WRITE, 0, 2, 0, 7]);
-                held.bytes.extend(b"request");
-            });
-            for id in [spoke, silent] {
+            let (written, _peer) = test.reuse(4).await;
+            for id in [spoke, silent, written] {
                 let mut pool = test.pool.borrow_mut();
                 let connection = pool.connections.get_mut(id).unwrap();
                 let before = Instant::now() - LONG;
                 connection.last_read = before;
-                connection.tally.advance(before);
+                connection.tally = Tally::new(before);
             }
+            test.submit(|held| {
+                held.rows.extend([op::WRITE, 0, 2, 0, 7, op::WRITE, 4, 2, 0, 7]);
+                held.bytes.extend(b"requestrequest");
+            });
             // One that is lost, and one that is gone by then.
             test.reuse(2).await;
             test.reuse(3).await;
@@ -96,7 +107,7 @@ mod tests {
 
             peer.write_all(b"HTTP/1.1 200 OK\r\n").unwrap();
             test.submit(|held| {
-                for slot in 0..4 {
+                for slot in 0..5 {
                     held.rows.extend([op::ASK_QUIET, slot, 2, 70 + slot, 0]);
                 }
                 held.rows.extend([op::CLOSE, 3, 2, CloseReason::Aborted as i32, 0]);
@@ -110,10 +121,11 @@ mod tests {
                     (event::QUIET, 0, moved),
                     (event::QUIET, 1, quiet),
                     (event::QUIET, 2, NO_CONNECTION),
-                ] if moved < long && quiet >= long),
+                    (event::QUIET, 4, left),
+                ] if moved < long && quiet >= long && left < long),
                 "{rows:?}"
             );
-            assert_eq!(test.batch.bytes, b"707172");
+            assert_eq!(test.batch.bytes, b"70717274");
             assert!(test.received > 0, "what has come is handed over before");
         };
         LocalSet::new().run_until(test).await;

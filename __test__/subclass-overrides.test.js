@@ -163,6 +163,52 @@ test('the socket of super.createConnection is ours', { timeout: 20_000 }, async 
   assert.strictEqual(socket.constructor.name, 'Lane');
 });
 
+test(
+  'what createConnection has written to its socket is not missing on another connection',
+  { timeout: 20_000 },
+  async (t) => {
+    const GREETING = 'PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n';
+    const scenario = async (make) => {
+      const seen = [];
+      const server = net.createServer((socket) => {
+        const requests = [];
+        seen.push(requests);
+        socket.on('error', () => {});
+        socket.on('data', (data) => {
+          requests.push(String(data).split(' HTTP', 1)[0]);
+          if (String(data).includes('/last')) socket.destroy();
+          else socket.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n');
+        });
+      });
+      await once(server.listen(0, '127.0.0.1'), 'listening');
+      t.after(() => server.close());
+      const agent = extend(make, ({ createConnection }) => ({
+        createConnection(...args) {
+          const socket = createConnection.apply(this, args);
+          socket.write(GREETING);
+          return socket;
+        },
+      }))({ keepAlive: true });
+      const at = { port: server.address().port, host: '127.0.0.1', agent };
+      const codes = [];
+      for (const path of ['/1', '/2', '/last', '/3']) {
+        const whole = path === '/last' ? exchange : exchangeAndIdle;
+        codes.push(
+          await whole({ ...at, path }).then(
+            () => 'whole',
+            ({ code }) => code,
+          ),
+        );
+      }
+      return { codes, seen };
+    };
+    assert.deepStrictEqual(await asNode(t, scenario), {
+      codes: ['whole', 'whole', 'ECONNRESET', 'whole'],
+      seen: [[`${GREETING}GET /1`, 'GET /2', 'GET /last'], [`${GREETING}GET /3`]],
+    });
+  },
+);
+
 test('createConnection takes the forms of net.connect()', { timeout: 20_000 }, async (t) => {
   const server = await echoServer(t);
   const { host, port } = server.at;

@@ -38,7 +38,7 @@ function normalizeArgs(args) {
 }
 
 class Plan {
-  /** The events whose listeners guard each connection. */
+  /** The events whose listeners guard each connection, and `WRITTEN`. */
   guards = undefined;
   begun = false;
   /** The callback of createConnection. */
@@ -86,7 +86,7 @@ class Plan {
     let flags = 0;
     if (this.guards.includes('lookup')) flags |= opFlag.GUARD_LOOKUP;
     if (this.guards.includes('connectionAttempt')) flags |= opFlag.GUARD_ATTEMPT;
-    if (this.guards.includes('connect')) flags |= opFlag.GUARD_CONNECT;
+    if (this.guards.includes('connect') || this.guards.includes(WRITTEN)) flags |= opFlag.GUARD_CONNECT;
     lane._open(this.#resolver(), flags, addresses, this.#isAskedOnce() ? this.route.dnsCacheTtl : undefined);
   }
 
@@ -112,7 +112,7 @@ class Plan {
     const { onConnect } = this;
     if (onConnect && !lane.listeners('connect').includes(onConnect)) lane.once('connect', onConnect);
     if (isNetworkDenied()) callback(undefined);
-    else if (this.guards.some((name) => lane.listenerCount(name) === 0)) callback(undefined);
+    else if (this.guards.some((name) => mayNotPass(name, lane))) callback(undefined);
     else {
       try {
         this.#resolve(lane, callback, (error) => callback(undefined, error));
@@ -184,6 +184,11 @@ class Plan {
 }
 
 const GUARDS = ['lookup', 'connectionAttempt', 'connect'];
+/**
+ * Stands for a guard that lets no other connection pass: the program has written to the lane before it had a request (the
+ * header of the PROXY protocol, say), which no other connection would begin with.
+ */
+const WRITTEN = 'written';
 /** Of most lanes: they need no list of their own. */
 const UNGUARDED = Object.freeze([]);
 
@@ -194,7 +199,13 @@ const UNGUARDED = Object.freeze([]);
 function noteGuards(plan, lane) {
   if (plan.guards !== undefined) return;
   const guards = GUARDS.filter((name) => lane.listenerCount(name) > 0);
+  if (lane.bytesWritten > 0) guards.push(WRITTEN);
   plan.guards = guards.length > 0 ? guards : UNGUARDED;
+}
+
+/** Whether a guard of the lane lets no connection pass; what is written waits for the first one. */
+function mayNotPass(guard, lane) {
+  return guard === WRITTEN ? !lane.connecting : lane.listenerCount(guard) === 0;
 }
 
 function openLane(plan, lane, addresses) {

@@ -11,6 +11,7 @@ const { test } = require('node:test');
 const { Worker } = require('node:worker_threads');
 const { HttpAgent } = require('..');
 const { native } = require('../lib/binding');
+const Place = require('../lib/crossing/place');
 const { block, blockUntil, send, transport, until, warm } = require('./helpers/blocked');
 const { generator, newSeed } = require('./helpers/generator');
 const { keepAliveTimer } = require('./helpers/keep-alive-timer');
@@ -493,19 +494,47 @@ test(
     const { server, agent } = await start(t);
     const { Crossing } = native;
     const { withdraw } = Crossing.prototype;
-    t.mock.method(Crossing.prototype, 'withdraw', function (...args) {
+    const { mock } = t.mock.method(Crossing.prototype, 'withdraw', function (...args) {
       const facts = withdraw.apply(this, args);
       block(LONG);
       return facts;
     });
     for (let i = 0; i < COUNT; i++) {
-      const first = send(agent, server, { id: `first-${i}` });
+      const first = send(agent, server, { id: `first-${i}`, act: 'ok/cue' });
+      await until(() => server.arrivals(`first-${i}`) === 1 && first.request.socket !== null);
       const second = send(agent, server, { id: `second-${i}` });
-      second.request.destroy();
-      assert.equal((await first).body, `ok:first-${i}`);
-      assert.deepEqual([(await second).error.code, server.arrivals(`second-${i}`)], ['ECONNRESET', 0]);
+      server.post({ cue: `first-${i}` });
+      // As Node does for an upgrade. The next one gets a new socket now, in the tick in which it was handed over.
+      first.request.socket.emit('agentRemove');
+      const bodies = [(await first).body, (await second).body];
+      assert.deepEqual(bodies, [`ok:first-${i}`, `ok:second-${i}`]);
+      assert.equal(server.arrivals(`second-${i}`), 1);
     }
-    assert.equal(server.events('accept').length, 1);
+    assert.equal(mock.callCount(), COUNT);
+  },
+);
+
+test(
+  'nothing is handed over for connections that the server closes, until one is kept',
+  options,
+  async (t) => {
+    const { server, agent } = await start(t, { maxSockets: 2 });
+    const handedOver = t.mock.method(Place.prototype, 'wait').mock;
+    const callers = 6;
+    const call = async (act) => {
+      for (let i = 0; i < COUNT; i++) assert.equal((await send(agent, server, { id: 'x', act })).status, 200);
+    };
+    // Each of a caller's requests finds the others waiting.
+    await Promise.all(Array.from({ length: callers }, () => call('last')));
+    assert.ok(handedOver.callCount() <= callers, `${handedOver.callCount()} were`);
+    const { results } = sendAll(agent, server, ['last', ...Array(COUNT).fill('ok')]);
+    await results[2];
+    const before = handedOver.callCount();
+    const last = send(agent, server, { id: 'last' });
+    assert.ok(blockUntil(() => server.arrivals('last') === 1));
+    assert.ok(handedOver.callCount() > before);
+    assert.equal((await last).body, 'ok:last');
+    await Promise.all(results);
   },
 );
 

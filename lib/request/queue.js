@@ -140,7 +140,7 @@ function onSocket(socket, error) {
     clearTimeout(wait.timer);
     if (socket) {
       wait.agent._waited(this, socket, performance.now() - wait.since);
-      const sent = waiting.meet(this, socket);
+      const sent = waiting.meet(this, socket, wait.agent.requests[wait.name]);
       if (sent !== undefined) explainEnd(this, closeReason.ABORTED, { take: () => sent }, always);
     }
   }

@@ -23,6 +23,12 @@ const kWaiting = Symbol('waiting');
 /** On an agent: what it has handed over, by the names of the books. */
 const kQueues = Symbol('queues');
 
+/**
+ * Lists of agent.requests that get new sockets, of a server that closes each connection, say. Nothing passes on there, and to take
+ * back what was handed over costs a question. So nothing is, until one of the sockets becomes free.
+ */
+const withoutReuse = new WeakSet();
+
 let lastNumber = 0;
 
 /** A request that has a place and no lane yet. Has those members of a lane that the crossing calls. */
@@ -182,8 +188,9 @@ function refill(agent, name) {
 }
 
 function isDue(agent, name) {
-  const next = agent.requests[name]?.[agent[kQueues]?.get(name)?.count ?? 0];
-  return next !== undefined && isReady(next);
+  const list = agent.requests[name];
+  const next = list?.[agent[kQueues]?.get(name)?.count ?? 0];
+  return next !== undefined && isReady(next) && !withoutReuse.has(list);
 }
 
 function isReady(request) {
@@ -236,10 +243,14 @@ function forget(request) {
 }
 
 /**
- * Node has given the request a socket, which is its own a tick later. What is known of the request, as text (facts.js), if
- * it cannot go on with that.
+ * Node has given the request a socket, which is its own a tick later; `list`: those behind it in the queue. What is known of the
+ * request, as text (facts.js), if it cannot go on with that.
  */
-function meet(request, socket) {
+function meet(request, socket, list) {
+  if (list !== undefined) {
+    if (socket._isOpened) withoutReuse.delete(list);
+    else withoutReuse.add(list);
+  }
   const waiting = waitingOf(request);
   if (waiting === undefined) return forget(request);
   waiting.depart();

@@ -69,10 +69,9 @@ impl Probes {
 /// None: no probes. As libuv does, whole seconds; where one of the three is zero, all are left as they are.
 pub fn set_keep_alive(socket: &SockRef<'_>, probes: Option<Probes>) -> io::Result<()> {
     let Some(Probes { delay, interval, count }) = probes else { return socket.set_keepalive(false) };
-    socket.set_keepalive(true)?;
     let (delay, interval) = (delay.as_secs(), interval.as_secs());
     if delay == 0 || interval == 0 || count == 0 {
-        return Ok(());
+        return socket.set_keepalive(true);
     }
     let keep_alive = TcpKeepalive::new().with_time(Duration::from_secs(delay));
     #[cfg(any(target_os = "linux", target_os = "macos", windows))]

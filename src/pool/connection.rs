@@ -307,8 +307,13 @@ impl Connection {
     }
 
     pub fn log_open(&self) {
-        let (local, peer) = self.stream.addresses().unzip();
-        debug!(connection = %self.id, to = %self.destination.target, ?local, ?peer, "connected");
+        debug!(
+            connection = %self.id,
+            to = %self.destination.target,
+            local = ?self.stream.addresses().map(|(local, _)| local),
+            peer = ?self.peer,
+            "connected"
+        );
     }
 
     pub fn log_close(&self, reason: CloseReason) {

@@ -3,6 +3,7 @@
 const assert = require('node:assert');
 const { once } = require('node:events');
 const http = require('node:http');
+const net = require('node:net');
 const { test } = require('node:test');
 const { BODY, EMPTY, earlyServer } = require('./helpers/early-server');
 const { echo, echoServer } = require('./helpers/echo-server');
@@ -140,5 +141,27 @@ test(
       return events;
     });
     assert.deepStrictEqual(seen, ['error', 'close']);
+  },
+);
+
+test(
+  'a write that is lost with its socket is told so behind the error of the request',
+  { timeout: 20_000 },
+  async (t) => {
+    const server = net.createServer((socket) => socket.on('error', () => {}).pause());
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    t.after(() => server.close());
+    const { port } = server.address();
+    const own = new Error('enough');
+    const events = [];
+    const request = http.request({ host: '127.0.0.1', port, agent: ourAgent(t), method: 'POST' });
+    request.on('error', (error) => events.push(error));
+    const [socket] = await once(request, 'socket');
+    await once(socket, 'connect');
+    request.write(Buffer.alloc(64_000_000), (error) => events.push(error.message));
+    setImmediate(() => request.destroy(own));
+    await new Promise((resolve) => request.on('close', resolve));
+    // As with newer Nodes; older ones say nothing of it.
+    assert.deepStrictEqual(events, [own, 'write ECANCELED']);
   },
 );

@@ -2,7 +2,7 @@
 
 // Errors with the classes, codes and messages of Node's own, since programs match on them.
 
-const { getSystemErrorName, inspect } = require('util');
+const { getSystemErrorMap, getSystemErrorName, inspect } = require('util');
 
 /** libuv's numbers for "no such name"; Node calls both ENOTFOUND. */
 const EAI_NODATA = -3007;
@@ -16,6 +16,12 @@ function errnoException(errno, syscall) {
   error.code = code;
   error.syscall = syscall;
   return error;
+}
+
+/** A write whose socket is destroyed before the system has all of it: `write ECANCELED`. Older Nodes say nothing of it. */
+function writeCanceled() {
+  const [errno] = [...getSystemErrorMap()].find(([, [code]]) => code === 'ECANCELED');
+  return errnoException(errno, 'write');
 }
 
 /**
@@ -134,6 +140,7 @@ module.exports = {
   checkInteger,
   checkNumber,
   errnoException,
+  writeCanceled,
   connectException,
   aggregateException,
   lookupException,

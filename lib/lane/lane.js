@@ -488,7 +488,7 @@ class Lane extends SocketShape {
     callback(error);
     // Behind 'error', as with net.Socket: a request whose response is here already takes its last write for its end.
     if (pending !== undefined) {
-      process.nextTick(pending, error ?? errors.coded(Error, 'ERR_SOCKET_CLOSED', 'Socket is closed'));
+      process.nextTick(pending, error?.syscall === 'write' ? error : errors.writeCanceled());
     }
     // Its 'error' comes first, also where an uncaught exception has kept the ticks waiting, until the immediates run.
     immediately(process.nextTick, emitClose, this, Boolean(error));

@@ -270,6 +270,29 @@ for (const [end, destroy] of Object.entries(ENDS)) {
   }
 }
 
+test(
+  'it has been written in the tick that has sent another early, and that computes on',
+  patience,
+  async (t) => {
+    const { server, agent } = await setUp(t, { maxSockets: 2 });
+    await warm(agent, server, 2);
+    const sent = send(agent, server, { id: 'x', method: 'POST', body: 'body' });
+    const other = new Promise((resolve) => {
+      sent.request.on('socket', () => {
+        resolve(send(agent, server, { id: 'other' }));
+        process.nextTick(() => {
+          sent.request.destroy();
+          assert.ok(blockUntil(() => server.arrivals('other') === 1));
+        });
+      });
+    });
+    const { error } = await sent;
+    assert.equal(error.connection.bytesWritten, 0);
+    assert.equal((await other).status, 200);
+    assert.equal(server.arrivals('x'), 0);
+  },
+);
+
 test('a request that has waited is destroyed before it has its socket', patience, async (t) => {
   const { server, agent } = await setUp(t);
   const first = send(agent, server, { id: 'first' });

@@ -21,7 +21,6 @@ pub fn check(input: &[u8]) {
     if is_whole {
         check_fronts(&whole, &applied);
         check_taken_back(&whole);
-        check_moved_up(&whole);
         check_questions(&whole);
     }
     check_batches(&whole);
@@ -255,51 +254,6 @@ fn check_taken_back(whole: &Submission<u8, Vec<u8>>) {
             assert_eq!((&taken.blobs, &taken.cold), (&whole.blobs, &whole.cold));
             let (left, end) = drain(taken);
             assert_eq!((left.rows, left.bytes, end), (kept, kept_bytes, Ok(())));
-        }
-    }
-}
-
-/// Of the rows behind some row those of a slot are moved before the others, each with its bytes and its cold request.
-fn check_moved_up(whole: &Submission<u8, Vec<u8>>) {
-    let rows: Vec<_> = whole.rows.chunks_exact(OP_WIDTH).collect();
-    let (least, cold) = (behind_blobs(whole), rows.iter().filter(|row| row[0] & 0xff == op::COLD).count());
-    // Rust writes these itself, one for each.
-    if whole.cold.len() < cold {
-        return;
-    }
-    for from in [least, least.midpoint(rows.len())] {
-        let place = (from * OP_WIDTH, rows[..from].iter().map(|row| inline(row)).sum::<usize>());
-        for slot in rows[from..].iter().map(|row| row[1]) {
-            let mut moved = copy(whole);
-            let others_begin = moved.move_up(place, [op::GATE, slot, 0, 0, 0]);
-            let (mut first, mut own, mut others) = (Submission::new(), Submission::new(), Submission::new());
-            let (mut bytes, mut requests) = (&whole.bytes[..], whole.cold.iter());
-            for (index, row) in rows.iter().enumerate() {
-                let (its, behind) = bytes.split_at(inline(row));
-                bytes = behind;
-                let to = match row {
-                    _ if index < from => &mut first,
-                    row if row[1] == slot => &mut own,
-                    _ => &mut others,
-                };
-                to.rows.extend_from_slice(row);
-                to.bytes.extend_from_slice(its);
-                if row[0] & 0xff == op::COLD {
-                    to.cold.extend(requests.next());
-                }
-            }
-            own.rows.extend([op::GATE, slot, 0, 0, 0]);
-            let until = (place.0 + own.rows.len(), place.1 + own.bytes.len());
-            for mut part in [own, others] {
-                first.rows.append(&mut part.rows);
-                first.bytes.append(&mut part.bytes);
-                first.cold.append(&mut part.cold);
-            }
-            first.blobs.clone_from(&whole.blobs);
-            assert_eq!(others_begin, until);
-            let ((left, end), (expected, _)) = (drain(moved), drain(first));
-            assert_eq!((left.rows, left.bytes, end), (expected.rows, expected.bytes, Ok(())));
-            assert_eq!((left.blobs, left.cold), (expected.blobs, expected.cold));
         }
     }
 }

@@ -5,6 +5,10 @@
 
 const { nextTick } = require('../node/clock');
 
+/** Of a request of which nothing was sent; and of one of which nobody can say. */
+const NOTHING_LEFT = 'bytesWritten\t0\nbytesRead\t0';
+const UNKNOWN = 'bytesRead\t0';
+
 const MAX_NUMBER = 0x7fffffff;
 
 let crossing;
@@ -21,12 +25,12 @@ class Account {
   #text;
   #isTaken = false;
 
-  /** `close` is given its number, and asks Rust for it. `tell`: see take(). */
+  /** `close` is given its number, and says whether nothing has left; if not, it asks Rust for it. `tell`: see take(). */
   constructor(close, tell) {
     lastNumber = (lastNumber % MAX_NUMBER) + 1;
     this.#number = lastNumber;
     this.#tell = tell;
-    close(lastNumber);
+    if (close(lastNumber)) this.#text = NOTHING_LEFT;
     // Before the errors of this tick.
     nextTick(() => this.take());
   }
@@ -38,10 +42,10 @@ class Account {
   take() {
     if (this.#isTaken) return this.#text;
     this.#isTaken = true;
-    this.#text = crossing.account(this.#number) ?? undefined;
+    this.#text ??= crossing.account(this.#number) ?? undefined;
     this.#tell(this.#text);
     return this.#text;
   }
 }
 
-module.exports = { Account, begin };
+module.exports = { Account, NOTHING_LEFT, UNKNOWN, begin };

@@ -75,12 +75,12 @@ function close(slot, epoch, flags, reason, tell) {
   return new Account((number) => {
     if (submit.isRevocable()) {
       sendBefore();
-      crossing.close(head, slot, epoch, reason, number);
-    } else {
-      // Together with what has been written in this tick, which it may take back.
-      submit.append(head, slot, epoch, reason, number);
-      sendBefore();
+      return crossing.close(head, slot, epoch, reason, number);
     }
+    // Together with what has been written in this tick, which it may take back.
+    submit.append(head, slot, epoch, reason, number);
+    sendBefore();
+    return false;
   }, tell);
 }
 

@@ -3,7 +3,6 @@
 // Why the connection of a lane is gone, and what the errors of its request say of that (docs/errors.md).
 
 const {
-  NOTHING_LEFT,
   addressesOf,
   explain,
   explainLater,
@@ -12,6 +11,7 @@ const {
   parse,
   reasonIn,
 } = require('../request/facts');
+const { NOTHING_LEFT } = require('../crossing/account');
 const { closeReason } = require('../crossing/records');
 
 class Ending {

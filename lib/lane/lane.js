@@ -373,7 +373,7 @@ class Lane extends SocketShape {
   // ---- Writing.
 
   write(chunk, encoding, callback) {
-    // It may be the last of the request, which ends behind it.
+    // The process waits until it has left, also where it does not wait for what comes.
     if (!this.#isAwaited) immediately(() => this.#tellHold());
     if (!this._isLight || !this.#isAllEarly(chunk)) return super.write(chunk, encoding, callback);
     // The stream would find nothing to write, and call back in the next tick.

@@ -16,10 +16,6 @@ const NAMES = new Map(
   Object.entries(closeReason).map(([name, number]) => [number, name.toLowerCase().replaceAll('_', '-')]),
 );
 
-/** The facts of a request of which nothing was sent; and of one of which nobody can say. */
-const NOTHING_LEFT = 'bytesWritten\t0\nbytesRead\t0';
-const UNKNOWN = 'bytesRead\t0';
-
 /** What explains the errors of a request. */
 const explanations = new WeakMap();
 
@@ -137,8 +133,6 @@ function addressesOf({ localAddress, localPort, remoteAddress, remotePort }) {
 
 module.exports = {
   NAMES,
-  NOTHING_LEFT,
-  UNKNOWN,
   addressesOf,
   explain,
   explainLater,

@@ -6,10 +6,11 @@
 const { performance } = require('perf_hooks');
 
 const channels = require('../channels');
+const { NOTHING_LEFT, UNKNOWN } = require('../crossing/account');
 const crossing = require('../crossing/crossing');
 const { toDuration } = require('../durations');
 const errors = require('../errors');
-const { NOTHING_LEFT, UNKNOWN, explain, explainLater, parse } = require('./facts');
+const { explain, explainLater, parse } = require('./facts');
 const { clearTimeout, nextTick, setTimeout } = require('../node/clock');
 const { closeReason } = require('../crossing/records');
 const waiting = require('./waiting');

@@ -8,10 +8,11 @@
 
 const channels = require('../channels');
 const { wholeOf } = require('../crossing/chunks');
+const { UNKNOWN } = require('../crossing/account');
 const crossing = require('../crossing/crossing');
 const { optionOf } = require('../defaults');
 const { sendsEarly } = require('./early');
-const { UNKNOWN, isResent } = require('./facts');
+const { isResent } = require('./facts');
 const { immediately } = require('../node/immediate');
 const process = require('../node/process');
 const Place = require('../crossing/place');

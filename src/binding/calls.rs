@@ -66,11 +66,12 @@ impl Crossing {
         answer.wait(LONG_PATIENCE).flatten().map(Buffer::from)
     }
 
-    /// The row of a CLOSE, in a tick that may take back what it has submitted.
+    /// The row of a CLOSE, in a tick that may take back what it has submitted. Whether nothing of what it ends has left.
     #[napi]
-    pub fn close(&self, head: i32, slot: i32, epoch: i32, reason: i32, account: i32) {
-        self.link.submit_close([head, slot, epoch, reason, account]);
+    pub fn close(&self, head: i32, slot: i32, epoch: i32, reason: i32, account: i32) -> bool {
+        let is_taken_back = self.link.submit_close([head, slot, epoch, reason, account]);
         self.state.bell.strike();
+        is_taken_back
     }
 
     /// What was known of a request when it was closed, by the number that came with the CLOSE. Nothing: it is not there, and

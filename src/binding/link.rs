@@ -11,7 +11,7 @@ use super::batch::Batch;
 use super::blob::Blob;
 use super::cpu_clock::{CpuClock, Readings};
 use super::loans::Loans;
-use super::records::{LaneRef, OP_WIDTH};
+use super::records::{LaneRef, OP_WIDTH, op, op_flag};
 use super::submission::Submission;
 use super::waker::Waker;
 use crate::pool::Cold;
@@ -213,15 +213,44 @@ impl Link {
         runtime::wake();
     }
 
-    /// A CLOSE in the middle of a tick that may take back what it has submitted. It goes before that, with what is its own
-    /// of it: this it takes back now.
-    pub fn submit_close(&self, row: [i32; OP_WIDTH]) {
+    /// A CLOSE in a tick that may take back what it has submitted: it is applied now, if it can go before that. True: it ends
+    /// what begins there, so nothing of that has left, nor will. Then nobody asks for an account.
+    pub fn submit_close(&self, mut row: [i32; OP_WIDTH]) -> bool {
         let mut outbox = lock(&self.to_runtime);
         let Outbox { submission, early, .. } = &mut *outbox;
-        match early {
-            Some(early) => (early.rows, early.bytes) = submission.move_up((early.rows, early.bytes), row),
-            None => submission.rows.extend(row),
+        let from = early.as_ref().map_or(submission.rows.len(), |early| early.rows);
+        let (mut begins, mut moves) = (false, false);
+        for own in submission.rows[from..].chunks_exact_mut(OP_WIDTH).filter(|own| own[1..3] == row[1..3]) {
+            match own[0] & 0xff {
+                op::OPEN | op::COLD | op::LEASE => begins = true,
+                // What is written without a lane is nobody's. Another row may pass a connection on to what waits.
+                op::WAIT => {
+                    own[0] = op::WRITE;
+                    own[3] = 0;
+                    begins = true;
+                }
+                op::ATTACH => moves = true,
+                // Then this row takes it back, if it stays behind it.
+                op::WRITE => own[0] |= op_flag::EARLY << 8,
+                _ => {}
+            }
         }
+        if begins {
+            row[4] = 0;
+        }
+        match early {
+            Some(early) if !begins && !moves => {
+                // What else is its own there finds no lane.
+                submission.rows.splice(early.rows..early.rows, row);
+                early.rows += OP_WIDTH;
+            }
+            _ => submission.rows.extend(row),
+        }
+        // It has been handed over before, and may have been sent.
+        if moves && !begins {
+            outbox.settle();
+        }
+        begins
     }
 
     /// JavaScript may submit without waking the runtime, which then looks by
@@ -312,7 +341,6 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::binding::records::op;
 
     #[test]
     fn rows_wait_until_javascript_has_computed_since_the_last_of_them() {
@@ -385,29 +413,59 @@ mod tests {
         assert!(left(&link).is_some_and(|left| left <= PATIENCE.least));
     }
 
-    #[test]
-    fn a_close_goes_before_what_may_be_taken_back_with_its_own() {
-        let link = Link::new();
-        let row = |slot: i32| [op::LEASE, slot, 1, 0, 0];
-        let close = |slot: i32| [op::CLOSE, slot, 1, 0, 0];
-        link.submit(|submission| submission.rows.extend(row(1)));
-        link.submit_close(close(1));
-        link.submit_early(false, |submission| {
-            submission.rows.extend([row(4), row(2)].as_flattened());
-        });
-        link.submit_close(close(3));
-        link.submit_close(close(2));
-
+    /// The rows that the runtime finds, as their codes and slots, and whether it leaves some.
+    fn found(link: &Link) -> (Vec<(i32, i32)>, bool) {
         let mut taken = Submission::new();
-        let mut take = || {
-            taken.clear();
-            let is_left = link.take_submission(&mut taken).left.is_some();
-            (taken.rows.chunks(OP_WIDTH).map(|row| (row[0], row[1])).collect::<Vec<_>>(), is_left)
-        };
-        let before = vec![(op::LEASE, 1), (op::CLOSE, 1), (op::CLOSE, 3), (op::LEASE, 2), (op::CLOSE, 2)];
-        assert_eq!(take(), (before, true));
-        link.submit(|_| {});
-        assert_eq!(take(), (vec![(op::LEASE, 4)], false));
+        let is_left = link.take_submission(&mut taken).left.is_some();
+        (taken.rows.chunks(OP_WIDTH).map(|row| (row[0], row[1])).collect(), is_left)
+    }
+
+    fn submit_early(link: &Link, codes: &[(i32, i32)]) {
+        link.submit_early(false, |submission| {
+            for &(code, slot) in codes {
+                submission.rows.extend([code, slot, 1, 0, 0]);
+            }
+        });
+    }
+
+    #[test]
+    fn a_close_goes_before_what_may_be_taken_back_and_takes_back_what_begins_there() {
+        let close = |slot| [op::CLOSE, slot, 1, 0, 7];
+        for begin in [op::OPEN, op::COLD, op::LEASE, op::WAIT] {
+            let link = Link::new();
+            submit_early(
+                &link,
+                &[
+                    (begin, 2),
+                    (op::ATTACH, 2),
+                    (op::WRITE, 2),
+                    (op::WRITE, 3),
+                    (op::LEASE, 4),
+                    (op::WRITE, 4),
+                ],
+            );
+            assert!(!link.submit_close(close(1)));
+            assert!(!link.submit_close(close(3)));
+            assert!(link.submit_close(close(2)));
+            assert_eq!(found(&link), (vec![(op::CLOSE, 1), (op::CLOSE, 3)], true));
+            link.submit(|_| {});
+            let early = op::WRITE | op_flag::EARLY << 8;
+            let begun = if begin == op::WAIT { op::WRITE } else { begin };
+            let own = [(begun, 2), (op::ATTACH, 2), (early, 2)];
+            let others = [(early, 3), (op::LEASE, 4), (op::WRITE, 4), (op::CLOSE, 2)];
+            assert_eq!(found(&link), ([&own[..], &others[..]].concat(), false));
+        }
+        let link = Link::new();
+        assert!(!link.submit_close(close(1)));
+        assert_eq!(found(&link), (vec![(op::CLOSE, 1)], false));
+    }
+
+    #[test]
+    fn a_close_waits_for_none_where_a_request_moves_that_may_have_been_sent() {
+        let link = Link::new();
+        submit_early(&link, &[(op::ATTACH, 2), (op::LEASE, 4)]);
+        assert!(!link.submit_close([op::CLOSE, 2, 1, 0, 7]));
+        assert_eq!(found(&link), (vec![(op::ATTACH, 2), (op::LEASE, 4), (op::CLOSE, 2)], false));
     }
 
     #[test]

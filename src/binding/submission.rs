@@ -112,11 +112,6 @@ fn inline_len(row: &[i32]) -> usize {
     }
 }
 
-/// How many of them have their request among the cold ones.
-fn cold_rows(rows: &[i32]) -> usize {
-    rows.chunks_exact(OP_WIDTH).filter(|row| row[0] & 0xff == op::COLD).count()
-}
-
 /// When the caller allows a request to be sent twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leave {
@@ -180,58 +175,33 @@ impl<C, B> Submission<C, B> {
         other.rows.extend(self.rows.drain(..rows));
         other.bytes.extend(self.bytes.drain(..bytes));
         other.blobs.append(&mut self.blobs);
-        let cold = cold_rows(&other.rows);
+        let cold = other.rows.chunks_exact(OP_WIDTH).filter(|row| row[0] & 0xff == op::COLD).count();
         other.cold.extend(self.cold.drain(..cold.min(self.cold.len())));
     }
 
     /// Takes out, from among the rows behind the first `rows` integers and `bytes` bytes, all that speak of a request
     /// that is about to begin on a lane, if it begins there and `count` bytes of it stand there. All of these are
     /// inline, as above, and none of its rows is a cold one. Whether that was so.
-    pub fn take_back(&mut self, from: (usize, usize), request: LaneRef, count: usize) -> bool {
+    pub fn take_back(&mut self, (rows, bytes): (usize, usize), request: LaneRef, count: usize) -> bool {
         let is_its =
             |row: &[i32]| row[1] == request.slot.cast_signed() && row[2] == request.epoch.cast_signed();
-        let own = || self.rows[from.0..].chunks_exact(OP_WIDTH).filter(|row| is_its(row));
+        let own = || self.rows[rows..].chunks_exact(OP_WIDTH).filter(|row| is_its(row));
         let has = |code| own().any(|row| row[0] & 0xff == code);
         if !has(op::LEASE) || has(op::COLD) || own().map(inline_len).sum::<usize>() != count {
             return false;
         }
-        self.take_out(from, is_its);
-        true
-    }
-
-    /// Moves those of these rows that speak of a slot before the others, and `row` behind them. Returns how much
-    /// stands before the others then.
-    pub fn move_up(&mut self, from: (usize, usize), row: [i32; OP_WIDTH]) -> (usize, usize) {
-        let mut own = self.take_out(from, |other| other[1] == row[1]);
-        own.rows.extend(row);
-        let cold = cold_rows(&self.rows[..from.0]).min(self.cold.len());
-        let until = (from.0 + own.rows.len(), from.1 + own.bytes.len());
-        self.rows.splice(from.0..from.0, own.rows);
-        self.bytes.splice(from.1..from.1, own.bytes);
-        self.cold.splice(cold..cold, own.cold);
-        until
-    }
-
-    fn take_out(&mut self, (rows, bytes): (usize, usize), is_its: impl Fn(&[i32]) -> bool) -> Self {
-        let (mut kept, mut own) = (Self::new(), Self::new());
-        let (all_rows, all_bytes) = (self.rows.split_off(rows), self.bytes.split_off(bytes));
-        let first_cold = cold_rows(&self.rows).min(self.cold.len());
-        let mut all_cold = self.cold.split_off(first_cold).into_iter();
-        let mut at = 0;
-        for row in all_rows.chunks_exact(OP_WIDTH) {
+        let (mut kept_rows, mut kept_bytes, mut at) = (Vec::new(), Vec::new(), bytes);
+        for row in self.rows[rows..].chunks_exact(OP_WIDTH) {
             let end = at + inline_len(row);
-            let to = if is_its(row) { &mut own } else { &mut kept };
-            to.rows.extend_from_slice(row);
-            to.bytes.extend_from_slice(&all_bytes[at..end]);
-            if row[0] & 0xff == op::COLD {
-                to.cold.extend(all_cold.next());
+            if !is_its(row) {
+                kept_rows.extend_from_slice(row);
+                kept_bytes.extend_from_slice(&self.bytes[at..end]);
             }
             at = end;
         }
-        self.rows.append(&mut kept.rows);
-        self.bytes.append(&mut kept.bytes);
-        self.cold.extend(kept.cold.into_iter().chain(all_cold));
-        own
+        self.rows.splice(rows.., kept_rows);
+        self.bytes.splice(bytes.., kept_bytes);
+        true
     }
 
     /// Adds a cold request in its place among the rows.
@@ -242,7 +212,7 @@ impl<C, B> Submission<C, B> {
 
     /// Adds one among the rows, behind the first `at` integers of them.
     pub fn insert_cold(&mut self, at: usize, slot: u32, epoch: u32, request: C) {
-        let before = cold_rows(&self.rows[..at]);
+        let before = self.rows[..at].chunks_exact(OP_WIDTH).filter(|row| row[0] == op::COLD).count();
         self.cold.insert(before, Some(request));
         self.rows.splice(at..at, [op::COLD, slot.cast_signed(), epoch.cast_signed(), 0, 0]);
     }
@@ -386,39 +356,6 @@ mod tests {
         submission.rows.extend([op::LEASE | op_flag::HTTP << 8, 3, 7, 100, 200]);
         submission.push_cold(3, 7, "ask");
         assert!(!submission.take_back((0, 0), taken_back, 0), "who asks would be forgotten");
-    }
-
-    #[test]
-    fn what_speaks_of_a_slot_is_moved_up_with_all_that_belongs_to_it() {
-        let mut submission: Submission<&str, Vec<u8>> = Submission::new();
-        submission.push_cold(3, 6, "before");
-        submission.rows.extend([op::WRITE, 1, 1, 0, 1]);
-        submission.bytes.extend(b"a");
-        let early = (submission.rows.len(), submission.bytes.len());
-        submission.rows.extend([op::WRITE, 2, 1, 0, 1]);
-        submission.push_cold(2, 1, "other");
-        submission.rows.extend([op::WRITE, 3, 7, 0, 2]);
-        submission.push_cold(3, 8, "own");
-        submission.rows.extend([op::WRITE, 4, 1, 0, 1]);
-        submission.bytes.extend(b"bccd");
-        let (rows_before, bytes_before) = submission.move_up(early, [op::GATE, 3, 8, 0, 0]);
-        assert_eq!((rows_before, bytes_before), (5 * OP_WIDTH, 3));
-        assert_eq!(submission.bytes, b"accbd");
-        let rows: Vec<_> =
-            rows(&mut submission).iter().map(|row| row[..10.min(row.len())].to_owned()).collect();
-        assert_eq!(
-            rows,
-            [
-                "3/6 cold b",
-                "1/1 Write ",
-                "3/7 Write ",
-                "3/8 cold o",
-                "3/8 Gate",
-                "2/1 Write ",
-                "2/1 cold o",
-                "4/1 Write "
-            ]
-        );
     }
 
     #[test]

@@ -78,8 +78,9 @@ const PEER_CLOSED = new Set([closeReason.PEER_CLOSED_IDLE, closeReason.PEER_FIN]
 
 /**
  * Has the errors explained that Node makes of a loss by itself: 'socket hang up' on the request, 'aborted'
- * on its response, which may be read only after that. What is said last of a request holds. A listener would be seen by who lists them, and by who has put a
- * function of his own into the place of `emit`: so each has an `emit` of its own until its error comes.
+ * on its response, which may be read only after that. What is said last of a request holds. A listener would be seen by
+ * who lists them, and by who has put a function of his own into the place of `emit`: so each has an `emit` of its own until
+ * its error comes.
  */
 function explainLater(request, tell) {
   const isFirst = !isExplained(request);

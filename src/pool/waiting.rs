@@ -91,7 +91,7 @@ impl Waiting {
         self.take(waiting).map(|request| self.forget(request)).is_some()
     }
 
-    /// It has not come yet. When it does it neither waits nor opens a lane.
+    /// It has not come yet. When it does it does not wait.
     pub fn refuse(&mut self, waiting: LaneRef) {
         self.withdrawn.push(waiting);
     }

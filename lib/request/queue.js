@@ -115,8 +115,7 @@ function endQueue(agent, name) {
 
 function fail(request, error, reason) {
   if (!leave(request)) return;
-  const account = waiting.end(request);
-  explainEnd(request, reason, account, always);
+  explainEnd(request, reason, waiting.end(request), always);
   request.onSocket(null, error);
 }
 

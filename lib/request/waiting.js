@@ -7,8 +7,8 @@
 // lane, the lane moves into that slot: what Rust has of the request is the lane's from then on.
 
 const channels = require('../channels');
-const { wholeOf } = require('../crossing/chunks');
 const { UNKNOWN } = require('../crossing/account');
+const { wholeOf } = require('../crossing/chunks');
 const crossing = require('../crossing/crossing');
 const { optionOf } = require('../defaults');
 const { sendsEarly } = require('./early');

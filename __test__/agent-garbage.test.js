@@ -3,8 +3,10 @@
 const assert = require('node:assert');
 const { once } = require('node:events');
 const http = require('node:http');
+const https = require('node:https');
 const { test } = require('node:test');
-const { HttpAgent } = require('..');
+const { HttpAgent, HttpsAgent } = require('..');
+const certificate = require('./helpers/certificate');
 const { leftAfterCollection } = require('./helpers/collection');
 const { echoServer } = require('./helpers/echo-server');
 const { exchange, nextTurn } = require('./helpers/request');
@@ -13,7 +15,8 @@ const { exchange, nextTurn } = require('./helpers/request');
 async function request(agent, at) {
   const free = once(agent, 'free').then(() => {});
   const refs = await new Promise((resolve, reject) => {
-    const sent = http.get({ ...at, agent }, (response) => {
+    const { get } = agent instanceof HttpsAgent ? https : http;
+    const sent = get({ ...at, agent }, (response) => {
       response.resume();
       resolve({
         request: new WeakRef(sent),
@@ -27,18 +30,23 @@ async function request(agent, at) {
   return refs;
 }
 
-test(
-  'a request and its response can be collected while the socket is idle',
-  { timeout: 30_000 },
-  async (t) => {
-    const server = await echoServer(t);
-    const agent = new HttpAgent({ freeSocketTimeout: 0 });
-    t.after(() => agent.destroy());
-    const { socket, ...refs } = await request(agent, server.at);
-    assert.deepStrictEqual(await leftAfterCollection(refs), []);
-    assert.ok(Object.values(agent.freeSockets)[0].includes(socket.deref()));
-  },
-);
+for (const [what, Agent, secure] of [
+  ['TCP', HttpAgent, {}],
+  ['TLS', HttpsAgent, certificate],
+]) {
+  test(
+    `a request and its response can be collected while the socket is idle: ${what}`,
+    { timeout: 30_000 },
+    async (t) => {
+      const server = await echoServer(t, secure);
+      const agent = new Agent({ freeSocketTimeout: 0, ca: secure.cert });
+      t.after(() => agent.destroy());
+      const { socket, ...refs } = await request(agent, server.at);
+      assert.deepStrictEqual(await leftAfterCollection(refs), []);
+      assert.ok(Object.values(agent.freeSockets)[0].includes(socket.deref()));
+    },
+  );
+}
 
 test('a socket can be collected when it has closed', { timeout: 30_000 }, async (t) => {
   const server = await echoServer(t);

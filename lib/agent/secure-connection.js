@@ -100,8 +100,9 @@ function secureConnection(agent, { id, decisions }, args, byNode) {
     return { socket };
   }
   const plan = new Plan(route);
+  // It keeps the options, and not `args`: the callback of Node's agent among these knows the request.
   const lane = new TlsLane(agent, plan, options, (refused, reason) => {
-    const socket = byNode(args);
+    const socket = byNode([options]);
     if (reason !== undefined) warnNodeSocket(reason);
     socket.once('secureConnect', () => {
       if (refused.destroyed || reason !== undefined) return;

@@ -102,7 +102,7 @@ class TlsLane extends LaneOverNode {
 
   #onSecured(flags, report) {
     const isFirst = this.#security === undefined;
-    const security = new Security(report);
+    const security = new Security(this.#secure, report);
     if (!isFirst && !security.leaf.equals(this.#security.leaf)) {
       // Rust sees to that, but for a request that was sent while it waited, for another lane as it seemed.
       this.#fail(tlsError(0, 'certificate has changed'));

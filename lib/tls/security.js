@@ -10,15 +10,46 @@ const { cipherInfo, groupInfo } = require('./names');
 const PROTOCOLS = { TLSv1_2: 'TLSv1.2', TLSv1_3: 'TLSv1.3' };
 const NEWLINE = 10;
 
-class Security {
-  #der = [];
+/** What a server has shown of itself. The connections to one destination have it together. */
+class Certificates {
+  bytes;
+  der = [];
   #chain;
+
+  constructor(bytes) {
+    this.bytes = bytes;
+    for (let at = 0; at < bytes.length;) {
+      const length = bytes.readUInt32LE(at);
+      this.der.push(bytes.subarray(at + 4, at + 4 + length));
+      at += 4 + length;
+    }
+  }
+
+  /** The server's certificate and those that lead from it to a root, as far as they are known. */
+  get chain() {
+    this.#chain ??= sortChain(this.der.map((der) => new X509Certificate(der)));
+    return this.#chain;
+  }
+}
+
+/** What each destination has shown last. */
+const shown = new WeakMap();
+
+function certificatesOf(destination, bytes) {
+  let certificates = shown.get(destination);
+  if (!certificates?.bytes.equals(bytes)) shown.set(destination, (certificates = new Certificates(bytes)));
+  return certificates;
+}
+
+class Security {
+  #certificates;
   #suite;
   #group;
   /** How many of the certificates the server has sent; a root of ours may be behind them. */
   #sent;
 
-  constructor(report) {
+  /** `destination`: the object that its connections have in common. */
+  constructor(destination, report) {
     const end = report.indexOf(NEWLINE);
     const [protocol, suite, group, alpn, resumed, flaw, sent] = report.latin1Slice(0, end).split('\t');
     this.protocol = PROTOCOLS[protocol];
@@ -29,16 +60,12 @@ class Security {
     /** '', 'name' if the certificate is for another, or Node's code for why nobody vouches for it. */
     this.flaw = flaw;
     this.#sent = Number(sent);
-    for (let at = end + 1; at < report.length;) {
-      const length = report.readUInt32LE(at);
-      this.#der.push(report.subarray(at + 4, at + 4 + length));
-      at += 4 + length;
-    }
+    this.#certificates = certificatesOf(destination, report.subarray(end + 1));
   }
 
   /** The DER of the server's own certificate. */
   get leaf() {
-    return this.#der[0];
+    return this.#certificates.der[0];
   }
 
   get cipher() {
@@ -49,18 +76,13 @@ class Security {
     return groupInfo(this.#group);
   }
 
-  /** The server's certificate and those that lead from it to a root, as far as they are known. */
-  get chain() {
-    this.#chain ??= sortChain(this.#der.map((der) => new X509Certificate(der)));
-    return this.#chain;
-  }
-
   /** As tls.TLSSocket's getPeerCertificate(). A root's issuer is itself. */
   legacyCertificate(detailed) {
-    const objects = (detailed ? this.chain : this.chain.slice(0, 1)).map((one) => one.toLegacyObject());
+    const { chain } = this.#certificates;
+    const objects = (detailed ? chain : chain.slice(0, 1)).map((one) => one.toLegacyObject());
     if (detailed) {
       objects.forEach((object, at) => {
-        const isRoot = at === objects.length - 1 && this.chain[at].checkIssued(this.chain[at]);
+        const isRoot = at === objects.length - 1 && chain[at].checkIssued(chain[at]);
         const issuer = isRoot ? object : objects[at + 1];
         if (issuer !== undefined) object.issuerCertificate = issuer;
       });
@@ -69,7 +91,8 @@ class Security {
   }
 
   x509Certificate() {
-    const sent = sortChain(this.#der.slice(0, this.#sent).map((der) => new X509Certificate(der)));
+    const { der } = this.#certificates;
+    const sent = sortChain(der.slice(0, this.#sent).map((one) => new X509Certificate(one)));
     sent.forEach((certificate, at) => {
       Object.defineProperty(certificate, 'issuerCertificate', { value: sent[at + 1], configurable: true });
     });

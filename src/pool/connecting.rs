@@ -334,7 +334,7 @@ impl Pool {
     pub(super) fn report_secured(&mut self, slot: u32, id: ConnectionId, flags: i32) {
         let secured = self.connections.get(id).and_then(|connection| connection.secured.clone());
         if let Some(secured) = secured {
-            self.report(event::SECURED | flags << 8, self.lane_ref(slot), 0, &secured.report);
+            self.report(event::SECURED | flags << 8, self.lane_ref(slot), 0, &secured.report());
         }
     }
 

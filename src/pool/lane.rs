@@ -340,7 +340,7 @@ impl Lane {
 /// Whether a connection may come under a lane: any at first, and then those
 /// whose certificate is the same to the byte.
 pub fn accepts(pin: Option<&Secured>, secured: Option<&Secured>) -> bool {
-    pin.is_none_or(|pin| secured.is_some_and(|secured| secured.leaf == pin.leaf))
+    pin.is_none_or(|pin| secured.is_some_and(|secured| secured.is_same_server(pin)))
 }
 
 #[cfg(test)]

@@ -457,11 +457,7 @@ mod tests {
                     let id = lane.connection().unwrap();
                     lane.state = State::Gated(id, Cause::First);
                     lane.waited = waited;
-                    lane.pin = Some(Rc::new(Secured {
-                        report: Vec::new(),
-                        leaf: Vec::new().into(),
-                        is_unnamed: false,
-                    }));
+                    lane.pin = Some(Rc::new(Secured::for_test()));
                     if ends {
                         drop(peer);
                         let connection = pool.connections.get_mut(id).unwrap();

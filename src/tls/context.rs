@@ -69,6 +69,7 @@ impl Context {
             algorithms: provider.signature_verification_algorithms,
             identity: None,
             reject: true,
+            shown: Mutex::default(),
         });
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&versions)
@@ -99,6 +100,7 @@ impl Context {
             algorithms: self.provider.signature_verification_algorithms,
             identity: (secure.check == 0).then(|| secure.identity.clone()),
             reject: self.options.reject,
+            shown: Mutex::default(),
         });
         let mut config = self.base.clone();
         config.enable_sni = secure.sni.is_some();

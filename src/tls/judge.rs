@@ -2,7 +2,7 @@
 //! chain passes here only if webpki finds a path and OpenSSL would have nothing
 //! to say against it either. Everything else is refused and left to Node.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
@@ -14,6 +14,7 @@ use webpki::{EndEntityCert, KeyUsage, RawPublicKeyEntity, VerifiedPath};
 
 use super::anchors::TrustAnchors;
 use super::certificate::{Facts, Signed};
+use super::secured::Certificates;
 
 /// Judges the chains of one destination.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct Judge {
     /// `rejectUnauthorized`. Without it a chain that is not accepted serves too,
     /// as long as Node's reason for that is known.
     pub reject: bool,
+    /// What the server has shown last, as long as a connection to it is open.
+    pub shown: Mutex<Weak<Certificates>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +62,17 @@ impl Flaw {
 }
 
 impl Judge {
+    /// The same certificates, as one of the other connections has them if it does.
+    pub fn shared(&self, certificates: Certificates) -> Arc<Certificates> {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shown) = shown.upgrade().filter(|shown| **shown == certificates) {
+            return shown;
+        }
+        let certificates = Arc::new(certificates);
+        *shown = Arc::downgrade(&certificates);
+        certificates
+    }
+
     pub fn judge(&self, leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>], now: UnixTime) -> Verdict {
         self.chain(leaf, others, now).unwrap_or(Verdict::Unsure)
     }
@@ -300,7 +314,22 @@ mod tests {
             algorithms: default_provider().signature_verification_algorithms,
             identity: Some(ServerName::try_from("a.test").unwrap()),
             reject,
+            shown: Mutex::default(),
         }
+    }
+
+    #[test]
+    fn connections_have_the_same_certificates_together() {
+        let judge = judge(&[], true);
+        let [one, other] = [1, 2].map(|byte| CertificateDer::from(vec![byte; 3]));
+        let shown = |chain: &[&CertificateDer<'_>]| judge.shared(Certificates::new(chain.iter().copied()));
+        let first = shown(&[&one, &other]);
+        assert!(Arc::ptr_eq(&first, &shown(&[&one, &other])));
+        for chain in [&[&one][..], &[&other, &one], &[]] {
+            assert!(!Arc::ptr_eq(&first, &shown(chain)));
+        }
+        let last = Arc::downgrade(&shown(&[&one]));
+        assert!(last.upgrade().is_none(), "only connections keep them");
     }
 
     /// What a strict judge says, and one without `rejectUnauthorized`.

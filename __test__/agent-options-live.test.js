@@ -4,6 +4,7 @@ const assert = require('node:assert');
 const dns = require('node:dns');
 const { once } = require('node:events');
 const http = require('node:http');
+const https = require('node:https');
 const { test } = require('node:test');
 const { HttpAgent, HttpsAgent } = require('..');
 const { Route } = require('../lib/connect/route');
@@ -193,6 +194,26 @@ test('the options are an object of their own, which programs may spread and writ
     agent.options.ca = 'two';
     assert.strictEqual(agent.options.ca, 'two');
     assert.strictEqual(new Ours().options.ca, undefined);
+  }
+});
+
+test('options that were not given are there to be read, and not to be copied with each request', () => {
+  for (const [Ours, Nodes] of [
+    [HttpAgent, http.Agent],
+    [HttpsAgent, https.Agent],
+  ]) {
+    const given = { keepAlive: true, timeout: 5 };
+    const { options } = new Ours({ ...given, freeSocketTimeout: null });
+    assert.deepStrictEqual({ ...options }, { ...new Nodes(given).options });
+    assert.deepStrictEqual([options.freeSocketTimeout, options.socketActiveTTL], [4000, 600_000]);
+    options.freeSocketTimeout = 1;
+    assert.deepStrictEqual(options.freeSocketTimeout, 1);
+
+    const all = { ...new Ours({ freeSocketTimeout: 4000, socketActiveTTL: null }).options };
+    assert.deepStrictEqual(
+      [all.freeSocketTimeout, all.maxFreeSocketTimeout, all.socketActiveTTL],
+      [4000, 4000, null],
+    );
   }
 });
 

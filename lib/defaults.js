@@ -22,11 +22,15 @@ const DEFAULTS = {
   maxSentAhead: 64,
 };
 
-/** An option, or its default. null is none, too, but for the age of a socket: there it is agentkeepalive's word for no limit. */
-function optionOf(options, name) {
+/** null says nothing, too, but for the age of a socket: there it is agentkeepalive's word for no limit. */
+function isGiven(options, name) {
   const value = options[name];
-  const isGiven = name === 'socketActiveTTL' ? value !== undefined : value != null;
-  return isGiven ? value : DEFAULTS[name];
+  return name === 'socketActiveTTL' ? value !== undefined : value != null;
 }
 
-module.exports = { DEFAULTS, optionOf };
+/** An option, or its default. */
+function optionOf(options, name) {
+  return isGiven(options, name) ? options[name] : DEFAULTS[name];
+}
+
+module.exports = { DEFAULTS, isGiven, optionOf };

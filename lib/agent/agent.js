@@ -23,7 +23,7 @@ const { isLearning, learnListener } = require('../node/client');
 const { isNodes } = require('../node/functions');
 const nodeSocket = require('../lane/node-socket');
 const keepAliveStatus = require('./keepalive-status');
-const { agentOptions } = require('./options');
+const { agentOptions, liveOptions } = require('./options');
 const queue = require('../request/queue');
 const { releaseLane } = require('./release');
 const { setPolicy } = require('../request/retry-policy');
@@ -62,9 +62,7 @@ function defineAgent(Base, name) {
     [name]: function (options) {
       if (!(this instanceof Agent)) return new Agent(options);
       Base.call(this, agentOptions(options));
-      // Node copies these options for most requests, out of an object in V8's slow mode (its literal has a
-      // null prototype). In fast mode, with the same prototype and the same members, the copy is cheap.
-      this.options = Object.setPrototypeOf({ ...this.options }, null);
+      this.options = liveOptions(this.options);
       this[kId] = lastId = (lastId + 1) >>> 0;
       this[kIdleLaneGone] = false;
       this[kGiven] = undefined;

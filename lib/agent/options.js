@@ -3,16 +3,36 @@
 // The options that http.Agent does not have: checks, and agentkeepalive's older names.
 // Node's own constructor checks Node's own.
 
-const { DEFAULTS, optionOf } = require('../defaults');
+const { DEFAULTS, isGiven } = require('../defaults');
 const errors = require('../errors');
 const { toDuration } = require('../durations');
 const { toPolicy } = require('../request/retry-policy');
+
+const DURATIONS = [
+  'freeSocketTimeout',
+  'maxFreeSocketTimeout',
+  'deadPeerTimeout',
+  'socketActiveTTL',
+  'connectTimeout',
+  'dnsCacheTtl',
+  'queueTimeout',
+  'timeout',
+];
 
 /** Where the native side counts in 32 bits. */
 const MAX_UINT = 0xffffffff;
 const MAX_WINDOW = 0x3fffffff;
 
-/** The options of the agent, with defaults. Throws for a wrong one, before anything happened. */
+/** The least and the most of each; if there is no most, Infinity will do. */
+const INTEGERS = {
+  maxQueuedRequests: [0, Infinity],
+  maxReadAheadBytes: [1, MAX_WINDOW],
+  maxBufferedBytes: [0, Infinity],
+  maxReplayBytes: [0, MAX_UINT],
+  maxSentAhead: [0, MAX_UINT],
+};
+
+/** The options of the agent, checked, with durations in ms. Throws for a wrong one, before anything happened. */
 function agentOptions(given) {
   if (given !== undefined && given !== null && typeof given !== 'object') {
     throw errors.invalidArgType('options', 'of type object', given);
@@ -22,29 +42,34 @@ function agentOptions(given) {
   options.freeSocketTimeout ??= options.freeSocketKeepAliveTimeout ?? options.keepAliveTimeout;
   // A limit that the program has chosen is not raised by a server, unless the program says so.
   options.maxFreeSocketTimeout ??= options.freeSocketTimeout;
-  for (const name of Object.keys(DEFAULTS)) options[name] = optionOf(options, name);
 
-  for (const name of ['freeSocketTimeout', 'maxFreeSocketTimeout', 'deadPeerTimeout']) {
-    options[name] = toDuration(options[name], `options.${name}`);
-  }
-  for (const name of ['socketActiveTTL', 'connectTimeout', 'dnsCacheTtl', 'queueTimeout']) {
+  for (const name of DURATIONS) {
     if (options[name] != null) options[name] = toDuration(options[name], `options.${name}`);
   }
-  if (options.timeout != null) options.timeout = toDuration(options.timeout, 'options.timeout');
-  if (options.maxQueuedRequests != null && options.maxQueuedRequests !== Infinity) {
-    errors.checkInteger(options.maxQueuedRequests, 'options.maxQueuedRequests', 0, Infinity);
+  for (const [name, [least, most]] of Object.entries(INTEGERS)) {
+    const value = options[name];
+    if (value != null && !(value === Infinity && most === Infinity))
+      errors.checkInteger(value, `options.${name}`, least, most);
   }
   if (options.sendEarly != null && ![false, 'safe', 'all'].includes(options.sendEarly)) {
     throw errors.invalidArgValue('options.sendEarly', options.sendEarly, "must be 'safe', 'all' or false");
   }
-  errors.checkInteger(options.maxReadAheadBytes, 'options.maxReadAheadBytes', 1, MAX_WINDOW);
-  if (options.maxBufferedBytes !== Infinity) {
-    errors.checkInteger(options.maxBufferedBytes, 'options.maxBufferedBytes', 0, Infinity);
-  }
-  errors.checkInteger(options.maxReplayBytes, 'options.maxReplayBytes', 0, MAX_UINT);
-  errors.checkInteger(options.maxSentAhead, 'options.maxSentAhead', 0, MAX_UINT);
   toPolicy(options.retry, 'options.retry');
   return options;
 }
 
-module.exports = { agentOptions };
+/**
+ * The agent's `options`, out of those that Node's constructor has made of agentOptions(). Node copies them for each
+ * socket, and for most requests. So our defaults are there to be read, and not to be copied; and they are in V8's fast
+ * mode (Node's literal, with a null prototype, is in the slow one).
+ */
+function liveOptions(options) {
+  const live = { ...options };
+  for (const [name, value] of Object.entries(DEFAULTS)) {
+    if (!isGiven(live, name))
+      Object.defineProperty(live, name, { value, writable: true, configurable: true, enumerable: false });
+  }
+  return Object.setPrototypeOf(live, null);
+}
+
+module.exports = { agentOptions, liveOptions };

@@ -20,7 +20,6 @@ pub fn check(input: &[u8]) {
     assert!(whole.cold.starts_with(&applied.cold));
     if is_whole {
         check_fronts(&whole, &applied);
-        check_taken_back(&whole);
         check_questions(&whole);
     }
     check_batches(&whole);
@@ -222,39 +221,6 @@ fn check_fronts(whole: &Submission<u8, Vec<u8>>, applied: &Submission<u8, Vec<u8
         front.cold.append(&mut rest.cold);
         assert_eq!((front.rows, front.bytes), (applied.rows.clone(), applied.bytes.clone()));
         assert_eq!((front.blobs, front.cold), (applied.blobs.clone(), applied.cold.clone()));
-    }
-}
-
-/// A request that begins behind some row is taken back with all its rows and bytes and no others, or not at all.
-fn check_taken_back(whole: &Submission<u8, Vec<u8>>) {
-    let rows: Vec<_> = whole.rows.chunks_exact(OP_WIDTH).collect();
-    let least = behind_blobs(whole);
-    for from in [least, least.midpoint(rows.len())] {
-        let place = (from * OP_WIDTH, rows[..from].iter().map(|row| inline(row)).sum::<usize>());
-        for row in &rows[from..] {
-            let is_its = |other: &&&[i32]| other[1..3] == row[1..3];
-            let request = LaneRef { slot: row[1].cast_unsigned(), epoch: row[2].cast_unsigned() };
-            let has = |code| rows[from..].iter().filter(is_its).any(|row| row[0] & 0xff == code);
-            let count = rows[from..].iter().filter(is_its).map(|row| inline(row)).sum();
-
-            let mut taken = copy(whole);
-            assert!(!taken.take_back(place, request, count + 1));
-            assert_eq!((&taken.rows, &taken.bytes), (&whole.rows, &whole.bytes));
-            assert_eq!(taken.take_back(place, request, count), has(op::LEASE) && !has(op::COLD));
-            let (mut kept, mut bytes) = (Vec::new(), &whole.bytes[..]);
-            let mut kept_bytes = Vec::new();
-            for (index, other) in rows.iter().enumerate() {
-                let (its, behind) = bytes.split_at(inline(other));
-                bytes = behind;
-                if index < from || !is_its(&other) || !has(op::LEASE) || has(op::COLD) {
-                    kept.extend_from_slice(other);
-                    kept_bytes.extend_from_slice(its);
-                }
-            }
-            assert_eq!((&taken.blobs, &taken.cold), (&whole.blobs, &whole.cold));
-            let (left, end) = drain(taken);
-            assert_eq!((left.rows, left.bytes, end), (kept, kept_bytes, Ok(())));
-        }
     }
 }
 

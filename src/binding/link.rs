@@ -11,7 +11,8 @@ use super::batch::Batch;
 use super::blob::Blob;
 use super::cpu_clock::{CpuClock, Readings};
 use super::loans::Loans;
-use super::records::{LaneRef, OP_WIDTH, op, op_flag};
+use super::outbox::Outbox;
+use super::records::{LaneRef, OP_WIDTH};
 use super::submission::Submission;
 use super::waker::Waker;
 use crate::pool::Cold;
@@ -19,7 +20,7 @@ use crate::runtime;
 
 /// The link between one JavaScript environment and the runtime.
 pub struct Link {
-    to_runtime: Mutex<Outbox>,
+    to_runtime: Mutex<ToRuntime>,
     to_javascript: Mutex<Inbox>,
     /// The number of the last delivery that JavaScript has taken.
     taken: AtomicU64,
@@ -36,24 +37,23 @@ pub struct Link {
     waker: Mutex<Option<Waker>>,
 }
 
-/// What waits for the runtime. JavaScript may submit in the middle of a tick,
-/// and take back in the same tick what it has asked for (a request that is
-/// destroyed at once is not to be sent). So such rows wait until the tick has
-/// ended, unless JavaScript computes on.
-struct Outbox {
-    submission: Submission<Cold, Blob>,
-    early: Option<Early>,
+/// What waits for the runtime, and how long what may be taken back has waited. It does until the tick has ended, unless
+/// JavaScript computes on.
+struct ToRuntime {
+    outbox: Outbox<Cold, Blob>,
+    early: Early,
     /// How many ticks with such rows have ended, or have computed on.
     ended: u32,
     readings: Readings,
 }
 
-impl Outbox {
-    /// The tick has ended: all stays. Whether there was anything to be told so.
+impl ToRuntime {
+    /// The tick has ended, or computes on: all stays. Whether there was anything to be told so.
     fn settle(&mut self) -> bool {
-        let was_early = self.early.take().is_some();
-        self.ended = self.ended.saturating_add(u32::from(was_early));
-        was_early
+        let was_revocable = self.outbox.settle();
+        self.ended = self.ended.saturating_add(u32::from(was_revocable));
+        self.early = Early::default();
+        was_revocable
     }
 }
 
@@ -64,12 +64,9 @@ struct Inbox {
     delivery: u64,
 }
 
-/// The rows at the end that may be taken back.
+/// The rows that may be taken back.
 #[derive(Default)]
 struct Early {
-    /// How much stands before them.
-    rows: usize,
-    bytes: usize,
     /// When the last of them was submitted.
     last: Option<Instant>,
     /// When the runtime saw the first of them, and what JavaScript had computed shortly before.
@@ -141,9 +138,9 @@ impl Link {
     /// On the thread of the environment.
     pub fn new() -> Self {
         Self {
-            to_runtime: Mutex::new(Outbox {
-                submission: Submission::new(),
-                early: None,
+            to_runtime: Mutex::new(ToRuntime {
+                outbox: Outbox::new(),
+                early: Early::default(),
                 ended: 0,
                 readings: Readings::default(),
             }),
@@ -161,39 +158,33 @@ impl Link {
     /// From JavaScript: adds to what the runtime finds next, and says that
     /// nothing of it will be taken back. Whether there is anything new for it.
     pub fn submit(&self, add: impl FnOnce(&mut Submission<Cold, Blob>)) -> bool {
-        let mut outbox = lock(&self.to_runtime);
-        let before = outbox.submission.rows.len();
-        add(&mut outbox.submission);
-        let is_settled = outbox.settle();
-        is_settled || outbox.submission.rows.len() > before
+        let mut to_runtime = lock(&self.to_runtime);
+        let was_revocable = to_runtime.settle();
+        to_runtime.outbox.submit(add) || was_revocable
     }
 
     /// As [`Link::submit`], in the middle of a tick that may take it back. `settled`: what an
     /// earlier tick has submitted so will stay.
     pub fn submit_early(&self, settled: bool, add: impl FnOnce(&mut Submission<Cold, Blob>)) {
-        let mut outbox = lock(&self.to_runtime);
+        let mut to_runtime = lock(&self.to_runtime);
         if settled {
-            outbox.settle();
+            to_runtime.settle();
         }
-        let (rows, bytes) = (outbox.submission.rows.len(), outbox.submission.bytes.len());
-        outbox.early.get_or_insert(Early { rows, bytes, ..Early::default() }).last = Some(Instant::now());
-        add(&mut outbox.submission);
+        to_runtime.early.last = Some(Instant::now());
+        to_runtime.outbox.submit_revocable(add);
     }
 
     /// Takes a request back whose beginning and `count` bytes are all among that. If not, nothing is changed.
     pub fn take_back(&self, request: LaneRef, count: usize) -> bool {
-        let Outbox { submission, early, .. } = &mut *lock(&self.to_runtime);
-        early.as_ref().is_some_and(|early| submission.take_back((early.rows, early.bytes), request, count))
+        lock(&self.to_runtime).outbox.take_back(request, count)
     }
 
     /// Goes behind what may still be taken back, and does not change that.
     pub fn submit_cold(&self, lane: LaneRef, request: Cold) {
         {
-            let mut outbox = lock(&self.to_runtime);
-            outbox.submission.push_cold(lane.slot, lane.epoch, request);
-            if let Some(early) = &mut outbox.early {
-                early.last = Some(Instant::now());
-            }
+            let mut to_runtime = lock(&self.to_runtime);
+            to_runtime.outbox.submit_cold(lane, request);
+            to_runtime.early.last = Some(Instant::now());
         }
         runtime::wake();
     }
@@ -202,55 +193,17 @@ impl Link {
     /// and what it learns must not be outdated by what it takes back then.
     pub fn submit_question(&self, lane: LaneRef, question: Cold) {
         {
-            let mut outbox = lock(&self.to_runtime);
-            let Outbox { submission, early, .. } = &mut *outbox;
-            let at = early.as_ref().map_or(submission.rows.len(), |early| early.rows);
-            submission.insert_cold(at, lane.slot, lane.epoch, question);
-            if let Some(early) = early {
-                *early = Early { rows: at + OP_WIDTH, bytes: early.bytes, ..Early::default() };
-            }
+            let mut to_runtime = lock(&self.to_runtime);
+            to_runtime.outbox.submit_question(lane, question);
+            to_runtime.early = Early::default();
         }
         runtime::wake();
     }
 
-    /// A CLOSE in a tick that may take back what it has submitted: it is applied now, if it can go before that. True: it ends
-    /// what begins there, so nothing of that has left, nor will. Then nobody asks for an account.
-    pub fn submit_close(&self, mut row: [i32; OP_WIDTH]) -> bool {
-        let mut outbox = lock(&self.to_runtime);
-        let Outbox { submission, early, .. } = &mut *outbox;
-        let from = early.as_ref().map_or(submission.rows.len(), |early| early.rows);
-        let (mut begins, mut moves) = (false, false);
-        for own in submission.rows[from..].chunks_exact_mut(OP_WIDTH).filter(|own| own[1..3] == row[1..3]) {
-            match own[0] & 0xff {
-                op::OPEN | op::COLD | op::LEASE => begins = true,
-                // What is written without a lane is nobody's. Another row may pass a connection on to what waits.
-                op::WAIT => {
-                    own[0] = op::WRITE;
-                    own[3] = 0;
-                    begins = true;
-                }
-                op::ATTACH => moves = true,
-                // Then this row takes it back, if it stays behind it.
-                op::WRITE => own[0] |= op_flag::EARLY << 8,
-                _ => {}
-            }
-        }
-        if begins {
-            row[4] = 0;
-        }
-        match early {
-            Some(early) if !begins && !moves => {
-                // What else is its own there finds no lane.
-                submission.rows.splice(early.rows..early.rows, row);
-                early.rows += OP_WIDTH;
-            }
-            _ => submission.rows.extend(row),
-        }
-        // It has been handed over before, and may have been sent.
-        if moves && !begins {
-            outbox.settle();
-        }
-        begins
+    /// A CLOSE in a tick that may take back what it has submitted. True: nothing of what it ends has left, nor will, and
+    /// nobody asks for an account. If not, it is applied now.
+    pub fn submit_close(&self, row: [i32; OP_WIDTH]) -> bool {
+        lock(&self.to_runtime).outbox.submit_close(row)
     }
 
     /// JavaScript may submit without waking the runtime, which then looks by
@@ -265,20 +218,19 @@ impl Link {
 
     /// To the runtime: moves what is there, and may be used, into an empty submission.
     pub fn take_submission(&self, empty: &mut Submission<Cold, Blob>) -> Taken {
-        let mut outbox = lock(&self.to_runtime);
-        let Outbox { submission, early, ended, readings } = &mut *outbox;
-        if let Some(early) = early {
+        let mut to_runtime = lock(&self.to_runtime);
+        let ToRuntime { outbox, early, ended, readings } = &mut *to_runtime;
+        if outbox.is_revocable() {
             let patience = if *ended < FIRST_TICKS { &AT_FIRST } else { &PATIENCE };
             let grace = early.grace(patience, Instant::now(), readings, || self.javascript.now());
             if !grace.is_zero() {
-                let any = early.rows > 0;
-                submission.move_front(mem::take(&mut early.rows), mem::take(&mut early.bytes), empty);
-                return Taken { any, left: Some(grace) };
+                outbox.take_settled(empty);
+                return Taken { any: !empty.is_empty(), left: Some(grace) };
             }
         }
         // A tick that computes on is one of the first as much as one that ends.
-        *ended = ended.saturating_add(u32::from(early.take().is_some()));
-        mem::swap(submission, empty);
+        to_runtime.settle();
+        to_runtime.outbox.take_settled(empty);
         Taken { any: !empty.is_empty(), left: None }
     }
 
@@ -413,61 +365,6 @@ mod tests {
         assert!(left(&link).is_some_and(|left| left <= PATIENCE.least));
     }
 
-    /// The rows that the runtime finds, as their codes and slots, and whether it leaves some.
-    fn found(link: &Link) -> (Vec<(i32, i32)>, bool) {
-        let mut taken = Submission::new();
-        let is_left = link.take_submission(&mut taken).left.is_some();
-        (taken.rows.chunks(OP_WIDTH).map(|row| (row[0], row[1])).collect(), is_left)
-    }
-
-    fn submit_early(link: &Link, codes: &[(i32, i32)]) {
-        link.submit_early(false, |submission| {
-            for &(code, slot) in codes {
-                submission.rows.extend([code, slot, 1, 0, 0]);
-            }
-        });
-    }
-
-    #[test]
-    fn a_close_goes_before_what_may_be_taken_back_and_takes_back_what_begins_there() {
-        let close = |slot| [op::CLOSE, slot, 1, 0, 7];
-        for begin in [op::OPEN, op::COLD, op::LEASE, op::WAIT] {
-            let link = Link::new();
-            submit_early(
-                &link,
-                &[
-                    (begin, 2),
-                    (op::ATTACH, 2),
-                    (op::WRITE, 2),
-                    (op::WRITE, 3),
-                    (op::LEASE, 4),
-                    (op::WRITE, 4),
-                ],
-            );
-            assert!(!link.submit_close(close(1)));
-            assert!(!link.submit_close(close(3)));
-            assert!(link.submit_close(close(2)));
-            assert_eq!(found(&link), (vec![(op::CLOSE, 1), (op::CLOSE, 3)], true));
-            link.submit(|_| {});
-            let early = op::WRITE | op_flag::EARLY << 8;
-            let begun = if begin == op::WAIT { op::WRITE } else { begin };
-            let own = [(begun, 2), (op::ATTACH, 2), (early, 2)];
-            let others = [(early, 3), (op::LEASE, 4), (op::WRITE, 4), (op::CLOSE, 2)];
-            assert_eq!(found(&link), ([&own[..], &others[..]].concat(), false));
-        }
-        let link = Link::new();
-        assert!(!link.submit_close(close(1)));
-        assert_eq!(found(&link), (vec![(op::CLOSE, 1)], false));
-    }
-
-    #[test]
-    fn a_close_waits_for_none_where_a_request_moves_that_may_have_been_sent() {
-        let link = Link::new();
-        submit_early(&link, &[(op::ATTACH, 2), (op::LEASE, 4)]);
-        assert!(!link.submit_close([op::CLOSE, 2, 1, 0, 7]));
-        assert_eq!(found(&link), (vec![(op::ATTACH, 2), (op::LEASE, 4), (op::CLOSE, 2)], false));
-    }
-
     #[test]
     fn ticks_that_compute_on_are_among_the_first() {
         let link = Link::new();
@@ -477,7 +374,7 @@ mod tests {
             link.submit_early(false, row);
             let before = Instant::now().checked_sub(AT_FIRST.most).expect("the machine has run for longer");
             let seen = Some((before, None));
-            lock(&link.to_runtime).early = Some(Early { last: Some(before), seen, ..Early::default() });
+            lock(&link.to_runtime).early = Early { last: Some(before), seen };
             assert_eq!(link.take_submission(&mut taken).left, None);
         }
         link.submit_early(false, row);

@@ -12,6 +12,7 @@ mod deliver;
 pub mod hint;
 pub mod link;
 pub mod loans;
+mod outbox;
 pub mod records;
 #[cfg(test)]
 #[path = "../../fuzz/checks/records.rs"]

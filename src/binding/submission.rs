@@ -1,6 +1,6 @@
 //! What JavaScript asks for in a tick: rows, and what they speak of. They are decoded as they are applied.
 
-use super::records::{LaneRef, OP_WIDTH, op, op_flag};
+use super::records::{OP_WIDTH, op, op_flag};
 use crate::error::CloseReason;
 
 /// A request from JavaScript, decoded.
@@ -104,7 +104,7 @@ impl Opening {
 }
 
 /// Bytes beside a row, where they are inline.
-fn inline_len(row: &[i32]) -> usize {
+pub fn inline_len(row: &[i32]) -> usize {
     match row[0] & 0xff {
         op::WRITE if (row[0] >> 8) & op_flag::BLOB != 0 => 0,
         op::WAIT | op::WRITE => row[4].try_into().unwrap_or(0),
@@ -177,31 +177,6 @@ impl<C, B> Submission<C, B> {
         other.blobs.append(&mut self.blobs);
         let cold = other.rows.chunks_exact(OP_WIDTH).filter(|row| row[0] & 0xff == op::COLD).count();
         other.cold.extend(self.cold.drain(..cold.min(self.cold.len())));
-    }
-
-    /// Takes out, from among the rows behind the first `rows` integers and `bytes` bytes, all that speak of a request
-    /// that is about to begin on a lane, if it begins there and `count` bytes of it stand there. All of these are
-    /// inline, as above, and none of its rows is a cold one. Whether that was so.
-    pub fn take_back(&mut self, (rows, bytes): (usize, usize), request: LaneRef, count: usize) -> bool {
-        let is_its =
-            |row: &[i32]| row[1] == request.slot.cast_signed() && row[2] == request.epoch.cast_signed();
-        let own = || self.rows[rows..].chunks_exact(OP_WIDTH).filter(|row| is_its(row));
-        let has = |code| own().any(|row| row[0] & 0xff == code);
-        if !has(op::LEASE) || has(op::COLD) || own().map(inline_len).sum::<usize>() != count {
-            return false;
-        }
-        let (mut kept_rows, mut kept_bytes, mut at) = (Vec::new(), Vec::new(), bytes);
-        for row in self.rows[rows..].chunks_exact(OP_WIDTH) {
-            let end = at + inline_len(row);
-            if !is_its(row) {
-                kept_rows.extend_from_slice(row);
-                kept_bytes.extend_from_slice(&self.bytes[at..end]);
-            }
-            at = end;
-        }
-        self.rows.splice(rows.., kept_rows);
-        self.bytes.splice(bytes.., kept_bytes);
-        true
     }
 
     /// Adds a cold request in its place among the rows.
@@ -326,36 +301,6 @@ mod tests {
             })
             .unwrap();
         seen
-    }
-
-    #[test]
-    fn a_request_is_taken_back_whole_or_not_at_all() {
-        let mut submission: Submission<&str, Vec<u8>> = Submission::new();
-        submission.rows.extend([op::WRITE, 3, 6, 0, 2]);
-        submission.bytes.extend(b"ab");
-        let early = (submission.rows.len(), submission.bytes.len());
-        submission.rows.extend([op::WRITE, 1, 1, 0, 1]);
-        submission.rows.extend([op::LEASE | op_flag::HTTP << 8, 3, 7, 100, 200]);
-        submission.push_cold(3, 6, "ask");
-        submission.rows.extend([op::WRITE, 3, 7, 0, 2]);
-        submission.rows.extend([op::WRITE, 1, 1, 0, 1]);
-        submission.rows.extend([op::WRITE, 3, 7, 0, 1]);
-        submission.bytes.extend(b"cdefg");
-        let whole = submission.rows.clone();
-        let taken_back = LaneRef { slot: 3, epoch: 7 };
-        assert!(!submission.take_back(early, taken_back, 4), "a part has left");
-        assert!(!submission.take_back(early, LaneRef { slot: 3, epoch: 6 }, 0), "it began before");
-        assert_eq!(submission.rows, whole);
-        assert!(submission.take_back(early, taken_back, 3));
-        assert_eq!(submission.bytes, b"abcf");
-        assert!(!submission.take_back(early, taken_back, 3));
-        let heads: Vec<_> = rows(&mut submission).iter().map(|row| row[..6].to_owned()).collect();
-        assert_eq!(heads, ["3/6 Wr", "1/1 Wr", "3/6 co", "1/1 Wr"]);
-
-        submission.clear();
-        submission.rows.extend([op::LEASE | op_flag::HTTP << 8, 3, 7, 100, 200]);
-        submission.push_cold(3, 7, "ask");
-        assert!(!submission.take_back((0, 0), taken_back, 0), "who asks would be forgotten");
     }
 
     #[test]

@@ -13,6 +13,9 @@ pub mod hint;
 pub mod link;
 pub mod loans;
 mod outbox;
+#[cfg(test)]
+#[path = "../../fuzz/checks/outbox.rs"]
+mod outbox_check;
 pub mod records;
 #[cfg(test)]
 #[path = "../../fuzz/checks/records.rs"]

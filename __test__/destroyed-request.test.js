@@ -213,3 +213,48 @@ for (const name of ['nobody', 'a request']) {
     },
   );
 }
+
+test(
+  'what a request that is over has written leaves, in a tick that has sent another early',
+  { timeout: 30_000 },
+  async (t) => {
+    let closed;
+    const uploaded = new Promise((resolve) => (closed = resolve));
+    const server = http.createServer((request, response) => {
+      let body = '';
+      request.on('data', (chunk) => (body += chunk));
+      request.on('error', () => {});
+      if (request.method === 'POST') request.socket.on('close', () => closed(body));
+      // Before the end of its body.
+      response.end('ok');
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    t.after(() => server.close());
+    const agent = new HttpAgent({ maxSockets: 2 });
+    t.after(() => agent.destroy());
+    const to = { port: server.address().port, host: '127.0.0.1', agent };
+    const answer = async (request) => {
+      const [response] = await once(request, 'response');
+      await once(response.resume(), 'end');
+    };
+    await Promise.all([answer(http.get(to)), answer(http.get(to))]);
+    await new Promise(setImmediate);
+
+    const upload = http.request({ ...to, method: 'POST', headers: { 'content-length': 9 } });
+    upload.write('first');
+    await answer(upload);
+    const { socket } = upload;
+    socket.on('error', () => {});
+    upload.end('last');
+    const other = http.get(to);
+    // With newer Nodes it is over a tick later.
+    const end = () => {
+      if (upload.writableFinished) socket.destroy(new Error('enough'));
+      else process.nextTick(end);
+    };
+    end();
+    await answer(other);
+    assert.equal(await uploaded, 'firstlast');
+  },
+);

@@ -11,7 +11,7 @@ const expecting = require('./expecting');
 const { warnNoThread } = require('../fallback');
 const hold = require('./hold');
 const { startLog } = require('./log');
-const { op, closeReason } = require('./records');
+const { op, opFlag, closeReason } = require('./records');
 const slots = require('./slots');
 const submit = require('./submit');
 
@@ -69,17 +69,20 @@ function resolved(slot, serial, addresses) {
   crossing.resolved(slot, serial, addresses);
 }
 
-/** Closes a lane now: its tick may last. `tell`: see Account. */
+/**
+ * Closes a lane now: its tick may last. Where that may take back what it has submitted, this goes before it, unless what the
+ * lane has written is to leave. `tell`: see Account.
+ */
 function close(slot, epoch, flags, reason, tell) {
   const head = op.CLOSE | (flags << 8);
   return new Account((number) => {
-    if (submit.isRevocable()) {
+    if (submit.isRevocable() && !(flags & opFlag.OVER)) {
       sendBefore();
       return crossing.close(head, slot, epoch, reason, number);
     }
     // Together with what has been written in this tick, which it may take back.
     submit.append(head, slot, epoch, reason, number);
-    sendBefore();
+    submit.send();
     return false;
   }, tell);
 }

@@ -161,7 +161,7 @@ class Call {
 
   #prepare(deed) {
     if (deed.what === 'timeout') this.request.setTimeout(deed.ms, () => this.#destroy('request'));
-    else if (deed.after !== undefined) setTimeout(() => this.#do(deed), deed.after);
+    else if (deed.after !== undefined) later(deed.after, () => this.#do(deed));
   }
 
   /** A moment of the request is there. */
@@ -173,7 +173,8 @@ class Call {
     }
   }
 
-  #do({ what, how, ms, inTick }) {
+  #do(deed) {
+    const { what, ms, inTick } = deed;
     switch (what) {
       case 'block':
         block(ms);
@@ -188,7 +189,7 @@ class Call {
         else throw new Deliberate(this.id);
         break;
       case 'destroy':
-        this.#destroy(how);
+        this.giveUp(deed);
         break;
       case 'destroy-agent':
         this.isCut = true;
@@ -197,6 +198,13 @@ class Call {
       default:
         throw new Error(`no such deed: ${what}`);
     }
+  }
+
+  /** Its caller destroys it, and computes `before` and `behind` that for so many ms. */
+  giveUp({ how, before, behind }) {
+    if (before !== undefined) block(before);
+    this.#destroy(how);
+    if (behind !== undefined) block(behind);
   }
 
   #destroy(how) {
@@ -211,6 +219,27 @@ class Call {
     else if (how === 'reset' && socket && !socket.encrypted) socket.resetAndDestroy();
     else if (how === 'response' && this.#response) this.#response.destroy();
     else request.destroy();
+  }
+}
+
+/** `after`: a turn of the loop, or so many ms. */
+function later(after, act) {
+  switch (after) {
+    case 'microtask':
+      queueMicrotask(act);
+      break;
+    case 'tick':
+      process.nextTick(act);
+      break;
+    case 'ticks':
+      // By then it has its socket, and has written to it.
+      process.nextTick(() => process.nextTick(() => process.nextTick(act)));
+      break;
+    case 'immediate':
+      setImmediate(act);
+      break;
+    default:
+      setTimeout(act, after);
   }
 }
 

@@ -31,6 +31,8 @@ const LENT = 512 * 1024;
 
 /** Moments of a request in which its caller does something. */
 const MOMENTS = ['socket', 'connect', 'finish', 'information', 'response', 'data', 'end', 'error', 'close'];
+/** Turns of the loop, or parts of one, after the tick that makes a request. */
+const TURNS = ['microtask', 'tick', 'ticks', 'immediate'];
 /** Those in which Node goes on without harm to others, or to the end of the request, when a handler throws. */
 const HARMLESS = MOMENTS.slice(0, -3);
 
@@ -183,11 +185,11 @@ function planBody(random) {
 
 const WAYS_TO_DESTROY = ['request', 'request', 'error', 'signal', 'socket', 'response', 'reset'];
 
-/** What a caller does with a request in some moment: `at`, or `after` so many ms, or in the tick that made it. */
+/** What a caller does with a request in some moment: `at`, or `after` a turn or so many ms, or in the tick that made it. */
 function planDeed(random) {
   const when = random.chance(0.6)
     ? { at: random.pick(MOMENTS) }
-    : { after: random.chance(0.3) ? undefined : random.integer(0, 40) };
+    : { after: random.pick([undefined, random.pick(TURNS), random.integer(0, 40)]) };
   const what = random.pick([
     'block',
     'block',
@@ -206,7 +208,7 @@ function planDeed(random) {
         ? { at: random.pick(MOMENTS), what, inTick: true }
         : { at: random.pick(HARMLESS), what, inTick: false };
     case 'destroy':
-      return { ...when, what, how: random.pick(WAYS_TO_DESTROY) };
+      return { ...when, what, ...planDestroy(random) };
     case 'timeout':
       return { what, ms: random.integer(1, 40) };
     default:
@@ -214,4 +216,10 @@ function planDeed(random) {
   }
 }
 
-module.exports = { DEATHS, HOLE, REFUSING, planRequest };
+/** How a request is destroyed, and for how many ms the loop is blocked before and behind that, if it is. */
+function planDestroy(random) {
+  const how = random.pick(WAYS_TO_DESTROY);
+  return random.chance(0.5) ? { how } : { how, before: random.integer(0, 8), behind: random.integer(0, 8) };
+}
+
+module.exports = { DEATHS, HOLE, REFUSING, planDestroy, planRequest };

@@ -3,7 +3,7 @@
 // What a round of the stress run does: agents, requests, and what becomes of them. All of it is drawn from a generator
 // before anything runs, so that the same seed is the same plan, whatever the network does meanwhile.
 
-const { HOLE, REFUSING, planRequest } = require('./plan-request');
+const { HOLE, REFUSING, planDestroy, planRequest } = require('./plan-request');
 
 const AGENTS = 3;
 /** ms that idle connections may last whose agent is dropped: it is waited for. */
@@ -29,8 +29,8 @@ const NAMES = new Map();
 for (let i = 0; i < AGENTS; i++) for (const host of hostsOf(i)) NAMES.set(host, `host-${host.slice(4)}.test`);
 
 /**
- * A round: `agents`, `raw` (whether all is left to Node's parser) and `steps`, which are requests, pauses, times in which
- * the loop is blocked or an address refuses connections, and changes and ends of agents. `name` begins the ids of its requests,
+ * A round: `agents`, `raw` (whether all is left to Node's parser) and `steps`, which are requests, ends of some made before,
+ * pauses, times in which the loop is blocked or an address refuses connections, and changes and ends of agents. `name` begins the ids of its requests,
  * `version` is TLS's.
  */
 function planRound(random, name, version) {
@@ -45,6 +45,10 @@ function planRound(random, name, version) {
     for (let i = random.integer(1, 16); i > 0; i--, count++) {
       const agent = random.chance(0.7) ? most : random.pick(agents);
       step('request', planRequest(random, `${name}-${count}`, agent, { idle, isCalm }));
+      // In the same tick.
+      if (random.chance(0.02)) step('block', { ms: random.integer(0, 8) });
+      if (!isCalm && random.chance(0.1))
+        step('give-up', { ago: random.integer(1, 10), ...planDestroy(random) });
     }
     if (random.chance(0.5)) step('block', { ms: random.integer(0, 80) });
     if (!isCalm && random.chance(0.1)) step('change', planChange(random, random.pick(agents)));

@@ -90,6 +90,9 @@ class Round {
       case 'request':
         this.#request(step);
         break;
+      case 'give-up':
+        this.#giveUp(step);
+        break;
       case 'block':
         block(step.ms);
         break;
@@ -127,6 +130,12 @@ class Round {
     const agent = this.#agents[plan.agent];
     const target = { agent, host, port: this.#server.port };
     this.#calls.push(new Call(plan, this.#make, target, () => this.#destroy(agent)));
+  }
+
+  /** Of the requests that were made so many before. */
+  #giveUp({ ago, ...deed }) {
+    const call = this.#calls.at(-ago);
+    if (call !== undefined && !call.isSettled) call.giveUp(deed);
   }
 
   /** Ends what an agent has now; it goes on with what comes after that. */

@@ -118,6 +118,114 @@ test('who looks finds Node’s listeners, at every moment', { timeout }, async (
   for (const [name, found] of others) assert.deepEqual(found, expected, name);
 });
 
+/** What becomes of a request that waits for the only socket, behind one that does not. */
+async function wait(agent, port, act) {
+  const [first, second] = [get(agent, port, '/a%20body/0'), get(agent, port, '/a%20body/0')];
+  assert.equal(Object.values(agent.requests)[0][0], second);
+  first.on('response', (response) => response.resume());
+  second.on('response', (response) => response.resume());
+  act(second, first);
+  await new Promise((resolve) => second.once('close', resolve));
+  await new Promise(setImmediate);
+}
+
+// With 0 the request is sent when it has its lane; else Rust has it before.
+for (const maxSentAhead of [0, 64]) {
+  const options = { maxSockets: 1, maxSentAhead };
+  const how = maxSentAhead === 0 ? '' : ' that has been handed over';
+
+  test(`a request that has waited${how} needs neither, too`, { timeout }, async (t) => {
+    const port = await startServer(t, plain);
+    const agent = new Agent(options);
+    t.after(() => agent.destroy());
+    await warm(agent, port);
+    const [idle] = Object.values(agent.freeSockets)[0];
+    watch(idle);
+    await wait(agent, port, (second) =>
+      second.once('response', (response) => {
+        const check = () => {
+          assert.equal(second.socket, idle);
+          assert.equal(idle._isLight, true);
+          assert.equal(idle._events.error, undefined);
+          assert.equal(second.parser, null);
+        };
+        check();
+        response.on('data', check);
+      }),
+    );
+  });
+
+  test(`who looks finds Node’s listeners, of a request that has waited${how}`, { timeout }, async (t) => {
+    const port = await startServer(t, plain);
+    const seen = [];
+    for (const [name, agent] of agents(t, options)) {
+      await using(name, async () => {
+        await warm(agent, port);
+        const found = {};
+        for (const moment of ['free', 'onSocket', 'tick', 'socket', 'response', 'data', 'end', 'close']) {
+          const [idle] = Object.values(agent.freeSockets)[0];
+          watch(idle);
+          const look = () => (found[moment] = [listenersOf(idle), idle._httpMessage === null]);
+          await wait(agent, port, (second, first) => {
+            if (moment === 'free') idle.once('free', look);
+            else if (moment === 'onSocket' || moment === 'tick') {
+              first.once('close', () => process.nextTick(moment === 'tick' ? process.nextTick : look, look));
+            } else if (moment === 'data' || moment === 'end')
+              second.once('response', (response) => response.once(moment, look));
+            else second.once(moment, look);
+          });
+          await warm(agent, port);
+        }
+        assert.equal(Object.keys(found).length, 8);
+        seen.push([name, found]);
+      });
+    }
+    const [[, expected], ...others] = seen;
+    assert.equal(expected.response[0].length, 8);
+    for (const [name, found] of others) assert.deepEqual(found, expected, name);
+  });
+
+  test(`what becomes of one that has waited${how}, and is destroyed`, { timeout }, async (t) => {
+    const port = await startServer(t, plain);
+    const seen = [];
+    for (const [name, agent] of agents(t, options)) {
+      await using(name, async () => {
+        const found = {};
+        const moments = {
+          close: (second, first) => first.once('close', () => second.destroy()),
+          free: (second, first) =>
+            first.once('socket', (socket) => socket.once('free', () => second.destroy())),
+          tick: (second, first) =>
+            first.once('close', () => process.nextTick(process.nextTick, () => second.destroy())),
+          socket: (second) => second.once('socket', () => second.destroy()),
+          response: (second) => second.once('response', () => second.destroy()),
+        };
+        for (const [moment, act] of Object.entries(moments)) {
+          await warm(agent, port);
+          const [idle] = Object.values(agent.freeSockets)[0];
+          const events = [];
+          await wait(agent, port, (second, first) => {
+            for (const event of ['socket', 'response', 'error', 'abort', 'close'])
+              second.on(event, (error) => events.push(event === 'error' ? error.message : event));
+            act(second, first);
+          });
+          const third = get(agent, port, '/a%20body/0');
+          const [response] = await once(third, 'response');
+          response.resume();
+          await once(third, 'close');
+          await new Promise(setImmediate);
+          // What has been handed over may have been sent, and costs the connection then.
+          const isKept = maxSentAhead > 0 || third.socket === idle;
+          found[moment] = [events, isKept, listenersOf(third.socket)];
+        }
+        seen.push([name, found]);
+      });
+    }
+    const [[, expected], ...others] = seen;
+    for (const [name, found] of others) assert.deepEqual(found, expected, name);
+  });
+}
+
 test('who looks before the request has its lane changes nothing', { timeout }, async (t) => {
   const port = await startServer(t, plain);
   const seen = [];

@@ -18,6 +18,7 @@ const { toDuration } = require('../durations');
 const { leaveEarly, mayLeaveEarly } = require('../request/early');
 const { warnNodeSocket } = require('../fallback');
 const { hintOf, idleLimit, marginOf, nativeHint, nodeMargin } = require('./idle-limit');
+const { attach } = require('../lane/attach');
 const Lane = require('../lane/lane');
 const { isLearning, learnListener } = require('../node/client');
 const { isNodes } = require('../node/functions');
@@ -232,6 +233,12 @@ function pooling(Base) {
       }
       socket._meanFor(request);
       socket._noteWait(ms);
+    },
+
+    /** A request that has waited gets its socket. */
+    _give(socket, request) {
+      if (socket instanceof Lane) attach(request, socket);
+      else request.onSocket(socket);
     },
 
     /** A socket has run into its timeout. */

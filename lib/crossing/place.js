@@ -172,7 +172,13 @@ class Place {
     if (!this.isLeft) crossing.row(head, this.#slot, this.#epoch, argument, length);
   }
 
-  /** May wait for the others of this tick. */
+  // These may wait for the others of this tick.
+
+  /** The request to come has waited for its lane. */
+  noteWait(ms) {
+    if (!this.isLeft) crossing.patientRow(op.WAITED, this.#slot, this.#epoch, Math.round(ms), 0);
+  }
+
   yieldTo(queue) {
     if (!this.isLeft) crossing.patientRow(op.YIELD, this.#slot, this.#epoch, queue, 0);
   }

@@ -12,6 +12,7 @@ const { isKnown, listeners } = require('../node/client');
 const { atOnce } = require('../node/clock');
 const { isNodes } = require('../node/functions');
 const process = require('../node/process');
+const { onSocketOf } = require('../request/queue');
 
 /** Whether Node puts a request on its socket at once, and not in the next tick (in newer Nodes it does). */
 let isAtOnce;
@@ -33,9 +34,10 @@ function attach(request, lane) {
 function mayBeLight(request, lane) {
   return (
     lane._mayBeLight &&
+    !lane.destroyed &&
     isAtOnce !== undefined &&
     isKnown() &&
-    isNodes.onSocket(request.onSocket) &&
+    isNodes.onSocket(onSocketOf(request)) &&
     request.timeout === undefined &&
     !request.agent.options.timeout &&
     request.maxHeaderSize === undefined &&

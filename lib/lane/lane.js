@@ -116,7 +116,7 @@ class Lane extends SocketShape {
 
   /** The request that gets the lane had waited for it. */
   _noteWait(ms) {
-    if (this._isOpened) this.#parts.place.row(op.WAITED, Math.round(ms), 0);
+    if (this._isOpened) this.#parts.place.noteWait(ms);
   }
 
   /** A lookup in JavaScript has failed, or what it found is blocked. */

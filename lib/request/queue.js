@@ -144,9 +144,14 @@ function onSocket(socket, error) {
       if (sent !== undefined) explainEnd(this, closeReason.ABORTED, { take: () => sent }, always);
     }
   }
-  const result = Object.getPrototypeOf(this).onSocket.call(this, socket, error);
+  if (isFirst && socket && !error) wait.agent._give(socket, this);
+  else Object.getPrototypeOf(this).onSocket.call(this, socket, error);
   if (isFirst) waiting.refill(wait.agent, wait.name);
-  return result;
+}
+
+/** The onSocket() of a request, but for the one that is put on it here. */
+function onSocketOf(request) {
+  return request.onSocket === onSocket ? Object.getPrototypeOf(request).onSocket : request.onSocket;
 }
 
 /**
@@ -180,4 +185,4 @@ function endWait(request) {
   if (request[kWait].hasLeft) request.onSocket(null, undefined);
 }
 
-module.exports = { isEmpty, watch };
+module.exports = { isEmpty, onSocketOf, watch };

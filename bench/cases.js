@@ -101,6 +101,13 @@ const CASES = [
   getSmall(50),
   getSmall(200),
   {
+    ...getSmall(200),
+    id: 'get-queued-200',
+    title: 'GET small, 200 at a time over 50 connections',
+    agentOptions: { keepAlive: true, maxSockets: 50 },
+    dispatcherOptions: { connections: 50 },
+  },
+  {
     ...base,
     id: 'post-1k-50',
     title: 'POST 1 KiB, 50 at a time',

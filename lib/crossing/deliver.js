@@ -32,10 +32,13 @@ let nextBuffer = 0;
 
 /**
  * After so many ms of handlers the event loop gets a turn: its timers and other sockets are not to wait for all
- * that came in one batch. The rest is handed over in the loop's next turn.
+ * that came in one batch. The rest is handed over in the loop's next turn, for as long as what else there was took:
+ * where each turn takes long, so little in each would keep the answers waiting for many.
  */
 const TURN = 0.5;
 let turnEnds = 0;
+/** Since when the loop has had its turn; undefined: nothing waits for its end. */
+let pausedAt;
 /** All of it is wanted now. */
 let isDraining = false;
 
@@ -53,7 +56,7 @@ function begin(native) {
 
 function deliver(count, list, begins) {
   beginBatch();
-  if (begins) turnEnds = isDraining ? Infinity : performance.now() + TURN;
+  if (begins) turnEnds = endOfTurn();
   if (count >= 0) {
     nextRow = 0;
     lastRow = count;
@@ -72,8 +75,17 @@ function deliver(count, list, begins) {
     if (nextRow < lastRow && performance.now() >= turnEnds) return pause();
   }
   buffers = undefined;
+  pausedAt = undefined;
   endBatch();
   return false;
+}
+
+/** Nothing blocks the loop while a pause lasts, so all of that time went to others. */
+function endOfTurn() {
+  if (isDraining) return Infinity;
+  const now = performance.now();
+  const turn = pausedAt === undefined ? TURN : Math.max(TURN, now - pausedAt);
+  return now + turn;
 }
 
 /** Nobody can say what has become of what is under way: nobody is to wait for it. */
@@ -169,6 +181,7 @@ function takeLate() {
 /** What is left is handed over behind the loop's timers: they run between two phases of immediates. */
 function pause() {
   endBatch();
+  pausedAt = performance.now();
   immediately(immediately, resume);
   return true;
 }

@@ -117,6 +117,20 @@ const replacements = {
       return false;
     };
   },
+  'connect of net.Socket that watches': () => {
+    const { prototype } = require('node:net').Socket;
+    const { connect } = prototype;
+    prototype.connect = function (...args) {
+      globalThis.calls++;
+      return connect.apply(this, args);
+    };
+  },
+  'connect of net.Socket that refuses': () => {
+    require('node:net').Socket.prototype.connect = () => {
+      globalThis.calls++;
+      throw new Error('refused');
+    };
+  },
   'ClientRequest.onSocket that watches': () => {
     const { prototype } = require('node:http').ClientRequest;
     const { onSocket } = prototype;
@@ -133,7 +147,7 @@ for (const secure of [false, true]) {
 
   for (const [title, replace] of Object.entries(replacements)) {
     // Of what throws there is nothing else to say.
-    const warnings = /^createConnection (?!that refuses)/.test(title) ? 1 : 0;
+    const warnings = /^conn|^createConnection /.test(title) && !title.endsWith('that refuses') ? 1 : 0;
     const check = ({ node, ours, reasons }) => {
       assert.ok(node.calls > 0, 'a test of nothing');
       assert.deepEqual(ours, node);
@@ -193,6 +207,33 @@ test("a createConnection with shimmer's mark is called: guards have it too", { t
   assert.equal(node.calls, 1);
   assert.deepEqual(ours, node);
 });
+
+/** Tracers put theirs around connect(): two of them tell what is under it, the third is known by its text. */
+const traced = (mark) => `() => {
+  const { prototype } = require('node:net').Socket;
+  const { connect } = prototype;
+  const startTCPCh = { hasSubscribers: true };
+  prototype.connect = function (...args) {
+    ${mark === undefined ? 'if (!startTCPCh.hasSubscribers) return;' : ''}
+    globalThis.calls++;
+    return connect.apply(this, args);
+  };
+  prototype.connect[${mark}] = connect;
+}`;
+
+for (const [name, mark] of [
+  ['OpenTelemetry', "'__original'"],
+  ['New Relic', "Symbol('original')"],
+  ['Datadog', undefined],
+]) {
+  test(`what ${name} puts around connect does not send connections to Node's sockets`, async (t) => {
+    const { at } = await echoServer(t);
+    const { node, ours, reasons } = await inProcess(both, { at }, { before: traced(mark) });
+    assert.equal(node.calls, 1);
+    assert.deepEqual(ours, { ...node, calls: 0 });
+    assert.deepEqual(reasons, []);
+  });
+}
 
 for (const secure of [false, true]) {
   const name = secure ? 'https' : 'http';

@@ -9,7 +9,7 @@ const { domainToASCII } = require('url');
 
 const { optionOf } = require('../defaults');
 const { toDuration } = require('../durations');
-const { isNodes, unwrapped } = require('../node/functions');
+const { isNodes, isSocketConnect, unwrapped } = require('../node/functions');
 
 const IS_WINDOWS = process.platform === 'win32';
 /** The longest path of a Unix socket that every system takes (sun_path on macOS, less the NUL). */
@@ -60,7 +60,7 @@ function nodeReason(options, surroundings) {
     return '';
   if (options.objectMode || options.readableObjectMode || options.writableObjectMode) return '';
   if (options.blockList && !net.BlockList.isBlockList?.(options.blockList)) return '';
-  return undefined;
+  return isSocketConnect(surroundings.connectSocket) ? undefined : 'a replaced net.Socket.prototype.connect';
 }
 
 /**

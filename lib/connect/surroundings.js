@@ -52,6 +52,9 @@ const surroundings = {
   get createNetConnection() {
     return net.createConnection;
   },
+  get connectSocket() {
+    return net.Socket.prototype.connect;
+  },
   get createSecureConnection() {
     return NodeHttpsAgent.prototype.createConnection;
   },

@@ -39,6 +39,14 @@ const SIGNS = {
     // In this form it looks at the options before it does anything else.
     call: (connect, probe) => connect(0, probe),
   },
+  connectSocket: {
+    at: net.Socket.prototype,
+    name: 'connect',
+    text: 'this._parent',
+    // Whether it got an array is what it looks at before it tells anybody of the socket.
+    target: [],
+    call: asMethod,
+  },
   // In older Nodes it is that of 'net'.
   createConnection: { at: agent, text: /new Socket\(options\)|this\[kProxyConfig\]/, call: asMethod },
   createNetConnection: {
@@ -110,8 +118,21 @@ function unwrapped(found) {
   return typeof original === 'function' ? unwrapped(original) : found;
 }
 
-function isProved({ text, call, isFrequent }, found) {
-  const source = Function.prototype.toString.call(found);
+/**
+ * Whether a connect() of net.Socket's is Node's, whatever tracers have put around it, to time it: those of New Relic, those with
+ * shimmer's mark (OpenTelemetry's), and Datadog's, which has none. Mocks and guards have no mark there.
+ */
+function isSocketConnect(found) {
+  if (isNodes.connectSocket(found)) return true;
+  if (typeof found !== 'function') return false;
+  const original = typeof found.__original === 'function' ? found.__original : unwrapped(found);
+  return original === found ? DATADOGS.test(textOf(found)) : isSocketConnect(original);
+}
+
+const DATADOGS = /\bstartTCPCh\.hasSubscribers\b/;
+
+function isProved({ text, call, isFrequent, target }, found) {
+  const source = textOf(found);
   const isKnownText = text instanceof RegExp ? text.test(source) : source.includes(text);
   if (isKnownText && isFrequent) return true;
   if (call === undefined || !(isKnownText || isNewer())) return false;
@@ -121,11 +142,15 @@ function isProved({ text, call, isFrequent }, found) {
     Reflect.set(Error, 'prepareStackTrace', (error, sites) => sites) &&
     Reflect.set(Error, 'stackTraceLimit', Infinity);
   try {
-    return isShown && runsByItself(call, found);
+    return isShown && runsByItself(call, found, target);
   } finally {
     Reflect.set(Error, 'prepareStackTrace', prepareStackTrace);
     Reflect.set(Error, 'stackTraceLimit', stackTraceLimit);
   }
+}
+
+function textOf(found) {
+  return Function.prototype.toString.call(found);
 }
 
 function isNewer() {
@@ -134,7 +159,7 @@ function isNewer() {
 }
 
 /** Whether there is nothing but Node between a call and the first look at what it is given. */
-function runsByItself(call, found) {
+function runsByItself(call, found, target = {}) {
   const below = sitesUnder(runsByItself).length;
   let sites = [];
   const look = () => {
@@ -142,7 +167,7 @@ function runsByItself(call, found) {
     throw new Error('seen');
   };
   try {
-    call(found, new Proxy({}, { get: look, ownKeys: look }));
+    call(found, new Proxy(target, { get: look, ownKeys: look }));
   } catch {
     // It was to end so.
   }
@@ -166,4 +191,4 @@ function isOfNode(site) {
 
 for (const [key, { at, name = key }] of Object.entries(SIGNS)) isNodes[key](at[name]);
 
-module.exports = { isNodes, unwrapped };
+module.exports = { isNodes, isSocketConnect, unwrapped };

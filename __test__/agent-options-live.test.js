@@ -188,7 +188,7 @@ test('freeSocketTimeout counts from the next time a socket is idle', { timeout: 
 test('the options are an object of their own, which programs may spread and write', () => {
   for (const Ours of [HttpAgent, HttpsAgent]) {
     const agent = new Ours({ ca: 'one', timeout: 5 });
-    assert.deepStrictEqual(Object.getPrototypeOf(agent.options), null);
+    assert.ok(!('constructor' in agent.options));
     const copy = { ...agent.options };
     assert.deepStrictEqual([copy.ca, copy.timeout, copy.path], ['one', 5, null]);
     agent.options.ca = 'two';
@@ -207,7 +207,12 @@ test('options that were not given are there to be read, and not to be copied wit
     assert.deepStrictEqual({ ...options }, { ...new Nodes(given).options });
     assert.deepStrictEqual([options.freeSocketTimeout, options.socketActiveTTL], [4000, 600_000]);
     options.freeSocketTimeout = 1;
-    assert.deepStrictEqual(options.freeSocketTimeout, 1);
+    assert.deepStrictEqual({ ...options }.freeSocketTimeout, 1);
+    delete options.freeSocketTimeout;
+    assert.deepStrictEqual(options.freeSocketTimeout, 4000);
+    const names = [];
+    for (const name in options) names.push(name);
+    assert.deepStrictEqual(names, Object.keys(options));
 
     const all = { ...new Ours({ freeSocketTimeout: 4000, socketActiveTTL: null }).options };
     assert.deepStrictEqual(

@@ -133,3 +133,74 @@ test('a socket that its program destroys at the end is told of as free, and the 
     return [freed, first.socket === second.socket, other.statusCode, books(agent)];
   });
 });
+
+/** What a program does to a request that has just been made, or to the agent before it is. */
+const MEDDLING = {
+  'has its onSocket wrapped before it waits': {
+    agent(agent, calls) {
+      const { addRequest } = agent;
+      agent.addRequest = function (request, ...rest) {
+        wrap(request, 'onSocket', calls);
+        return addRequest.call(this, request, ...rest);
+      };
+    },
+  },
+  'has its destroy wrapped before it waits, and is destroyed': {
+    agent(agent, calls) {
+      const { addRequest } = agent;
+      agent.addRequest = function (request, ...rest) {
+        wrap(request, 'destroy', calls);
+        return addRequest.call(this, request, ...rest);
+      };
+    },
+    request: (request) => request.path === '/2' && request.destroy(),
+  },
+  'has its onSocket wrapped while it waits': {
+    request: (request, calls) => wrap(request, 'onSocket', calls),
+  },
+  'loses its agent while it waits': {
+    request(request) {
+      request.agent = null;
+    },
+  },
+  'is passed on by an agent that is a plain object': {
+    outer: (agent) => ({
+      defaultPort: 80,
+      protocol: 'http:',
+      addRequest: (request, options) => agent.addRequest(request, options),
+    }),
+  },
+};
+
+function wrap(request, name, calls) {
+  const { [name]: original } = request;
+  request[name] = function (...args) {
+    calls.push(`${name} ${this.path}`);
+    return original.apply(this, args);
+  };
+}
+
+for (const [what, { agent: prepare, request: meddle, outer }] of Object.entries(MEDDLING)) {
+  for (const maxSentAhead of [0, 64]) {
+    test(`a request that ${what}, with maxSentAhead: ${maxSentAhead}`, { timeout: 20_000 }, async (t) => {
+      const server = await echoServer(t);
+      const { answered } = await asNode(t, async (make) => {
+        const agent = make({ maxSockets: 1, maxSentAhead });
+        for (let i = 0; i < 3; i++) await exchange({ ...server.at, agent });
+        const calls = [];
+        prepare?.(agent, calls);
+        const get = (path) =>
+          new Promise((resolve) => {
+            const options = { ...server.at, path, agent: outer?.(agent) ?? agent };
+            const request = http.get(options, (response) =>
+              response.resume().on('end', () => resolve(response.statusCode)),
+            );
+            request.on('error', ({ message }) => resolve(message));
+            meddle?.(request, calls);
+          });
+        return { answered: await Promise.all(['/1', '/2', '/3'].map(get)), calls };
+      });
+      assert.deepStrictEqual([answered[0], answered[2]], [200, 200]);
+    });
+  }
+}

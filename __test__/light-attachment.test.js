@@ -255,6 +255,28 @@ test('who looks before the request has its lane changes nothing', { timeout }, a
   for (const [name, found] of others) assert.deepEqual(found, expected, name);
 });
 
+test('who listens for new listeners hears of the one for timeouts', { timeout }, async (t) => {
+  const port = await startServer(t, plain);
+  const seen = [];
+  for (const [name, agent] of agents(t)) {
+    await using(name, async () => {
+      await warm(agent, port);
+      const heard = [];
+      const request = get(agent, port, '/a%20body/0');
+      request.once('socket', (socket) => {
+        socket.on('newListener', (event) => heard.push(event));
+      });
+      const [response] = await once(request, 'response');
+      response.resume();
+      await once(request, 'close');
+      seen.push([name, heard.filter((event) => event === 'timeout')]);
+    });
+  }
+  const [[, expected], ...others] = seen;
+  assert.ok(expected.length > 0);
+  for (const [name, heard] of others) assert.deepEqual(heard, expected, name);
+});
+
 test('a socket that has lost its listeners in the same tick is read all the same', { timeout }, async (t) => {
   const port = await startServer(t, plain);
   for (const [name, agent] of agents(t)) {

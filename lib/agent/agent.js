@@ -235,10 +235,10 @@ function pooling(Base) {
       socket._noteWait(ms);
     },
 
-    /** A request that has waited gets its socket. */
-    _give(socket, request) {
-      if (socket instanceof Lane) attach(request, socket);
-      else request.onSocket(socket);
+    /** Puts the request on it, as its `onSocket` does. */
+    _serve(request, socket, onSocket) {
+      if (socket instanceof Lane) attach(request, socket, onSocket);
+      else onSocket.call(request, socket);
     },
 
     /** A socket has run into its timeout. */

@@ -58,18 +58,20 @@ function agentOptions(given) {
   return options;
 }
 
+/** What the options are where nothing was given, or where it was taken away: there to be read, and not to be copied. */
+const UNSET = Object.create(null);
+for (const [name, value] of Object.entries(DEFAULTS))
+  Object.defineProperty(UNSET, name, { value, writable: true, configurable: true, enumerable: false });
+
 /**
  * The agent's `options`, out of those that Node's constructor has made of agentOptions(). Node copies them for each
- * socket, and for most requests. So our defaults are there to be read, and not to be copied; and they are in V8's fast
+ * socket, and for most requests, so our defaults are not among their own members, but behind them; and they are in V8's fast
  * mode (Node's literal, with a null prototype, is in the slow one).
  */
 function liveOptions(options) {
   const live = { ...options };
-  for (const [name, value] of Object.entries(DEFAULTS)) {
-    if (!isGiven(live, name))
-      Object.defineProperty(live, name, { value, writable: true, configurable: true, enumerable: false });
-  }
-  return Object.setPrototypeOf(live, null);
+  for (const name of Object.keys(DEFAULTS)) if (!isGiven(live, name)) delete live[name];
+  return Object.setPrototypeOf({ ...live }, UNSET);
 }
 
 module.exports = { agentOptions, liveOptions };

@@ -32,7 +32,7 @@ function reuseIdleLane(agent, request, options) {
   else idle.pop();
   if (idle.length === 0) delete agent.freeSockets[name];
   agent.reuseSocket(lane, request);
-  attach(request, lane);
+  attach(request, lane, request.onSocket);
   const { timeout } = request;
   if (timeout !== undefined && timeout !== (agent.options.timeout || 0)) lane.setTimeout(timeout);
   (agent.sockets[name] ??= []).push(lane);

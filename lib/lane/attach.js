@@ -12,15 +12,14 @@ const { isKnown, listeners } = require('../node/client');
 const { atOnce } = require('../node/clock');
 const { isNodes } = require('../node/functions');
 const process = require('../node/process');
-const { onSocketOf } = require('../request/queue');
 
 /** Whether Node puts a request on its socket at once, and not in the next tick (in newer Nodes it does). */
 let isAtOnce;
 
-/** Puts the request on the lane, as its onSocket() does. */
-function attach(request, lane) {
-  if (!mayBeLight(request, lane)) {
-    request.onSocket(lane);
+/** Puts the request on the lane, as its `onSocket` does. */
+function attach(request, lane, onSocket) {
+  if (!mayBeLight(request, lane, onSocket)) {
+    onSocket.call(request, lane);
     isAtOnce ??= lane._httpMessage === request;
     return;
   }
@@ -31,15 +30,15 @@ function attach(request, lane) {
   process.nextTick(attachLightly, request, lane);
 }
 
-function mayBeLight(request, lane) {
+function mayBeLight(request, lane, onSocket) {
   return (
     lane._mayBeLight &&
     !lane.destroyed &&
     isAtOnce !== undefined &&
     isKnown() &&
-    isNodes.onSocket(onSocketOf(request)) &&
+    isNodes.onSocket(onSocket) &&
     request.timeout === undefined &&
-    !request.agent.options.timeout &&
+    !request.agent?.options?.timeout &&
     request.maxHeaderSize === undefined &&
     request.insecureHTTPParser === undefined &&
     request.method !== 'CONNECT'

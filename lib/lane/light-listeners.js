@@ -18,6 +18,8 @@ const TIMEOUT = 32;
 /** Once, and of an idle lane. */
 const IDLE_ERROR = 64;
 
+const ANY = ~0;
+
 const OF_A_REQUEST = ERROR | DATA | END | CLOSE | DRAIN;
 
 /** In the order in which Node adds them. */
@@ -46,6 +48,10 @@ function bitsOf(event) {
       return DRAIN;
     case 'timeout':
       return TIMEOUT;
+    // Whoever listens for these is told of each.
+    case 'newListener':
+    case 'removeListener':
+      return ANY;
     default:
       return 0;
   }

@@ -15,7 +15,7 @@ const { clearTimeout, nextTick, setTimeout } = require('../node/clock');
 const { closeReason } = require('../crossing/records');
 const waiting = require('./waiting');
 
-/** On a request that waits, or has waited: { agent, name, since, timer, isOver, hasLeft }. */
+/** On a request that waits, or has waited: { agent, name, since, timer, isOver, hasLeft, own }. */
 const kWait = Symbol('wait');
 
 /** Requests that are in a queue yet, but not when this tick has ended. */
@@ -40,7 +40,17 @@ function watch(agent, request) {
 
 function begin(agent, request, name) {
   const { maxQueuedRequests: most = Infinity, queueTimeout = 0 } = agent.options;
-  const wait = { agent, name, since: performance.now(), timer: undefined, isOver: false, hasLeft: false };
+  // It may have waited before.
+  const { own } = request[kWait] ?? { own: ownMembers(request) };
+  const wait = {
+    agent,
+    name,
+    since: performance.now(),
+    timer: undefined,
+    isOver: false,
+    hasLeft: false,
+    own,
+  };
   request[kWait] = wait;
   // Own members, so that requests which never wait pay nothing. Node calls onSocket() when it is their turn.
   request.onSocket = onSocket;
@@ -55,6 +65,17 @@ function begin(agent, request, name) {
   if (ms > 0 && ms <= MAX_TIMER) wait.timer = setTimeout(onTimeout, Math.ceil(ms), request, ms);
   if (channels.queued.hasSubscribers) channels.queued.publish({ agent, request, waiting: length });
   waiting.join(agent, request, name);
+}
+
+/** What a program has put on the request itself, by names; undefined: nothing, as most. */
+function ownMembers(request) {
+  if (!Object.hasOwn(request, 'onSocket') && !Object.hasOwn(request, 'destroy')) return undefined;
+  return { onSocket: request.onSocket, destroy: request.destroy };
+}
+
+/** What a member would be if the request had not waited. */
+function memberOf(request, name) {
+  return (request[kWait].own ?? Object.getPrototypeOf(request))[name];
 }
 
 function onTimeout(request, ms) {
@@ -144,14 +165,10 @@ function onSocket(socket, error) {
       if (sent !== undefined) explainEnd(this, closeReason.ABORTED, { take: () => sent }, always);
     }
   }
-  if (isFirst && socket && !error) wait.agent._give(socket, this);
-  else Object.getPrototypeOf(this).onSocket.call(this, socket, error);
+  const put = memberOf(this, 'onSocket');
+  if (isFirst && socket && !error) wait.agent._serve(this, socket, put);
+  else put.call(this, socket, error);
   if (isFirst) waiting.refill(wait.agent, wait.name);
-}
-
-/** The onSocket() of a request, but for the one that is put on it here. */
-function onSocketOf(request) {
-  return request.onSocket === onSocket ? Object.getPrototypeOf(request).onSocket : request.onSocket;
 }
 
 /**
@@ -160,7 +177,7 @@ function onSocketOf(request) {
  */
 function destroy(error) {
   const isFirst = !this.destroyed;
-  Object.getPrototypeOf(this).destroy.call(this, error);
+  memberOf(this, 'destroy').call(this, error);
   if (!isFirst) return this;
   const { isOver } = this[kWait];
   const account = waiting.end(this);
@@ -185,4 +202,4 @@ function endWait(request) {
   if (request[kWait].hasLeft) request.onSocket(null, undefined);
 }
 
-module.exports = { isEmpty, onSocketOf, watch };
+module.exports = { isEmpty, watch };

@@ -43,14 +43,14 @@ class Waiting {
   /** It could not be taken back, and nobody can say whether it has been sent. */
   isInDoubt = false;
 
-  constructor(request, queue) {
+  constructor(agent, request, queue) {
     this.#request = request;
     this.#queue = queue;
     queue.count++;
     /** What it will write to its lane. */
     this.pieces = request.outputData.map(({ data: chunk, encoding }) => ({ chunk, encoding }));
     this.place = new Place(this, false);
-    const flagsOf = (bytes) => flagsFor(request, bytes);
+    const flagsOf = (bytes) => flagsFor(agent, request, bytes);
     this.bytes = this.place.wait(queue.number, request.outputData, flagsOf);
   }
 
@@ -145,9 +145,9 @@ function report(waiting) {
   waiting.report();
 }
 
-function flagsFor(request, bytes) {
+function flagsFor(agent, request, bytes) {
   const policy = policyOf(request);
-  const { maxReplayBytes = optionOf(request.agent.options, 'maxReplayBytes') } = policy;
+  const { maxReplayBytes = optionOf(agent.options, 'maxReplayBytes') } = policy;
   const flags = request.shouldKeepAlive ? 0 : opFlag.LAST;
   return bytes > maxReplayBytes ? flags : flags | policy.flagsFor(request);
 }
@@ -217,7 +217,7 @@ function advance(agent, name) {
   // None overtakes another: behind one that cannot be handed over all wait for JavaScript.
   while (queue.count < most && isReady(list[queue.count])) {
     const request = list[queue.count];
-    request[kWaiting] = new Waiting(request, queue);
+    request[kWaiting] = new Waiting(agent, request, queue);
   }
   if (queue.count === 0) queue.end();
   else for (const lane of sockets) lane._yieldTo(queue.number);

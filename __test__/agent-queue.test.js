@@ -136,23 +136,9 @@ test('a socket that its program destroys at the end is told of as free, and the 
 
 /** What a program does to a request that has just been made, or to the agent before it is. */
 const MEDDLING = {
-  'has its onSocket wrapped before it waits': {
-    agent(agent, calls) {
-      const { addRequest } = agent;
-      agent.addRequest = function (request, ...rest) {
-        wrap(request, 'onSocket', calls);
-        return addRequest.call(this, request, ...rest);
-      };
-    },
-  },
+  'has its onSocket wrapped before it waits': { agent: wrapping('onSocket') },
   'has its destroy wrapped before it waits, and is destroyed': {
-    agent(agent, calls) {
-      const { addRequest } = agent;
-      agent.addRequest = function (request, ...rest) {
-        wrap(request, 'destroy', calls);
-        return addRequest.call(this, request, ...rest);
-      };
-    },
+    agent: wrapping('destroy'),
     request: (request) => request.path === '/2' && request.destroy(),
   },
   'has its onSocket wrapped while it waits': {
@@ -171,6 +157,17 @@ const MEDDLING = {
     }),
   },
 };
+
+/** Wraps it on each request that the agent is about to get. */
+function wrapping(name) {
+  return (agent, calls) => {
+    const { addRequest } = agent;
+    agent.addRequest = function (request, ...rest) {
+      wrap(request, name, calls);
+      return addRequest.call(this, request, ...rest);
+    };
+  };
+}
 
 function wrap(request, name, calls) {
   const { [name]: original } = request;

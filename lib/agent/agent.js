@@ -20,7 +20,7 @@ const { warnNodeSocket } = require('../fallback');
 const { hintOf, idleLimit, marginOf, nativeHint, nodeMargin } = require('./idle-limit');
 const { attach } = require('../lane/attach');
 const Lane = require('../lane/lane');
-const { isLearning, learnListener } = require('../node/client');
+const { isLearningIdle, learnIdleListener } = require('../node/client');
 const { isNodes } = require('../node/functions');
 const nodeSocket = require('../lane/node-socket');
 const keepAliveStatus = require('./keepalive-status');
@@ -143,7 +143,7 @@ function pooling(Base) {
           return true;
       }
       Base.prototype.emit.call(this, event, socket, ...rest);
-      if (isLearning()) learnListener('idleError', socket.rawListeners('error').at(-1)?.listener);
+      if (isLearningIdle()) learnIdleListener(socket.rawListeners('error').at(-1)?.listener);
       return true;
     },
 

@@ -5,12 +5,12 @@
 // everything else is Node's. The other direction is reuse.js.
 
 const Lane = require('../lane/lane');
-const { isKnown } = require('../node/client');
+const { isIdleKnown } = require('../node/client');
 const { poolName } = require('./pool-name');
 
 /** Puts the lane among the idle ones and returns true; false if Node's way has to be taken. */
 function releaseLane(agent, lane, options) {
-  if (!(lane instanceof Lane) || !isKnown() || !lane.writable) return false;
+  if (!(lane instanceof Lane) || !isIdleKnown() || !lane.writable) return false;
   const request = lane._httpMessage;
   if (request === null || !request.shouldKeepAlive || !agent.keepAlive) return false;
 

@@ -23,7 +23,7 @@ const PLACES = 8;
 /** The head of what Rust takes apart is no longer than this (src/exchange/plain.rs). */
 const MAX_HEAD = 4096;
 
-/** The listeners on a busy socket, in the order in which Node adds them, and that on an idle one. */
+/** The listeners on a busy socket, in the order in which Node adds them. */
 const LISTENERS = [
   ['error', 'socketErrorListener'],
   ['data', 'socketOnData'],
@@ -31,20 +31,24 @@ const LISTENERS = [
   ['close', 'socketCloseListener'],
   ['drain', 'ondrain'],
   ['timeout', 'responseOnTimeout'],
-  ['idleError', 'freeSocketErrorListener'],
 ];
+/** That for errors on an idle one. */
+const IDLE_LISTENER = 'freeSocketErrorListener';
 
 const isKnownNode = Number(process.versions.node.split('.')[0]) <= LAST_MAJOR && maxHeaderSize >= MAX_HEAD;
 
-/** By event; undefined until Node has handed it over. */
-const listeners = Object.fromEntries(LISTENERS.map(([event]) => [event, undefined]));
+/** By event, and `idleError`; undefined until Node has handed it over. */
+const listeners = Object.fromEntries([
+  ...LISTENERS.map(([event]) => [event, undefined]),
+  ['idleError', undefined],
+]);
 
 /** The functions of a parser, and where they are; undefined until one was seen. */
 let parserFunctions;
 
 let missing = LISTENERS.length;
 
-/** Whether there is something left to learn of the listeners. */
+/** Whether there is something left to learn of the listeners on a busy socket. */
 function isLearning() {
   return missing > 0 && isKnownNode;
 }
@@ -55,6 +59,16 @@ function learnListener(event, listener) {
   if (listeners[event] !== undefined || name === undefined || listener?.name !== name) return;
   listeners[event] = listener;
   missing--;
+}
+
+/** The same of an idle one: where requests wait, a process may never have one. */
+function isLearningIdle() {
+  return listeners.idleError === undefined && isKnownNode;
+}
+
+/** Node itself has added `listener` for errors to a lane that is idle now. */
+function learnIdleListener(listener) {
+  if (listener?.name === IDLE_LISTENER) listeners.idleError = listener;
 }
 
 /** What a parser is made of, this one as every other; null if it is not as known. */
@@ -74,9 +88,23 @@ function learnParser(parser) {
   return found.onIncoming?.name === 'parserOnIncomingClient' ? found : null;
 }
 
-/** Whether all of it is known. */
+/** Whether all of it is known that a busy socket needs. */
 function isKnown() {
   return missing === 0 && parserFunctions != null;
 }
 
-module.exports = { functionsOf, isKnown, isLearning, learnListener, listeners };
+/** The same, and what an idle one needs. */
+function isIdleKnown() {
+  return isKnown() && listeners.idleError !== undefined;
+}
+
+module.exports = {
+  functionsOf,
+  isIdleKnown,
+  isKnown,
+  isLearning,
+  isLearningIdle,
+  learnIdleListener,
+  learnListener,
+  listeners,
+};

@@ -174,13 +174,15 @@ function join(agent, request, name) {
 
 /** Hands over, in the middle of a tick that may last, those at the head of a queue that can be. */
 function handOver(agent, name) {
+  const { length } = agent.requests[name] ?? [];
+  // Behind so many it is for refill().
+  if (length > optionOf(agent.options, 'maxSentAhead') && hasMany(agent, name)) return;
   if (isDue(agent, name)) crossing.sendEarly(advance, agent, name);
 }
 
 /** The same for what is left when one has gone: not for each, but for many when few are there. */
 function refill(agent, name) {
-  const most = optionOf(agent.options, 'maxSentAhead');
-  if (!isDue(agent, name) || agent[kQueues]?.get(name)?.count * 2 > most) return;
+  if (hasMany(agent, name) || !isDue(agent, name)) return;
   // Behind the tick in which that one writes to its lane.
   process.nextTick(() => {
     advance(agent, name);
@@ -188,10 +190,20 @@ function refill(agent, name) {
   });
 }
 
+/** Whether more than half of those that may be are handed over. */
+function hasMany(agent, name) {
+  return countOf(agent, name) * 2 > optionOf(agent.options, 'maxSentAhead');
+}
+
 function isDue(agent, name) {
   const list = agent.requests[name];
-  const next = list?.[agent[kQueues]?.get(name)?.count ?? 0];
+  const next = list?.[countOf(agent, name)];
   return next !== undefined && isReady(next) && !withoutReuse.has(list);
+}
+
+/** How many of a queue are handed over. */
+function countOf(agent, name) {
+  return agent[kQueues]?.get(name)?.count ?? 0;
 }
 
 function isReady(request) {

@@ -28,10 +28,6 @@ class Lane extends SocketShape {
   _plainBody = null;
   /** What is written stays here, until it is known where it goes. */
   #held = false;
-  #finalCallback;
-  /** Whether the process waits for it while it reads: more is wanted, and may come. */
-  #isRefed = true;
-  #isReading = true;
   #resetOnDestroy = false;
   /** The listener of a write that waits for the connection. */
   #unwritten;
@@ -223,43 +219,18 @@ class Lane extends SocketShape {
 
   _acknowledge(more) {
     if (this.destroyed) return;
-    if (more) this.#parts.input.acknowledge();
-    this.#setReading(more);
-  }
-
-  #setReading(on) {
-    if (on === this.#isReading) return;
-    this.#isReading = on;
-    this.#tellHold();
-  }
-
-  get #isAwaited() {
-    return this.#isRefed && this.#isReading;
-  }
-
-  /** As with net.Socket, a process waits for one that is refed and reads, and for what any has begun to do. */
-  #tellHold() {
-    const { place } = this.#parts;
-    // From there no report would come.
-    if (!place.isLeft) place.setHold(this.#isAwaited || this.#isBusy());
-  }
-
-  /** Whether it connects, or ends its side, or the kernel has not got all that was written. */
-  #isBusy() {
-    const { connection, exchange, output } = this.#parts;
-    if (this.connecting || this.#finalCallback !== undefined) return true;
-    // A handshake is read, so that an unrefed socket of Node's is not waited for in it.
-    if (!connection.isEstablished || exchange.isOver()) return false;
-    return this.writableLength > 0 || !output.hasLeft();
+    const { hold, input } = this.#parts;
+    if (more) input.acknowledge();
+    hold.setReading(more);
   }
 
   _reported(code, flags, argument, text) {
-    const { exchange, parking } = this.#parts;
+    const { exchange, hold, parking } = this.#parts;
     if (parking.takes(code, argument)) return;
     try {
       exchange.context.runInAsyncScope(this.#handle, this, code, flags, argument, text);
     } finally {
-      if (!this.#isAwaited) this.#tellHold();
+      hold.update();
     }
   }
 
@@ -281,12 +252,9 @@ class Lane extends SocketShape {
         this._unrefTimer();
         this._pump();
         break;
-      case event.FINISHED: {
-        const callback = this.#finalCallback;
-        this.#finalCallback = undefined;
-        callback?.();
+      case event.FINISHED:
+        output.takeFinalCallback()?.();
         break;
-      }
       case event.QUIET:
         this.#inactivity.answered(Number(text), argument);
         break;
@@ -332,7 +300,7 @@ class Lane extends SocketShape {
     this.push(null);
     // Without this, 'end' would wait for a reader.
     this.read(0);
-    this.#setReading(false);
+    this.#parts.hold.setReading(false);
   }
 
   // ---- What lanes over TLS do with it.
@@ -356,9 +324,11 @@ class Lane extends SocketShape {
     place.leave(closeReason.TLS_FAILED);
     // It may have run out, and nobody answers for it any more.
     this._unrefTimer();
-    const final = this.#finalCallback;
-    this.#finalCallback = undefined;
-    return { pieces: output.takePieces(), written: output.takeCallback(), final };
+    return {
+      pieces: output.takePieces(),
+      written: output.takeCallback(),
+      final: output.takeFinalCallback(),
+    };
   }
 
   _exportKeyingMaterial(length, label, context) {
@@ -373,8 +343,7 @@ class Lane extends SocketShape {
   // ---- Writing.
 
   write(chunk, encoding, callback) {
-    // The process waits until it has left, also where it does not wait for what comes.
-    if (!this.#isAwaited) immediately(() => this.#tellHold());
+    this.#parts.hold.updateSoon();
     if (!this._isLight || !this.#isAllEarly(chunk)) return super.write(chunk, encoding, callback);
     // The stream would find nothing to write, and call back in the next tick.
     if (callback) process.nextTick(callback, null);
@@ -446,12 +415,13 @@ class Lane extends SocketShape {
   }
 
   _shutDown(callback) {
-    if (this.#parts.place.isLeft) {
+    const { hold, output, place } = this.#parts;
+    if (place.isLeft) {
       callback();
-    } else if (this._isOpened) {
-      this.#finalCallback = callback;
-      this.#parts.place.row(op.SHUTDOWN, 0, 0);
-      if (!this.#isAwaited) this.#tellHold();
+    } else if (place.isOpened) {
+      output.end(callback);
+      place.row(op.SHUTDOWN, 0, 0);
+      hold.update();
     } else {
       this.once('connect', () => this._shutDown(callback));
     }
@@ -572,14 +542,12 @@ class Lane extends SocketShape {
 
   /** The process waits for what comes. */
   ref() {
-    this.#isRefed = true;
-    this.#tellHold();
+    this.#parts.hold.setRefed(true);
     return this;
   }
 
   unref() {
-    this.#isRefed = false;
-    this.#tellHold();
+    this.#parts.hold.setRefed(false);
     return this;
   }
 }

@@ -6,6 +6,7 @@
 const EarlyOutput = require('./early-output');
 const Ending = require('./ending');
 const Exchange = require('./exchange');
+const Hold = require('./hold');
 const Input = require('./input');
 const LaneConnection = require('./lane-connection');
 const Parking = require('./parking');
@@ -28,6 +29,7 @@ class Parts {
     this.output = new WriteWindow(this.sender);
     this.parking = new Parking(this);
     this.exchange = new Exchange(this);
+    this.hold = new Hold(this);
   }
 
   /** Where the connection leads (route.js). */

@@ -24,6 +24,8 @@ class WriteWindow {
   #sender;
   #pieces = NONE;
   #callback;
+  /** That of the end, while this is under way. */
+  #finalCallback;
   #outstanding = 0;
   #unreported = 0;
 
@@ -135,6 +137,23 @@ class WriteWindow {
   takeCallback() {
     const callback = this.#callback;
     this.#callback = undefined;
+    return callback;
+  }
+
+  /** The end goes behind all that was written; `callback`: for when it has left. */
+  end(callback) {
+    this.#finalCallback = callback;
+  }
+
+  /** Whether it is under way. */
+  get isEnding() {
+    return this.#finalCallback !== undefined;
+  }
+
+  /** As takeCallback(). */
+  takeFinalCallback() {
+    const callback = this.#finalCallback;
+    this.#finalCallback = undefined;
     return callback;
   }
 

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::outbox::Outbox;
+use super::outbox::{Closing, Outbox};
 use super::records::{LaneRef, OP_WIDTH, op, op_flag};
 use super::submission::{Op, Payload, Submission, When};
 use crate::error::CloseReason;
@@ -248,7 +248,7 @@ impl<'a> Program<'a> {
         let piece = self.runtime.piece(request);
         if kind == 0 {
             // A large one is submitted at once, with all before it.
-            (self.is_revocable, self.not_before) = (false, None);
+            self.settle();
             self.outbox.submit(|submission| {
                 submission.rows.extend(row(op::WRITE | op_flag::BLOB << 8, at, number, 3));
                 submission.blobs.push(piece.to_vec());
@@ -321,10 +321,9 @@ impl<'a> Program<'a> {
         let account = request as u32 + 1;
         let close = row(op::CLOSE, at, CloseReason::Aborted as i32, account.cast_signed());
         if self.is_revocable {
-            if self.outbox.submit_close(close) {
-                self.runtime.end(request, 0);
-            } else {
-                self.runtime.asked.insert(account, request);
+            match self.outbox.submit_close(close) {
+                Closing::TookBack => self.runtime.end(request, 0),
+                Closing::Sent => drop(self.runtime.asked.insert(account, request)),
             }
         } else {
             self.submit(close, &[]);
@@ -404,9 +403,14 @@ impl<'a> Program<'a> {
 
     // ---- Time.
 
-    fn end_tick(&mut self) {
-        self.outbox.submit(|_| {});
+    /// The tick takes nothing back any more.
+    fn settle(&mut self) {
         (self.is_revocable, self.not_before) = (false, None);
+        self.outbox.settle();
+    }
+
+    fn end_tick(&mut self) {
+        self.settle();
         // JavaScript is told.
         for lane in &mut self.lanes {
             let connection = self.runtime.lanes.get(&lane.at.slot);
@@ -418,10 +422,9 @@ impl<'a> Program<'a> {
         let mut taken = Submission::new();
         if is_overdue {
             self.not_before = None;
-            self.outbox.take(&mut taken);
-        } else {
-            self.outbox.take_settled(&mut taken);
+            self.outbox.settle();
         }
+        self.outbox.take_settled(&mut taken);
         self.runtime.apply(taken);
         assert!(self.runtime.asked.is_empty(), "who asks for an account has it now");
         let last = self.runtime.applied.last().copied();

@@ -7,6 +7,7 @@ use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
 
 use super::crossing::Crossing;
+use super::outbox::Closing;
 use super::records::LaneRef;
 use super::route::{OpenOptions, RouteOptions, addresses};
 use super::secure::TlsContext;
@@ -69,9 +70,9 @@ impl Crossing {
     /// The row of a CLOSE, in a tick that may take back what it has submitted. Whether nothing of what it ends has left.
     #[napi]
     pub fn close(&self, head: i32, slot: i32, epoch: i32, reason: i32, account: i32) -> bool {
-        let is_taken_back = self.link.submit_close([head, slot, epoch, reason, account]);
+        let closing = self.link.submit_close([head, slot, epoch, reason, account]);
         self.state.bell.strike();
-        is_taken_back
+        closing == Closing::TookBack
     }
 
     /// What was known of a request when it was closed, by the number that came with the CLOSE. Nothing: it is not there, and

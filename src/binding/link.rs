@@ -11,7 +11,7 @@ use super::batch::Batch;
 use super::blob::Blob;
 use super::cpu_clock::{CpuClock, Readings};
 use super::loans::Loans;
-use super::outbox::Outbox;
+use super::outbox::{Closing, Outbox};
 use super::records::{LaneRef, OP_WIDTH};
 use super::submission::Submission;
 use super::waker::Waker;
@@ -160,7 +160,8 @@ impl Link {
     pub fn submit(&self, add: impl FnOnce(&mut Submission<Cold, Blob>)) -> bool {
         let mut to_runtime = lock(&self.to_runtime);
         let was_revocable = to_runtime.settle();
-        to_runtime.outbox.submit(add) || was_revocable
+        let has_grown = to_runtime.outbox.submit(add);
+        was_revocable || has_grown
     }
 
     /// As [`Link::submit`], in the middle of a tick that may take it back. `settled`: what an
@@ -200,9 +201,8 @@ impl Link {
         runtime::wake();
     }
 
-    /// A CLOSE in a tick that may take back what it has submitted. True: nothing of what it ends has left, nor will, and
-    /// nobody asks for an account. If not, it is applied now.
-    pub fn submit_close(&self, row: [i32; OP_WIDTH]) -> bool {
+    /// A CLOSE in a tick that may take back what it has submitted.
+    pub fn submit_close(&self, row: [i32; OP_WIDTH]) -> Closing {
         lock(&self.to_runtime).outbox.submit_close(row)
     }
 

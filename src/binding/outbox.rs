@@ -16,6 +16,15 @@ pub struct Outbox<C, B> {
     revocable: Option<Revocable>,
 }
 
+/// What has become of a CLOSE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// It goes before what may be taken back, and is applied at once.
+    Sent,
+    /// What it ends begins among the revocable rows. It takes that back: nothing of it has left, nor will.
+    TookBack,
+}
+
 /// Where the revocable rows begin: how much stands before them.
 #[derive(Clone, Copy, Debug, Default)]
 struct Revocable {
@@ -37,11 +46,12 @@ impl<C, B> Outbox<C, B> {
         self.revocable.take().is_some()
     }
 
-    /// Adds what will stay, as all before it will. Whether there is anything new for the runtime.
+    /// Adds what will stay, where all before it does. Whether that is anything.
     pub fn submit(&mut self, add: impl FnOnce(&mut Submission<C, B>)) -> bool {
+        debug_assert!(!self.is_revocable(), "it would stand among what may be taken back");
         let before = self.submission.rows.len();
         add(&mut self.submission);
-        self.settle() || self.submission.rows.len() > before
+        self.submission.rows.len() > before
     }
 
     /// Adds what may be taken back. The bytes of all these rows are inline.
@@ -63,16 +73,16 @@ impl<C, B> Outbox<C, B> {
         self.move_on();
     }
 
-    /// The row of a CLOSE. True: what it ends begins among the revocable rows. It takes that back, so nothing of it has
-    /// left, nor will, and nobody asks for an account. If not, it goes before these: what is its own there finds no lane.
-    pub fn submit_close(&mut self, mut row: [i32; OP_WIDTH]) -> bool {
+    /// The row of a CLOSE. Where it goes before the revocable rows, what is its own among them finds no lane; where it takes
+    /// back, nobody asks for an account.
+    pub fn submit_close(&mut self, mut row: [i32; OP_WIDTH]) -> Closing {
         let at = self.settled_rows();
         let own = |other: &&[i32]| other[1..3] == row[1..3];
         let begins = |other: &[i32]| matches!(other[0] & 0xff, op::OPEN | op::COLD | op::LEASE | op::WAIT);
         if !self.submission.rows[at..].chunks_exact(OP_WIDTH).filter(own).any(begins) {
             self.submission.rows.splice(at..at, row);
             self.move_on();
-            return false;
+            return Closing::Sent;
         }
         for own in self.submission.rows[at..].chunks_exact_mut(OP_WIDTH).filter(|other| own(&&**other)) {
             match own[0] & 0xff {
@@ -84,7 +94,7 @@ impl<C, B> Outbox<C, B> {
         }
         row[4] = 0;
         self.submission.rows.extend(row);
-        true
+        Closing::TookBack
     }
 
     /// Takes out all that speaks of a request that is about to begin on an idle lane, if it begins among the revocable rows
@@ -113,20 +123,14 @@ impl<C, B> Outbox<C, B> {
         true
     }
 
-    /// Moves all that is there into an empty submission, whether it may be taken back or not.
-    pub fn take(&mut self, empty: &mut Submission<C, B>) {
-        self.settle();
-        mem::swap(&mut self.submission, empty);
-    }
-
-    /// The same, without what may be taken back.
+    /// Moves what may not be taken back into an empty submission.
     pub fn take_settled(&mut self, empty: &mut Submission<C, B>) {
         match &mut self.revocable {
             Some(revocable) => {
                 let Revocable { rows, bytes } = mem::take(revocable);
                 self.submission.move_front(rows, bytes, empty);
             }
-            None => self.take(empty),
+            None => mem::swap(&mut self.submission, empty),
         }
     }
 
@@ -167,12 +171,13 @@ mod tests {
 
     /// What the runtime finds now, and what it finds with the end of the tick; rows, and bytes.
     fn found(outbox: &mut Outbox<&'static str, Vec<u8>>) -> [(Rows, Vec<u8>); 2] {
-        let mut find = |take: fn(&mut Outbox<&'static str, Vec<u8>>, &mut Submission<_, _>)| {
+        let mut find = || {
             let mut taken = Submission::new();
-            take(outbox, &mut taken);
+            outbox.take_settled(&mut taken);
+            outbox.settle();
             (taken.rows.as_chunks().0.to_vec(), taken.bytes)
         };
-        [find(Outbox::take_settled), find(Outbox::take)]
+        [find(), find()]
     }
 
     const fn close(slot: i32) -> [i32; OP_WIDTH] {
@@ -207,8 +212,8 @@ mod tests {
         outbox.submit_revocable(|submission| submission.rows.extend(lease));
         outbox.submit_cold(request, "ask");
         assert!(!outbox.take_back(request, 0), "who asks would be forgotten");
-        outbox.take(&mut Submission::new());
-        assert!(!outbox.take_back(request, 0), "it has been taken");
+        outbox.settle();
+        assert!(!outbox.take_back(request, 0), "the tick has ended");
     }
 
     #[test]
@@ -217,7 +222,7 @@ mod tests {
         let revocable = [[op::ATTACH, 2, 1, 5, 0], write(3, 1, 2), [op::LEASE, 4, 1, 0, 0], write(4, 1, 1)];
         let mut outbox = outbox(&settled, &revocable);
         for slot in [1, 2, 3] {
-            assert!(!outbox.submit_close(close(slot)));
+            assert_eq!(outbox.submit_close(close(slot)), Closing::Sent);
         }
         let [now, then] = found(&mut outbox);
         assert_eq!(now, ([&settled[..], &[close(1), close(2), close(3)]].concat(), vec![3]));
@@ -230,7 +235,7 @@ mod tests {
             let others = [write(3, 1, 1), [op::LEASE, 4, 1, 0, 0], write(4, 1, 1)];
             let own = [[begin, 2, 1, 5, 0], [op::ATTACH, 2, 1, 5, 0], write(2, 1, 1)];
             let mut outbox = outbox(&[], &[&own[..], &others].concat());
-            assert!(outbox.submit_close(close(2)));
+            assert_eq!(outbox.submit_close(close(2)), Closing::TookBack);
             let begun = if begin == op::WAIT { write(2, 1, 0) } else { own[0] };
             let early = [op::WRITE | op_flag::EARLY << 8, 2, 1, 0, 1];
             let unasked = [op::CLOSE, 2, 1, 7, 0];
@@ -243,7 +248,7 @@ mod tests {
     fn where_nothing_may_be_taken_back_a_close_comes_last() {
         let mut outbox = outbox(&[[op::LEASE, 2, 1, 0, 0]], &[]);
         assert!(outbox.settle());
-        assert!(!outbox.submit_close(close(2)));
+        assert_eq!(outbox.submit_close(close(2)), Closing::Sent);
         let [(now, _), _] = found(&mut outbox);
         assert_eq!(now, [[op::LEASE, 2, 1, 0, 0], close(2)]);
     }

@@ -4,11 +4,13 @@ const assert = require('node:assert');
 const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
+const account = require('../lib/crossing/account');
 const records = require('../lib/crossing/records');
 
 const read = (file) => fs.readFileSync(path.join(__dirname, '..', 'src', file), 'utf8');
 const RECORDS = read('binding/records.rs');
 const ERROR = read('error.rs');
+const FACTS = read('pool/facts.rs');
 
 /** The integer constants of a module of records.rs. */
 function constants(name) {
@@ -56,6 +58,13 @@ test('every flag of an event is known to JavaScript', () => {
 
 test('the reasons for a close have the same numbers', () => {
   assert.deepStrictEqual(records.closeReason, closeReasons());
+});
+
+test('of a request of which nothing was sent, or nobody can say, both sides say the same', () => {
+  for (const name of ['NOTHING_LEFT', 'UNKNOWN']) {
+    const [, literal] = new RegExp(`^pub const ${name}: &str = (".+");`, 'm').exec(FACTS);
+    assert.strictEqual(account[name], JSON.parse(literal));
+  }
 });
 
 test('no two codes are the same', () => {

@@ -5,7 +5,7 @@
 
 const { nextTick } = require('../node/clock');
 
-/** Of a request of which nothing was sent; and of one of which nobody can say. */
+/** Of a request of which nothing was sent; and of one of which nobody can say. As in src/pool/facts.rs (records.test.js). */
 const NOTHING_LEFT = 'bytesWritten\t0\nbytesRead\t0';
 const UNKNOWN = 'bytesRead\t0';
 

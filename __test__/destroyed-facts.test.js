@@ -8,7 +8,7 @@ const { subscribe, unsubscribe } = require('node:diagnostics_channel');
 const { once } = require('node:events');
 const { test } = require('node:test');
 
-const { blockUntil, startServer, send, transport, until, warm } = require('./helpers/blocked');
+const { blockUntil, startServer, send, transport, transportOf, until, warm } = require('./helpers/blocked');
 
 const patience = { timeout: 60_000 };
 const { Agent } = transport();
@@ -52,6 +52,38 @@ for (const [moment, comes] of Object.entries(MOMENTS)) {
       const { error } = await sent;
       assert.equal(error.reason, end === 'agent' ? 'agent-destroyed' : 'aborted');
       assert.ok(error.connection.bytesWritten > 0, 'it has been sent');
+    });
+  }
+}
+
+/** Whose connect begins with the end of a tick, or never. */
+const UNOPENED = {
+  'over TLS': { version: 'TLSv1.3' },
+  'its name is being looked up': { lookup: () => {}, host: 'localhost' },
+};
+
+/** When the request is destroyed. */
+const SOON = {
+  'in the next tick': (request, end) => process.nextTick(end),
+  "by a listener for 'socket'": (request, end) => request.once('socket', end),
+};
+
+for (const [why, { version, ...options }] of Object.entries(UNOPENED)) {
+  for (const [moment, call] of Object.entries(SOON)) {
+    test(`it is destroyed ${moment}, before it connects: ${why}`, patience, async (t) => {
+      const on = transportOf(version);
+      const server = await on.startServer(t);
+      const agent = new on.Agent();
+      t.after(() => agent.destroy());
+      const sent = send(agent, server, { id: 'x', ...options });
+      call(sent.request, () => sent.request.destroy());
+      const { error } = await sent;
+      const { reason, bytesWritten, bytesRead } = error.connection;
+      assert.deepEqual(
+        { reason, bytesWritten, bytesRead },
+        { reason: 'aborted', bytesWritten: 0, bytesRead: 0 },
+      );
+      assert.deepEqual(server.events('accept'), []);
     });
   }
 }
@@ -190,6 +222,24 @@ test(
     assert.ok(error.connection.bytesWritten > 0, 'it has been sent');
     await warm(agent, server);
     assert.equal(server.arrivals('x'), 1);
+  },
+);
+
+test(
+  'it has been sent ahead, and the program destroys the new socket that it is about to get',
+  patience,
+  async (t) => {
+    const { first, second } = await sendAhead(t);
+    const mine = new Error('mine');
+    const { onSocket } = second.request;
+    second.request.onSocket = function (socket, ...args) {
+      onSocket.call(this, socket, ...args);
+      socket.destroy(mine);
+    };
+    first.request.destroy();
+    const { error } = await second;
+    assert.equal(error, mine);
+    assert.notEqual(error.connection.bytesWritten, 0, 'it has been sent');
   },
 );
 

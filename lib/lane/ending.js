@@ -51,17 +51,15 @@ class Ending {
    * if nothing else does.
    */
   begin(error, circumstances, flags) {
-    const { parking, place } = this.#parts;
+    const { place } = this.#parts;
     const mayKnowMore = this.#mayKnowMore();
     this.#byProgram = Boolean(error) && this.#reason === undefined;
     this.#reason ??= this.#whyDestroyed(circumstances);
     // Else there is no error that could say so.
     const isTold = this.isUnfinished || Boolean(error) || circumstances.isRefused;
-    if (isTold && mayKnowMore) {
-      // The request that is about to get it has not begun: what is known is of the one before.
-      if (parking.isParked) this.#facts = NOTHING_LEFT;
-      else this.#account = place.close(this.#reason, flags, (facts) => this.#hear(facts, error));
-    }
+    if (isTold && this.#hasSentNothing()) this.#facts = NOTHING_LEFT;
+    else if (isTold && mayKnowMore)
+      this.#account = place.close(this.#reason, flags, (facts) => this.#hear(facts, error));
     place.leave(this.#reason, flags);
     if (isTold) this.#explainErrors();
     if (error && this.#account === undefined) this.#explain(error);
@@ -72,6 +70,15 @@ class Ending {
     const { connection, place } = this.#parts;
     if (place.isLeft || this.#facts !== '') return false;
     return connection.isEstablished || (place.isOpened && this.#reason === undefined);
+  }
+
+  /** Whether nothing of its request can have left. */
+  #hasSentNothing() {
+    const { exchange, parking, place } = this.#parts;
+    if (place.isLeft || this.#facts !== '') return false;
+    // The request that is about to get it has not begun: what is known is of the one before.
+    if (parking.isParked) return true;
+    return !place.isOpened && !exchange.isUnopened;
   }
 
   #hear(facts, error) {

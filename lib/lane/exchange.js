@@ -20,7 +20,7 @@ class Exchange {
   #hasBegun = false;
   /** It was upgraded, or is a tunnel. */
   #isUpgraded = false;
-  /** No connection is made, since the request to come has one. */
+  /** The request to come has been sent on a connection, with which the lane will go on: it makes none. */
   #isUnopened = false;
   /** The queue that may have the connection when the exchange is over, if Rust has been told (waiting.js). */
   #yieldsTo;
@@ -48,6 +48,11 @@ class Exchange {
   /** The same, or the one that is about to get the lane. */
   get nextRequest() {
     return this.#request ?? this.#intended;
+  }
+
+  /** No connection is made, since the request to come has been sent on one. */
+  get isUnopened() {
+    return this.#isUnopened;
   }
 
   /** The async context of the request, in which its events come. */

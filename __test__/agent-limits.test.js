@@ -3,9 +3,12 @@
 const assert = require('node:assert');
 const { once } = require('node:events');
 const http = require('node:http');
+const net = require('node:net');
 const { test } = require('node:test');
 const { echoServer, holding } = require('./helpers/echo-server');
 const { asNode, books, closed, exchange, exchangeAndIdle, nextTurn, ourAgent } = require('./helpers/request');
+
+const patience = { timeout: 20_000 };
 
 const paths = (count) => Array.from({ length: count }, (_, n) => `/${n}`);
 
@@ -78,6 +81,74 @@ test('a waiting request of another host gets the slot of one that closed', { tim
   });
 });
 
+/** Adds requests to another agent, with one object of options, which says something else afterwards. */
+function adding(agent) {
+  const { defaultPort, protocol } = agent;
+  const shared = {};
+  return {
+    defaultPort,
+    protocol,
+    addRequest(request, options) {
+      agent.addRequest(request, Object.assign(shared, options));
+      Object.assign(shared, { host: 'not.invalid', port: 1, theirs: 4 });
+    },
+  };
+}
+
+for (const [added, agentOf] of [
+  ['by itself', (agent) => agent],
+  ['by a program', adding],
+]) {
+  test(
+    `one behind a request that was given up gets a socket by its own options, added ${added}`,
+    patience,
+    async (t) => {
+      const servers = [await echoServer(t), await echoServer(t)];
+      const own = ourAgent(t, { maxTotalSockets: 1, mine: 'of the agent' });
+      const made = [];
+      own.createConnection = ({ host, port, mine, theirs }) => {
+        made.push([port, mine, theirs]);
+        return net.connect(port, host);
+      };
+      const agent = agentOf(own);
+      const headers = { Connection: 'close' };
+      const first = exchange({ ...servers[0].at, agent, path: '/first', theirs: 1, headers });
+      const givenUp = http.request({ ...servers[1].at, agent, theirs: 2 }).on('error', () => {});
+      const second = exchange({ ...servers[1].at, agent, path: '/second', theirs: 3, headers });
+      givenUp.destroy();
+      const bodies = (await Promise.all([first, second])).map(({ body }) => JSON.parse(body).url);
+      assert.deepStrictEqual(bodies, ['/first', '/second']);
+      assert.deepStrictEqual(made, [
+        [servers[0].at.port, 'of the agent', 1],
+        [servers[1].at.port, 'of the agent', 3],
+      ]);
+    },
+  );
+}
+
+test('each host has sockets of its own while requests for others wait', patience, async (t) => {
+  const servers = [await echoServer(t), await echoServer(t), await echoServer(t)];
+  for (const limits of [{ maxTotalSockets: 2 }, { maxSockets: 1 }, { maxSockets: 2, maxTotalSockets: 3 }]) {
+    await asNode(t, async (make) => {
+      const agent = make(limits);
+      const made = [];
+      const { createConnection } = agent;
+      agent.createConnection = function (options, ...rest) {
+        made.push(servers.findIndex(({ at }) => at.port === options.port));
+        return createConnection.call(this, options, ...rest);
+      };
+      const all = [];
+      const seen = [];
+      for (const n of [0, 1, 1, 0, 1, 0, 2, 2, 0]) {
+        all.push(exchange({ ...servers[n].at, agent, headers: { Connection: 'close' } }));
+        seen.push(books(agent));
+      }
+      await Promise.all(all);
+      return [seen, made.sort()];
+    });
+  }
+});
+
 test('maxTotalSockets counts those that are connecting', { timeout: 20_000 }, async (t) => {
   const server = await echoServer(t);
   const agent = ourAgent(t, { maxTotalSockets: 1 });
@@ -140,6 +211,29 @@ test('a closed socket is replaced while requests wait', { timeout: 20_000 }, asy
     const done = await Promise.all(paths(4).map((path) => exchange({ ...server.at, path, agent })));
     return [done.map(({ body }) => JSON.parse(body).url), server.accepted];
   });
+});
+
+test('a limit that is raised holds for the requests that come after', patience, async (t) => {
+  const hold = holding();
+  const server = await echoServer(t, { listener: hold.listener });
+  for (const limit of ['maxSockets', 'maxTotalSockets']) {
+    const [, , , , raised] = await asNode(t, async (make) => {
+      const agent = make({ [limit]: 1 });
+      hold.reset();
+      const all = [];
+      const seen = [];
+      for (const path of paths(5)) {
+        if (path === '/3') agent[limit] = 3;
+        all.push(exchange({ ...server.at, path, agent }));
+        seen.push(books(agent));
+      }
+      await hold.waiting(3);
+      await answerAll(hold, 5);
+      await Promise.all(all);
+      return seen;
+    });
+    assert.strictEqual(raised.total, 3);
+  }
 });
 
 test('an idle socket counts until it has closed', { timeout: 20_000 }, async (t) => {

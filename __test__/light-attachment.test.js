@@ -63,6 +63,29 @@ async function warm(agent, port, path = '/a%20body/0') {
   }
 }
 
+// The first, since the process must not have had an idle socket.
+test(
+  'there is neither in a process whose sockets are never idle, since requests wait',
+  { timeout },
+  async (t) => {
+    const port = await startServer(t, plain);
+    const agent = new Agent({ maxSockets: 1 });
+    t.after(() => agent.destroy());
+    const light = [];
+    let next = get(agent, port, '/a%20body/0');
+    for (let left = 6; left >= 0; left--) {
+      const request = next;
+      if (left > 0) next = get(agent, port, '/a%20body/0');
+      const [response] = await once(request, 'response');
+      light.push(request.socket._isLight);
+      if (left > 0) assert.deepEqual(agent.freeSockets, { __proto__: null });
+      response.resume();
+      await once(request, 'close');
+    }
+    assert.deepEqual(light.slice(2), [true, true, true, true, true]);
+  },
+);
+
 test('without anybody who looks there is neither a listener nor a parser', { timeout }, async (t) => {
   const port = await startServer(t, plain);
   const agent = new Agent();

@@ -18,6 +18,7 @@ const { toDuration } = require('../durations');
 const { leaveEarly, mayLeaveEarly } = require('../request/early');
 const { warnNodeSocket } = require('../fallback');
 const { hintOf, idleLimit, marginOf, nativeHint, nodeMargin } = require('./idle-limit');
+const { addShortly } = require('./add');
 const { attach } = require('../lane/attach');
 const Lane = require('../lane/lane');
 const { isLearningIdle, learnIdleListener } = require('../node/client');
@@ -26,9 +27,8 @@ const nodeSocket = require('../lane/node-socket');
 const keepAliveStatus = require('./keepalive-status');
 const { agentOptions, liveOptions } = require('./options');
 const queue = require('../request/queue');
-const { releaseLane } = require('./release');
+const { passOn, releaseLane } = require('./release');
 const { setPolicy } = require('../request/retry-policy');
-const { reuseIdleLane } = require('./reuse');
 const { Route, connectReason, nodeReason } = require('../connect/route');
 const { isolation, knownName, secureConnection, unnumbered } = require('./secure-connection');
 const { parseStats } = require('./status');
@@ -102,13 +102,13 @@ function pooling(Base) {
       this[kChosen] = null;
       const mayBeShort =
         options !== null && typeof options === 'object' && isNodes.addRequest(Base.prototype.addRequest);
-      if (!mayBeShort || !reuseIdleLane(this, request, options))
-        Base.prototype.addRequest.call(this, request, options, ...legacy);
+      const isAdded = mayBeShort && addShortly(this, request, options);
+      if (!isAdded) Base.prototype.addRequest.call(this, request, options, ...legacy);
       const chosen = this[kChosen];
       this[kChosen] = undefined;
       if (chosen instanceof Lane) chosen._meanFor(request);
       else if (chosen !== null) nodeSocket.watchRequest(request, chosen);
-      else if (!queue.isEmpty(this)) queue.watch(this, request);
+      else if (!isAdded && !queue.isEmpty(this)) queue.watch(this, request);
       if (this[kGiven] !== undefined && mayLeaveEarly(this, request)) {
         leaveEarly(request, this[kGiven]);
       }
@@ -138,6 +138,7 @@ function pooling(Base) {
           return true;
         }
         if (socket instanceof Lane) socket._tellHint(nativeHint(hint, marginOf(this.options)));
+        if (this._events.free === this[kOnFree] && passOn(this, socket, ...rest)) return true;
       } else if (this._events.free === this[kOnFree] && this.removeSocket === methods.removeSocket) {
         if (isNodes.removeSocket(Base.prototype.removeSocket) && releaseLane(this, socket, ...rest))
           return true;

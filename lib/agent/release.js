@@ -1,14 +1,32 @@
 'use strict';
 
-// The short way of a lane back among the idle ones: what Node's listener for the agent's 'free' does, without
-// the name of the pool made three times. It is taken where nobody waits for a socket and nobody else has a say;
-// everything else is Node's. The other direction is reuse.js.
+// The short way of a lane that a request has let go of: what Node's listener for the agent's 'free' does, without
+// the name of the pool made three times. It is taken where nobody else has a say; everything else is Node's. The
+// other direction is add.js.
 
 const Lane = require('../lane/lane');
-const { isIdleKnown } = require('../node/client');
+const { isIdleKnown, isKnown } = require('../node/client');
+const { isQueueKnown, leaveQueue } = require('../node/queued');
 const { poolName } = require('./pool-name');
 
-/** Puts the lane among the idle ones and returns true; false if Node's way has to be taken. */
+/** Gives the lane to the next request that waits for it and returns true; false if Node's way has to be taken. */
+function passOn(agent, lane, options) {
+  if (!(lane instanceof Lane) || !isKnown() || !isQueueKnown() || !lane.writable) return false;
+  const name = poolName(agent, options);
+  const waiting = agent.requests[name];
+  if (waiting === undefined || waiting.length === 0) return false;
+  leaveQueue(waiting.shift(), serve, agent, lane);
+  if (waiting.length === 0) delete agent.requests[name];
+  return true;
+}
+
+function serve(request, agent, lane) {
+  request.onSocket(lane);
+  const { timeout } = request;
+  if (timeout !== undefined && timeout !== (agent.options.timeout || 0)) lane.setTimeout(timeout);
+}
+
+/** Puts the lane, for which nobody waits, among the idle ones and returns true; false if Node's way has to be taken. */
 function releaseLane(agent, lane, options) {
   if (!(lane instanceof Lane) || !isIdleKnown() || !lane.writable) return false;
   const request = lane._httpMessage;
@@ -38,4 +56,4 @@ function releaseLane(agent, lane, options) {
   return true;
 }
 
-module.exports = { releaseLane };
+module.exports = { passOn, releaseLane };

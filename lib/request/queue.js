@@ -12,6 +12,7 @@ const { toDuration } = require('../durations');
 const errors = require('../errors');
 const { explain, explainLater, parse } = require('./facts');
 const { clearTimeout, nextTick, setTimeout } = require('../node/clock');
+const { learnQueued } = require('../node/queued');
 const { closeReason } = require('../crossing/records');
 const waiting = require('./waiting');
 
@@ -32,12 +33,17 @@ function isEmpty({ requests }) {
   return true;
 }
 
-/** Looks after a request that has just been added, if it has to wait. */
+/** Looks after a request that Node has just added, if it has to wait. */
 function watch(agent, request) {
   const { requests } = agent;
-  for (const name in requests) if (requests[name].at(-1) === request) begin(agent, request, name);
+  for (const name in requests) {
+    if (requests[name].at(-1) !== request) continue;
+    learnQueued(request);
+    begin(agent, request, name);
+  }
 }
 
+/** Looks after a request that has got into the queue of this name. */
 function begin(agent, request, name) {
   const { maxQueuedRequests: most = Infinity, queueTimeout = 0 } = agent.options;
   // It may have waited before.
@@ -202,4 +208,4 @@ function endWait(request) {
   if (request[kWait].hasLeft) request.onSocket(null, undefined);
 }
 
-module.exports = { isEmpty, watch };
+module.exports = { begin, isEmpty, watch };

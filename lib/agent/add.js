@@ -1,20 +1,23 @@
 'use strict';
 
-// The short way to an idle lane. Node's addRequest copies all options of the request and of the agent
-// into an object in V8's slow mode before it looks for an idle socket, which costs more than all else
+// The short way to an idle lane, and into a queue. Node's addRequest copies all options of the request and of the
+// agent into an object in V8's slow mode before it looks for an idle socket, which costs more than all else
 // that it does (docs/architecture.md has the measurement). Where neither those options nor an overridden
 // method can have a say, the same steps are taken without the copy. Everything else is Node's.
 
 const { attach } = require('../lane/attach');
 const Lane = require('../lane/lane');
 const { isNodes } = require('../node/functions');
+const { enterQueue, isQueueKnown } = require('../node/queued');
 const { poolName } = require('./pool-name');
+const queue = require('../request/queue');
 const { securePoolName } = require('./secure-pool-name');
 
-/** Puts the request on an idle lane and returns true; false if Node's way has to be taken. */
-function reuseIdleLane(agent, request, options) {
+/** Puts the request on an idle lane, or into a queue, and returns true; false if Node's way has to be taken. */
+function addShortly(agent, request, options) {
   const isPlain = isNodes.getName(agent.getName);
-  if (!isPlain && (!agent._hasOwnGetName || isEmpty(agent.freeSockets))) return false;
+  if (!isPlain && !agent._hasOwnGetName) return false;
+  if (!isPlain && isEmpty(agent.freeSockets) && isEmpty(agent.requests)) return false;
   if (options.highWaterMark != null || overrides(agent.options)) return false;
   // Node refuses a Host header that is no string.
   const hostHeader = request.getHeader('host');
@@ -22,6 +25,10 @@ function reuseIdleLane(agent, request, options) {
 
   const name = isPlain ? poolName(agent, options) : securePoolName(agent, options, hostHeader);
   if (name === undefined) return false;
+  return reuseIdleLane(agent, request, name) || joinQueue(agent, request, options, name);
+}
+
+function reuseIdleLane(agent, request, name) {
   const idle = agent.freeSockets[name];
   if (idle === undefined) return false;
   const fifo = agent.scheduling === 'fifo';
@@ -39,8 +46,27 @@ function reuseIdleLane(agent, request, options) {
   return true;
 }
 
-function isEmpty(sockets) {
-  for (const _ in sockets) return false;
+/** A queue that there is already: the first in it Node puts there. */
+function joinQueue(agent, request, options, name) {
+  const waiting = agent.requests[name];
+  const busy = agent.sockets[name];
+  if (waiting === undefined || busy === undefined || agent.freeSockets[name] !== undefined) return false;
+  if (busy.length < agent.maxSockets && agent.totalSocketCount < agent.maxTotalSockets) return false;
+  // Node's own adds the agent's options, in case that it is called with these.
+  if (!isQueueKnown() || !isNodes.createSocket(agent.createSocket)) return false;
+  enterQueue(request, isOfRequest(options, agent, request) ? options : { ...options });
+  waiting.push(request);
+  queue.begin(agent, request, name);
+  return true;
+}
+
+/** Whether the options are ClientRequest's own copy, and not some that a program may change while the request waits. */
+function isOfRequest(options, agent, request) {
+  return request.agent === agent && Object.getPrototypeOf(options) === null;
+}
+
+function isEmpty(books) {
+  for (const _ in books) return false;
   return true;
 }
 
@@ -57,4 +83,4 @@ function overrides(options) {
   );
 }
 
-module.exports = { reuseIdleLane };
+module.exports = { addShortly };

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use tokio::sync::oneshot;
 
 use super::destination::{Order, TcpTarget};
-use super::resolver_threads::Threads;
+use super::resolver_threads::{Job, Threads};
 
 static THREADS: Threads = Threads::new();
 
@@ -21,16 +21,24 @@ pub enum Unresolved {
 /// Addresses in the order in which Node would give them.
 pub async fn resolve(target: &TcpTarget) -> Result<Vec<IpAddr>, Unresolved> {
     let (host, family, hints) = (target.host.clone(), target.family, target.hints);
-    let (sender, resolved) = oneshot::channel();
-    let job = move || {
-        // Who asked may have gone.
-        let _ = sender.send(getaddrinfo(&host, family, hints));
-    };
-    THREADS.run(Box::new(job)).map_err(|_| Unresolved::NoThread)?;
+    let (job, resolved) = while_wanted(move || getaddrinfo(&host, family, hints));
+    THREADS.run(job).map_err(|_| Unresolved::NoThread)?;
     let resolved = resolved.await.unwrap_or(Err(EAI_CANCELED));
     let mut addresses = resolved.map_err(Unresolved::Name)?;
     sort(&mut addresses, target.order);
     Ok(addresses)
+}
+
+/// A job, and what it comes to. It does nothing if nobody waits for that any more: while a name server does not
+/// answer, lookups that were given up would pile up before those that are wanted, and hold them up for minutes.
+fn while_wanted<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> (Job, oneshot::Receiver<T>) {
+    let (sender, receiver) = oneshot::channel();
+    let job = move || {
+        if !sender.is_closed() {
+            let _ = sender.send(work());
+        }
+    };
+    (Box::new(job), receiver)
 }
 
 fn sort(addresses: &mut [IpAddr], order: Order) {
@@ -137,6 +145,23 @@ mod tests {
         target.family = 4;
         let addresses = resolve(&target).await.ok().unwrap();
         assert!(addresses.iter().all(|address| address.is_ipv4() && address.is_loopback()), "{addresses:?}");
+    }
+
+    #[test]
+    fn a_lookup_that_was_given_up_is_not_begun() {
+        let (looked, lookups) = std::sync::mpsc::channel();
+        let look = |name: &'static str| {
+            let looked = looked.clone();
+            while_wanted(move || looked.send(name).unwrap())
+        };
+        let (given_up, answer) = look("given up");
+        drop(answer);
+        let (wanted, mut answer) = look("wanted");
+        given_up();
+        wanted();
+        assert_eq!(answer.try_recv(), Ok(()));
+        drop(looked);
+        assert_eq!(lookups.iter().collect::<Vec<_>>(), ["wanted"]);
     }
 
     #[test]

@@ -16,7 +16,8 @@ function learnQueued(request) {
   const [options, context] = ['requestOptions', 'requestAsyncResource'].map((name) =>
     own.find(({ description }) => description === name),
   );
-  symbols = options === undefined || !(request[context] instanceof AsyncResource) ? null : { options, context };
+  symbols =
+    options === undefined || !(request[context] instanceof AsyncResource) ? null : { options, context };
 }
 
 /** Whether they are known. */

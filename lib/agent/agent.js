@@ -22,6 +22,7 @@ const { addShortly } = require('./add');
 const { attach } = require('../lane/attach');
 const Lane = require('../lane/lane');
 const { isLearningIdle, learnIdleListener } = require('../node/client');
+const { isNodesCallback } = require('../node/created-callback');
 const { isNodes } = require('../node/functions');
 const nodeSocket = require('../lane/node-socket');
 const keepAliveStatus = require('./keepalive-status');
@@ -339,29 +340,6 @@ function timeToLive(options, socket) {
 /** Whether it has what an idle socket needs: a stream that a program has made itself need not be one. */
 function canBeIdle(socket) {
   return ['setKeepAlive', 'setTimeout', 'ref', 'unref'].every((name) => typeof socket[name] === 'function');
-}
-
-/**
- * Whether a callback of createConnection is that of Node's own createSocket, which a subclass may have
- * passed on. It does nothing once a socket has been returned. Any other is a listener for 'connect', and
- * may be a guard. Node makes its callback anew each time, out of one function whose text is no program's.
- */
-function isNodesCallback(callback) {
-  if (!isNodes.createSocket(NodeAgent.prototype.createSocket)) return false;
-  nodesCallback ??= captureNodesCallback();
-  return String(callback) === nodesCallback;
-}
-
-let nodesCallback;
-
-function captureNodesCallback() {
-  let text;
-  const probe = new NodeAgent();
-  probe.createConnection = (options, callback) => {
-    text = String(callback);
-  };
-  probe.createSocket({ getHeader() {} }, {}, () => {});
-  return text;
 }
 
 /** A socket is made for a request that waits, too. Then nobody is adding one. */

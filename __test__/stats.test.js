@@ -9,7 +9,7 @@ const { test } = require('node:test');
 const { HttpAgent, HttpsAgent } = require('..');
 const { blockUntil, send, startServer, until, warm } = require('./helpers/blocked');
 const { closedPort } = require('./helpers/lane-server');
-const { ourAgent } = require('./helpers/request');
+const { exchange, ourAgent } = require('./helpers/request');
 
 const patience = { timeout: 20_000 };
 
@@ -62,6 +62,22 @@ test('connections, requests and times', patience, async (t) => {
   if (process.platform === 'linux') assert.strictEqual(after.roundTrip.count, 2);
   assert.deepStrictEqual(Object.keys(agent.stats()), [origin]);
   assert.strictEqual(other.stats()[origin].requests, 1);
+});
+
+test('a request has waited for a new socket, too', patience, async (t) => {
+  const server = http.createServer((_, response) => response.writeHead(200, { connection: 'close' }).end());
+  t.after(() => server.close());
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const { port } = server.address();
+  const lookup = (_, { all }, callback) =>
+    setImmediate(callback, null, all ? [{ address: '127.0.0.1', family: 4 }] : '127.0.0.1', 4);
+  for (const [host, more] of Object.entries({ '127.0.0.1': {}, name: { lookup } })) {
+    const agent = ourAgent(t, { maxSockets: 1 });
+    const options = { host, port, agent, ...more };
+    const responses = await Promise.all(Array.from({ length: 4 }, () => exchange(options)));
+    assert.strictEqual(new Set(responses.map(({ socket }) => socket)).size, 4);
+    assert.strictEqual(agent.stats()[`${host}:${port}`].wait.count, 3, host);
+  }
 });
 
 test('closes by reason, retries by rule, and requests that were saved', patience, async (t) => {

@@ -25,6 +25,8 @@ class Place {
   #isOpened = false;
   /** Whether the process waits for it while it is opened. */
   #holds;
+  /** How long the request that it is opened for has waited, in ms. */
+  #waited;
 
   /** `occupant`: whom the crossing reports to; `holds`: whether the process waits for it. */
   constructor(occupant, holds) {
@@ -70,6 +72,7 @@ class Place {
     this.#tellHold(wasHeld);
     if (addresses === undefined) crossing.open(this.#slot, this.#epoch, flags, route, resolver);
     else crossing.openTo(addresses, dnsCacheTtl, this.#slot, this.#epoch, flags, route, resolver);
+    if (this.#waited !== undefined) this.noteWait(this.#waited);
   }
 
   /** Hands over what a request has written; returns the number of its bytes, which `flagsOf` is given too. */
@@ -92,6 +95,7 @@ class Place {
     this.#epoch = other.#epoch;
     this.#isOpened = true;
     this.#tellHold(wasHeld);
+    if (this.#waited !== undefined) this.noteWait(this.#waited);
   }
 
   /** Whether the lane was there before it moved. */
@@ -174,9 +178,11 @@ class Place {
 
   // These may wait for the others of this tick.
 
-  /** The request to come has waited for its lane. */
+  /** The request to come has waited for its lane. Rust counts it by what the lane leads to, which it has to know of. */
   noteWait(ms) {
-    if (!this.isLeft) crossing.patientRow(op.WAITED, this.#slot, this.#epoch, Math.round(ms), 0);
+    this.#waited = this.#isOpened ? undefined : ms;
+    if (this.#isOpened && !this.isLeft)
+      crossing.patientRow(op.WAITED, this.#slot, this.#epoch, Math.round(ms), 0);
   }
 
   yieldTo(queue) {

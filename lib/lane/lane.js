@@ -112,7 +112,7 @@ class Lane extends SocketShape {
 
   /** The request that gets the lane had waited for it. */
   _noteWait(ms) {
-    if (this._isOpened) this.#parts.place.noteWait(ms);
+    this.#parts.place.noteWait(ms);
   }
 
   /** A lookup in JavaScript has failed, or what it found is blocked. */

@@ -392,7 +392,8 @@ declare namespace HttpAgent {
     protocol?: string | undefined;
     /**
      * Environment variables that name a proxy (`HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`), in those Node
-     * versions that know this option. Such connections are Node's own. Default: none.
+     * versions that know this option. Connections to the proxy are Node's own; those to hosts that `NO_PROXY` names
+     * are not. Default: none.
      */
     proxyEnv?: NodeJS.ProcessEnv | undefined;
 

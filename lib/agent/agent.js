@@ -369,7 +369,7 @@ define(HttpAgent.prototype, {
     const { reason, route } = decisionsOf(this).of(
       options.path || options.host,
       [options, this.options, surroundings],
-      (...sources) => decide(this[kId], ...sources),
+      (...sources) => decide(this, ...sources),
     );
     if (reason !== undefined || !crossing.isReady()) {
       const socket = nodeConnection(NodeAgent, this, args);
@@ -389,10 +389,12 @@ define(HttpAgent.prototype, {
   }),
 });
 
-/** `{ route }`, or the reason why these options are for Node's own sockets (see decisions.js, which watches them). */
-function decide(id, options, defaults, surroundings) {
-  const reason = nodeReason(options, surroundings) ?? connectReason(surroundings);
-  return reason === undefined ? { route: new Route(id, options, defaults, surroundings) } : { reason };
+/** `{ route }`, or the reason why these options are for Node's own sockets (see decisions.js, which watches all but the first). */
+function decide(agent, options, defaults, surroundings) {
+  const reason = nodeReason(agent, options, surroundings) ?? connectReason(surroundings);
+  return reason === undefined
+    ? { route: new Route(agent[kId], options, defaults, surroundings) }
+    : { reason };
 }
 
 function startLane(agent, lane, plan, options) {

@@ -126,7 +126,8 @@ function nameOf(agent, options) {
 
 /** `{ route }`, or the reason why these options are for Node's own TLS (see decisions.js, which watches all but the first two). */
 function decide(agent, id, options, defaults, pool, surroundings) {
-  const reason = nodeReason(options, surroundings) ?? connectReason(surroundings) ?? surroundings.tlsReason;
+  const reason =
+    nodeReason(agent, options, surroundings) ?? connectReason(surroundings) ?? surroundings.tlsReason;
   if (reason !== undefined) return { reason };
   const made = secureOptions(agent, options, surroundings);
   if (made.reason !== undefined) return made;

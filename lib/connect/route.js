@@ -10,6 +10,7 @@ const { domainToASCII } = require('url');
 const { optionOf } = require('../defaults');
 const { toDuration } = require('../durations');
 const { isNodes, isSocketConnect, unwrapped } = require('../node/functions');
+const { usesProxy } = require('../node/proxy');
 
 const IS_WINDOWS = process.platform === 'win32';
 /** The longest path of a Unix socket that every system takes (sun_path on macOS, less the NUL). */
@@ -23,8 +24,8 @@ const MAX_DELAY = 0x7fffffff;
  * Why these options are for Node's own sockets, or undefined if they are not. An empty reason means
  * that Node will refuse them: there is nothing to warn of then.
  */
-function nodeReason(options, surroundings) {
-  if (options.proxyEnv != null) return 'proxyEnv';
+function nodeReason(agent, options, surroundings) {
+  if (usesProxy(agent, options)) return 'proxyEnv';
   for (const name of ['fd', 'handle', 'onread']) if (options[name] != null) return name;
   if (options.fd === null) return '';
   // Node knows it from version 24 on.

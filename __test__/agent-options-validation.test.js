@@ -157,6 +157,22 @@ test('maxBufferedBytes is an integer from 0, or Infinity', () => {
     });
 });
 
+test('a delay of keep-alive probes that the system does not take is the system’s own', async (t) => {
+  const server = http.createServer((request, response) => response.end());
+  t.after(() => server.close());
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  for (const keepAliveMsecs of [86_400_000, 2 ** 31 - 1, Infinity]) {
+    for (const Agent of [http.Agent, HttpAgent]) {
+      const agent = new Agent({ keepAlive: true, keepAliveMsecs });
+      t.after(() => agent.destroy());
+      const request = http.get({ agent, host: '127.0.0.1', port: server.address().port });
+      const [response] = await once(request, 'response');
+      assert.strictEqual(response.resume().statusCode, 200);
+      await once(response, 'close');
+    }
+  }
+});
+
 test('sendEarly is safe, all or false', () => {
   for (const sendEarly of ['safe', 'all', false, undefined, null])
     assert.doesNotThrow(() => new HttpAgent({ sendEarly }));

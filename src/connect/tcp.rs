@@ -42,7 +42,8 @@ pub fn socket(target: &TcpTarget, peer: IpAddr) -> Result<TcpSocket, Unmade> {
         }
         socket.set_tcp_nodelay(target.no_delay)?;
         if let Some(delay) = target.keep_alive {
-            set_keep_alive(&SockRef::from(&socket), Some(Probes::after(delay)))?;
+            // A delay that the system does not take leaves its own, as with Node, and is no reason not to connect.
+            drop(set_keep_alive(&SockRef::from(&socket), Some(Probes::after(delay))));
         }
         Ok(socket)
     };

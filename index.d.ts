@@ -376,7 +376,7 @@ declare namespace HttpAgent {
     /**
      * Inactivity, in ms, after which a socket emits 'timeout'. It is set when the socket is made, and emitted
      * on the request too: it does not end the request. An idle socket is closed. A request's own `timeout`
-     * wins over it. Default: none.
+     * wins over it. 0 or Infinity: none. Default: none.
      */
     timeout?: Time | undefined;
     /**

@@ -77,6 +77,7 @@ const DURATIONS = [
   'socketActiveTTL',
   'dnsCacheTtl',
   'connectTimeout',
+  'queueTimeout',
   'timeout',
 ];
 
@@ -86,7 +87,7 @@ for (const name of DURATIONS) {
       [0, 0],
       [1, 1],
       [1500.5, 1500.5],
-      [Infinity, Infinity],
+      [Infinity, name === 'timeout' ? 0 : Infinity],
       ['250', 250],
       ['250ms', 250],
       ['30s', 30_000],
@@ -155,6 +156,24 @@ test('maxBufferedBytes is an integer from 0, or Infinity', () => {
       name: 'TypeError',
       code: 'ERR_INVALID_ARG_TYPE',
     });
+});
+
+test('without a limit, by 0 or by Infinity, no duration keeps a request from its answer', async (t) => {
+  const server = http.createServer((request, response) => response.end());
+  t.after(() => server.close());
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  for (const limit of [0, Infinity]) {
+    const agent = new HttpAgent(Object.fromEntries(DURATIONS.map((name) => [name, limit])));
+    t.after(() => agent.destroy());
+    for (const reusedSocket of [false, true]) {
+      const request = http.get({ agent, host: '127.0.0.1', port: server.address().port });
+      const free = once(agent, 'free');
+      const [response] = await once(request, 'response');
+      assert.strictEqual(request.reusedSocket, reusedSocket);
+      response.resume();
+      await free;
+    }
+  }
 });
 
 test('a delay of keep-alive probes that the system does not take is the system’s own', async (t) => {

@@ -46,6 +46,8 @@ function agentOptions(given) {
   for (const name of DURATIONS) {
     if (options[name] != null) options[name] = toDuration(options[name], `options.${name}`);
   }
+  // It is given to timers of Node's sockets, which do not take Infinity.
+  if (options.timeout === Infinity) options.timeout = 0;
   for (const [name, [least, most]] of Object.entries(INTEGERS)) {
     const value = options[name];
     if (value != null && !(value === Infinity && most === Infinity))

@@ -298,7 +298,7 @@ declare namespace HttpAgent {
     queueTimeout?: Time | undefined;
     /**
      * Requests that may wait for a socket, per `getName()`; one more fails with `ERR_QUEUE_FULL`. 0: none waits.
-     * Default: Infinity.
+     * An integer from 0, or Infinity. Default: Infinity.
      */
     maxQueuedRequests?: number | undefined;
     /**

@@ -5,6 +5,7 @@ import HttpAgent, { HttpsAgent } from './index.js';
 export { HttpAgent, HttpAgent as default, HttpsAgent };
 
 export type {
+  ChannelMessages,
   CloseReason,
   ConnectionError,
   ConnectionFacts,

@@ -5,6 +5,7 @@
 import * as http from 'http';
 import * as https from 'https';
 import { LookupFunction } from 'net';
+import { Duplex } from 'stream';
 
 declare module 'http' {
   interface ClientRequest {
@@ -233,6 +234,24 @@ declare namespace HttpAgent {
      */
     reason?: CloseReason | (string & {});
     connection?: ConnectionFacts;
+  }
+
+  /** What `node:diagnostics_channel` tells of offloop's own connections, by the name of the channel. */
+  export interface ChannelMessages {
+    /** A connection stands, its TLS handshake included. */
+    'offloop:connection:opened': { agent: Self | HttpsAgent; socket: Duplex };
+    /** A request gets a connection that has served another. */
+    'offloop:connection:reused': { agent: Self | HttpsAgent; socket: Duplex; request: http.ClientRequest };
+    /** A connection is gone. */
+    'offloop:connection:closed': { agent: Self | HttpsAgent; socket: Duplex; reason: CloseReason };
+    /** A request has been sent a second time. It has no socket if it ends in the queue (see `maxSentAhead`). */
+    'offloop:request:retried': {
+      agent: Self | HttpsAgent;
+      socket: Duplex | undefined;
+      request: http.ClientRequest;
+    };
+    /** A request has to wait for a socket, as the last of so many (`waiting`). */
+    'offloop:request:queued': { agent: Self | HttpsAgent; request: http.ClientRequest; waiting: number };
   }
 
   /** What may be sent again, in detail. The object is read once; change it by giving another. */

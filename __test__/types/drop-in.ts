@@ -2,10 +2,11 @@
 
 import * as http from 'node:http';
 import * as https from 'node:https';
+import { subscribe } from 'node:diagnostics_channel';
 import { EventEmitter } from 'node:events';
 import { Duplex } from 'node:stream';
 import { HttpAgent, HttpsAgent } from 'offloop';
-import type { Duration, HttpAgentOptions, HttpsAgentOptions } from 'offloop';
+import type { ChannelMessages, Duration, HttpAgentOptions, HttpsAgentOptions } from 'offloop';
 
 const plain: http.Agent = new HttpAgent();
 const secure: https.Agent = new HttpsAgent({ ca: 'PEM', servername: 'example.org' });
@@ -74,6 +75,13 @@ agent.maxSockets = agent.totalSocketCount + Number(agent.keepAlive) + agent.keep
 const request: http.ClientRequest = http.get('http://example.org/', { agent });
 const attempts: number | undefined = request.attempts;
 void attempts;
+
+subscribe('offloop:connection:closed', (message) => {
+  const { agent, reason, socket } = message as ChannelMessages['offloop:connection:closed'];
+  const owner: http.Agent = agent;
+  if (reason === 'idle-timeout') socket.destroyed satisfies boolean;
+  void owner;
+});
 
 class Guarded extends HttpAgent {
   constructor() {

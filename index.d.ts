@@ -37,8 +37,9 @@ declare module 'http' {
 declare class HttpAgent extends http.Agent {
   constructor(options?: HttpAgent.HttpAgentOptions | null);
   /**
-   * The options, with defaults, durations in ms. They may be changed while the agent is in use;
-   * those of a connection (`noDelay`, `connectTimeout`, …) count for the connections opened from then on.
+   * The options, durations in ms. Times, sizes and counts with a default of their own are there if they were
+   * not given, too. They may be changed while the agent is in use; those of a connection (`noDelay`,
+   * `connectTimeout`, …) count for the connections opened from then on.
    */
   options: HttpAgent.LiveOptions;
   /** Whether connections are kept for other requests. May be changed at any time. Default: `true`. */
@@ -78,7 +79,7 @@ declare namespace HttpAgent {
    */
   export class HttpsAgent extends https.Agent {
     constructor(options?: HttpsAgentOptions | null);
-    /** The options, with defaults, durations in ms. They may be changed while the agent is in use. */
+    /** The options, as of {@link HttpAgent}. */
     options: LiveHttpsOptions;
     /** Whether connections are kept for other requests. May be changed at any time. Default: `true`. */
     keepAlive: boolean;

@@ -264,6 +264,27 @@ test('what decides where a connection leads is read for each', { timeout: 20_000
   ]);
 });
 
+test(
+  'what is set later, and is wrong, is told by the request that needs a connection',
+  { timeout: 20_000 },
+  async (t) => {
+    const server = await echoServer(t);
+    const agent = ourAgent(t);
+    for (const [name, value, code] of [
+      ['maxReadAheadBytes', 0, 'ERR_OUT_OF_RANGE'],
+      ['maxReadAheadBytes', 2 ** 30, 'ERR_OUT_OF_RANGE'],
+      ['maxBufferedBytes', '1 MiB', 'ERR_INVALID_ARG_TYPE'],
+      ['maxReplayBytes', -1, 'ERR_OUT_OF_RANGE'],
+      ['connectTimeout', 'soon', 'ERR_INVALID_ARG_VALUE'],
+    ]) {
+      agent.options[name] = value;
+      assert.throws(() => http.request({ ...server.at, agent }), { code });
+      delete agent.options[name];
+    }
+    await exchange({ ...server.at, agent });
+  },
+);
+
 test('a route that Rust has forgotten is told again', { timeout: 20_000 }, async (t) => {
   const server = await echoServer(t);
   const agent = ourAgent(t, { keepAlive: false });

@@ -3,6 +3,7 @@
 // The options that http.Agent does not have: checks, and agentkeepalive's older names.
 // Node's own constructor checks Node's own.
 
+const { COUNTS, toCount } = require('../counts');
 const { DEFAULTS, isGiven } = require('../defaults');
 const errors = require('../errors');
 const { toDuration } = require('../durations');
@@ -18,19 +19,6 @@ const DURATIONS = [
   'queueTimeout',
   'timeout',
 ];
-
-/** Where the native side counts in 32 bits. */
-const MAX_UINT = 0xffffffff;
-const MAX_WINDOW = 0x3fffffff;
-
-/** The least and the most of each; if there is no most, Infinity will do. */
-const INTEGERS = {
-  maxQueuedRequests: [0, Infinity],
-  maxReadAheadBytes: [1, MAX_WINDOW],
-  maxBufferedBytes: [0, Infinity],
-  maxReplayBytes: [0, MAX_UINT],
-  maxSentAhead: [0, MAX_UINT],
-};
 
 /** The options of the agent, checked, with durations in ms. Throws for a wrong one, before anything happened. */
 function agentOptions(given) {
@@ -48,11 +36,7 @@ function agentOptions(given) {
   }
   // It is given to timers of Node's sockets, which do not take Infinity.
   if (options.timeout === Infinity) options.timeout = 0;
-  for (const [name, [least, most]] of Object.entries(INTEGERS)) {
-    const value = options[name];
-    if (value != null && !(value === Infinity && most === Infinity))
-      errors.checkInteger(value, `options.${name}`, least, most);
-  }
+  for (const name of COUNTS) if (options[name] != null) toCount(options[name], name);
   if (options.sendEarly != null && ![false, 'safe', 'all'].includes(options.sendEarly)) {
     throw errors.invalidArgValue('options.sendEarly', options.sendEarly, "must be 'safe', 'all' or false");
   }

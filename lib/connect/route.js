@@ -7,6 +7,7 @@ const dns = require('dns');
 const net = require('net');
 const { domainToASCII } = require('url');
 
+const { toCount } = require('../counts');
 const { optionOf } = require('../defaults');
 const { toDuration } = require('../durations');
 const { isNodes, isSocketConnect, unwrapped } = require('../node/functions');
@@ -165,9 +166,9 @@ class Route {
       ttl: toLimit(optionOf(own, 'socketActiveTTL'), 'socketActiveTTL'),
       parse: !surroundings.rawPath,
       queues: mayQueue(own),
-      readAhead: optionOf(own, 'maxReadAheadBytes'),
-      maxBuffered: optionOf(own, 'maxBufferedBytes'),
-      maxReplay: optionOf(own, 'maxReplayBytes'),
+      readAhead: toCount(optionOf(own, 'maxReadAheadBytes'), 'maxReadAheadBytes'),
+      maxBuffered: toCount(optionOf(own, 'maxBufferedBytes'), 'maxBufferedBytes'),
+      maxReplay: toCount(optionOf(own, 'maxReplayBytes'), 'maxReplayBytes'),
     };
   }
 }

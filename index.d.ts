@@ -18,9 +18,10 @@ declare module 'http' {
   interface RequestOptions {
     /**
      * What may be sent again of this request; wins over the agent's option. Only agents of offloop know it. An object with
-     * other members, a number or `true` is a client library's own, and says nothing here.
+     * other members, a number or `true` is a client library's own, and says nothing here. The types of such a library, or of
+     * a program, may extend these, so any type is taken.
      */
-    retry?: 'idempotent' | false | HttpAgent.RetryOptions | undefined;
+    retry?: 'idempotent' | false | HttpAgent.RetryOptions | {} | null | undefined;
   }
 }
 

@@ -65,6 +65,13 @@ const secureOptions: HttpsAgentOptions = { ...options, retry: false, minVersion:
 HttpsAgent(secureOptions);
 new HttpAgent(null);
 
+// A client library's own option of the same name.
+interface LibraryOptions extends http.RequestOptions {
+  retry?: number | { limit: number };
+}
+const library: LibraryOptions = { retry: { limit: 3 } };
+http.request({ ...library, agent });
+
 // What stands in the agent are milliseconds.
 const ms: number | undefined = agent.options.socketActiveTTL;
 agent.options.freeSocketTimeout = '10s';

@@ -7,11 +7,12 @@ const { performance } = require('perf_hooks');
 const { Plan, normalizeArgs } = require('../connect/connect');
 const crossing = require('../crossing/crossing');
 const { warnNodeSocket } = require('../fallback');
+const { identityOf } = require('../identity');
 const { isNodes, unwrapped } = require('../node/functions');
 const { Route, nodeReason } = require('../connect/route');
 const { surroundings } = require('../connect/surroundings');
 const TlsLane = require('../lane/tls-lane');
-const { identityOf, secureOptions } = require('../tls/options');
+const { secureOptions } = require('../tls/options');
 const { bytesOf } = require('../tls/pem');
 const { isNodesCheck } = require('../tls/process');
 

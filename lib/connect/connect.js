@@ -6,24 +6,12 @@ const dns = require('dns');
 const net = require('net');
 
 const errors = require('../errors');
+const { identityOf, newIdentity } = require('../identity');
 const process = require('../node/process');
 const { opFlag } = require('../crossing/records');
 const { asksPermission, isNetworkDenied } = require('./surroundings');
 
-/** Numbers for what decides where a connection leads: connections with different ones are never exchanged. */
-const resolverIds = new WeakMap();
-let lastResolverId = 0;
-
-function newResolverId() {
-  return (lastResolverId = (lastResolverId + 1) >>> 0 || 1);
-}
-
-function resolverId(object) {
-  let id = resolverIds.get(object);
-  if (id === undefined) resolverIds.set(object, (id = newResolverId()));
-  return id;
-}
-
+/** Stands for the permission model among what has a say. */
 const PERMISSION = {};
 
 /** createConnection's three forms: (options), (port, host?, options?), (path, options?), with a callback. */
@@ -40,6 +28,7 @@ function normalizeArgs(args) {
 class Plan {
   /** The events whose listeners guard each connection, and `WRITTEN`. */
   guards = undefined;
+  /** The lane connects, or is not to. */
   begun = false;
   /** The callback of createConnection. */
   onConnect = null;
@@ -103,7 +92,7 @@ class Plan {
     const sayers = [lookup, blockList || undefined, asksPermission() ? PERMISSION : undefined].filter(
       Boolean,
     );
-    return sayers.length === 1 && this.guards.length === 0 ? resolverId(sayers[0]) : newResolverId();
+    return sayers.length === 1 && this.guards.length === 0 ? identityOf(sayers[0]) : newIdentity();
   }
 
   /** The addresses for another connection of the lane, or undefined if it must not have one. */

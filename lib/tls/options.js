@@ -8,6 +8,7 @@ const net = require('net');
 const tls = require('tls');
 
 const { native } = require('../binding');
+const { identityOf } = require('../identity');
 const { Content } = require('./option-content');
 const { readAnchors, readIdentity } = require('./pem');
 const { isNodesCheck } = require('./process');
@@ -86,16 +87,6 @@ const CONTEXT = [
 /** Contexts that are kept for each agent: most have one, and those that go through many do not come back. */
 const MAX_CONTEXTS = 8;
 const contexts = new WeakMap();
-
-/** Numbers for functions and contexts of the program's: connections with different ones are never exchanged. */
-const identities = new WeakMap();
-let lastIdentity = 0;
-
-function identityOf(value) {
-  let id = identities.get(value);
-  if (id === undefined) identities.set(value, (id = lastIdentity = (lastIdentity + 1) >>> 0 || 1));
-  return id;
-}
 
 /**
  * What the options of tls.connect() come to: `{ reason }` as nodeReason() has it, or `{ secure }` for a
@@ -247,4 +238,4 @@ function alpnOf(protocols) {
   return protocols.every(isName) ? protocols : undefined;
 }
 
-module.exports = { identityOf, secureOptions };
+module.exports = { secureOptions };

@@ -124,21 +124,16 @@ function outOfRange(name, range, actual) {
   );
 }
 
-function checkNumber(value, name, min, max) {
+function checkInteger(value, name, min, max) {
   if (typeof value !== 'number') throw invalidArgType(name, 'of type number', value);
-  if (!(value >= min && value <= max)) {
+  if (!Number.isInteger(value)) throw outOfRange(name, 'an integer', value);
+  if (value < min || value > max) {
     throw outOfRange(name, max === Infinity ? `>= ${min}` : `>= ${min} && <= ${max}`, value);
   }
 }
 
-function checkInteger(value, name, min, max) {
-  if (typeof value === 'number' && !Number.isInteger(value)) throw outOfRange(name, 'an integer', value);
-  checkNumber(value, name, min, max);
-}
-
 module.exports = {
   checkInteger,
-  checkNumber,
   errnoException,
   writeCanceled,
   connectException,

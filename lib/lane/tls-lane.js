@@ -6,7 +6,7 @@
 const { X509Certificate } = require('crypto');
 
 const errors = require('../errors');
-const { checkBytes, checkString, checkUint32 } = require('../tls/arguments');
+const { checkBytes, checkString } = require('../tls/arguments');
 const LaneOverNode = require('./lane-over-node');
 const process = require('../node/process');
 const { FACT_ROWS } = require('./node-socket');
@@ -233,7 +233,7 @@ class TlsLane extends LaneOverNode {
   }
 
   exportKeyingMaterial(length, label, context) {
-    checkUint32(length, 'length');
+    errors.checkInteger(length, 'length', 1, 0xffffffff);
     checkString(label, 'label');
     if (context !== undefined) checkBytes(context, 'context');
     if (this._nodeSocket !== undefined) return this._nodeSocket.exportKeyingMaterial(length, label, context);

@@ -1,18 +1,11 @@
 'use strict';
 
-// Checks of arguments, with Node's errors.
+// Checks of arguments, with Node's errors; those of numbers are in errors.js.
 
 const errors = require('../errors');
 
 function checkString(value, name) {
   if (typeof value !== 'string') throw errors.invalidArgType(name, 'of type string', value);
-}
-
-/** A whole number above 0 of 32 bits. */
-function checkUint32(value, name) {
-  if (typeof value !== 'number') throw errors.invalidArgType(name, 'of type number', value);
-  if (!Number.isInteger(value)) throw errors.outOfRange(name, 'an integer', value);
-  if (value < 1 || value > 0xffffffff) throw errors.outOfRange(name, '>= 1 && <= 4294967295', value);
 }
 
 function checkBytes(value, name) {
@@ -21,4 +14,4 @@ function checkBytes(value, name) {
   }
 }
 
-module.exports = { checkBytes, checkString, checkUint32 };
+module.exports = { checkBytes, checkString };

@@ -27,7 +27,7 @@ class Lane extends SocketShape {
   /** What is to come of a response whose head Rust has read (plain-body.js). */
   _plainBody = null;
   /** What is written stays here, until it is known where it goes. */
-  #held = false;
+  #isWithheld = false;
   #resetOnDestroy = false;
   /** The listener of a write that waits for the connection. */
   #unwritten;
@@ -80,7 +80,7 @@ class Lane extends SocketShape {
   /** Whether its requests are Rust's: not if it is destroyed, upgraded, or on a socket of Node's (lane-over-node.js). */
   get _isInRust() {
     const { exchange, place } = this.#parts;
-    return !place.isLeft && !this.#held && !exchange.isUpgraded;
+    return !place.isLeft && !this.#isWithheld && !exchange.isUpgraded;
   }
 
   /** Whether it is the program's, who may have given it to this agent as a socket of its own. */
@@ -217,6 +217,7 @@ class Lane extends SocketShape {
     this.#parts.input.takeBody(bytes, from, length, parts, at, size, own);
   }
 
+  /** `more`: whether the stream wants more, for what has come is consumed. */
   _acknowledge(more) {
     if (this.destroyed) return;
     const { hold, input } = this.#parts;
@@ -310,8 +311,8 @@ class Lane extends SocketShape {
   }
 
   /** Hands nothing more to Rust, and asks back what it has (HANDED_BACK). */
-  _hold() {
-    this.#held = true;
+  _withhold() {
+    this.#isWithheld = true;
     this.#parts.connection.judge(false);
   }
 
@@ -365,7 +366,7 @@ class Lane extends SocketShape {
   _write(chunk, encoding, callback) {
     const { connection, early, output } = this.#parts;
     if (early.takes(chunk)) chunk = '';
-    if (connection.isEstablished && !this.#held && output.takes(chunk, encoding)) {
+    if (connection.isEstablished && !this.#isWithheld && output.takes(chunk, encoding)) {
       output.write(chunk, encoding);
       callback();
     } else {
@@ -401,7 +402,7 @@ class Lane extends SocketShape {
   _pump() {
     const { connection, output, place } = this.#parts;
     this.#endWait();
-    if (place.isOpened && !this.#held && !this.destroyed) output.pump(connection.isEstablished);
+    if (place.isOpened && !this.#isWithheld && !this.destroyed) output.pump(connection.isEstablished);
   }
 
   _final(callback) {

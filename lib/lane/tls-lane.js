@@ -77,7 +77,7 @@ class TlsLane extends LaneOverNode {
         break;
       case event.TLS_REFUSED:
         if (argument === 1) this._resent();
-        this._hold();
+        this._withhold();
         break;
       case event.HANDED_BACK:
         this._goToNode();

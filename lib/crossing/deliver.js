@@ -54,6 +54,10 @@ function begin(native) {
   crossing = native;
 }
 
+/**
+ * Rust calls it. `count` rows stand in `rowsIn`, and what they bring in `bytesIn`, or in the buffers of `list`; -1: the rest
+ * of those before. `begins`: it is the first call in a turn of the loop. Returns whether something is left for a later one.
+ */
 function deliver(count, list, begins) {
   beginBatch();
   if (begins) turnEnds = endOfTurn();

@@ -73,7 +73,9 @@ function isError(value) {
   return value instanceof Error || value instanceof NodesError;
 }
 
+/** Of errors whose `reason` says something else. */
 const OTHERS = new Set([closeReason.INVALID_RESPONSE, closeReason.TLS_FAILED]);
+/** The server has ended it, in good order. */
 const PEER_CLOSED = new Set([closeReason.PEER_CLOSED_IDLE, closeReason.PEER_FIN]);
 
 /**

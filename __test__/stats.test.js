@@ -64,6 +64,20 @@ test('connections, requests and times', patience, async (t) => {
   assert.strictEqual(other.stats()[origin].requests, 1);
 });
 
+test('each origin has what is its own, and other agents have nothing of it', patience, async (t) => {
+  const [agent, other] = [ourAgent(t), ourAgent(t)];
+  const servers = await Promise.all([1, 2].map(() => startServer(t)));
+  const of = (one, { port }) => one.stats()[`127.0.0.1:${port}`];
+  await Promise.all(servers.map((server, i) => warm(agent, server, i + 2)));
+  await warm(other, servers[0], 4);
+  servers.forEach((server, i) => {
+    assert.deepStrictEqual(of(agent, server).connections, { busy: 0, idle: i + 2, connecting: 0 });
+    if (process.platform === 'linux') assert.strictEqual(of(agent, server).roundTrip.count, i + 2);
+  });
+  assert.strictEqual(of(other, servers[0]).connections.idle, 4);
+  assert.strictEqual(of(other, servers[1]), undefined);
+});
+
 test('a request has waited for a new socket, too', patience, async (t) => {
   const server = http.createServer((_, response) => response.writeHead(200, { connection: 'close' }).end());
   t.after(() => server.close());

@@ -90,59 +90,81 @@ impl Pool {
     pub(super) fn stats(&self, agent: u32) -> String {
         let now = Instant::now();
         let mut text = String::new();
+        // In one pass for all origins: JavaScript waits for this, and so do all connections.
+        let mut open = self.open_now(agent);
         for ((owner, origin), (counts, _)) in &self.status.by_origin {
             if *owner == agent {
-                self.write_origin(&mut text, origin, counts, now);
+                let open = open.remove(&Rc::as_ptr(counts)).unwrap_or_default();
+                write_origin(&mut text, origin, counts, &open, now);
             }
         }
         text
     }
 
-    fn write_origin(&self, text: &mut String, origin: &str, counts: &Rc<Counts>, now: Instant) {
-        let mut round_trip = counts.round_trip.borrow().clone();
-        let (mut busy, mut idle) = (0, 0);
-        for connection in self.connections.iter().filter(|one| Rc::ptr_eq(&one.counts, counts)) {
-            *if connection.parked.is_some() { &mut idle } else { &mut busy } += 1;
-            round_trip.record_some(connection.measured_round_trip());
+    /// By the address of the counters that they hold.
+    fn open_now(&self, agent: u32) -> HashMap<*const Counts, OpenNow> {
+        let mut open = HashMap::<_, OpenNow>::new();
+        for connection in self.connections.iter().filter(|one| one.destination.agent == agent) {
+            let open = open.entry(Rc::as_ptr(&connection.counts)).or_default();
+            *if connection.parked.is_some() { &mut open.idle } else { &mut open.busy } += 1;
+            open.round_trips.extend(connection.measured_round_trip());
         }
-        let lanes = self.lanes.iter().flatten().filter(|lane| Rc::ptr_eq(&lane.counts, counts));
-        let connecting = lanes
-            .filter(|lane| matches!(lane.state, State::Resolving { .. } | State::Connecting { .. }))
-            .count() as u64;
-        let mut row = |name: &str, value: &dyn std::fmt::Display| {
-            // Writing to a string does not fail.
-            let _ = writeln!(text, "{name}\t{value}");
-        };
-        row("origin", &origin);
-        for (name, value) in [
-            ("connections.busy", busy),
-            ("connections.idle", idle),
-            ("connections.connecting", connecting),
-            ("opened", counts.opened.get()),
-            ("notOpened", counts.not_opened.get()),
-            ("requests", counts.requests.get()),
-            ("reuses", counts.reuses.get()),
-            ("ahead", counts.ahead.get()),
-            ("saved", counts.saved.get()),
-        ] {
-            row(name, &value);
-        }
-        for (rule, count) in RULES.iter().zip(&counts.retries) {
-            row(&format!("retries.{rule}"), &count.get());
-        }
-        for reason in CloseReason::ALL {
-            let count = counts.closes[reason as usize - 1].get();
-            if count > 0 {
-                row(&format!("closes.{}", reason.name()), &count);
+        for lane in self.lanes.iter().flatten() {
+            if matches!(lane.state, State::Resolving { .. } | State::Connecting { .. }) {
+                open.entry(Rc::as_ptr(&lane.counts)).or_default().connecting += 1;
             }
         }
-        if let Some(limit) = counts.learned.limit(now) {
-            row("learnedLimit", &limit.as_millis());
-        }
-        row("connect", &counts.connect.borrow());
-        row("wait", &counts.wait.borrow());
-        row("roundTrip", &round_trip);
+        open
     }
+}
+
+/// What there is of an origin at the moment.
+#[derive(Default)]
+struct OpenNow {
+    busy: u64,
+    idle: u64,
+    connecting: u64,
+    round_trips: Vec<Duration>,
+}
+
+fn write_origin(text: &mut String, origin: &str, counts: &Counts, open: &OpenNow, now: Instant) {
+    let mut round_trip = counts.round_trip.borrow().clone();
+    for &measured in &open.round_trips {
+        round_trip.record(measured);
+    }
+    let mut row = |name: &str, value: &dyn std::fmt::Display| {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{name}\t{value}");
+    };
+    row("origin", &origin);
+    for (name, value) in [
+        ("connections.busy", open.busy),
+        ("connections.idle", open.idle),
+        ("connections.connecting", open.connecting),
+        ("opened", counts.opened.get()),
+        ("notOpened", counts.not_opened.get()),
+        ("requests", counts.requests.get()),
+        ("reuses", counts.reuses.get()),
+        ("ahead", counts.ahead.get()),
+        ("saved", counts.saved.get()),
+    ] {
+        row(name, &value);
+    }
+    for (rule, count) in RULES.iter().zip(&counts.retries) {
+        row(&format!("retries.{rule}"), &count.get());
+    }
+    for reason in CloseReason::ALL {
+        let count = counts.closes[reason as usize - 1].get();
+        if count > 0 {
+            row(&format!("closes.{}", reason.name()), &count);
+        }
+    }
+    if let Some(limit) = counts.learned.limit(now) {
+        row("learnedLimit", &limit.as_millis());
+    }
+    row("connect", &counts.connect.borrow());
+    row("wait", &counts.wait.borrow());
+    row("roundTrip", &round_trip);
 }
 
 impl Connection {

@@ -196,8 +196,9 @@ declare namespace HttpAgent {
   }
 
   /**
-   * What has been counted of one origin since the agent was made. The 1000 origins that were used last are
-   * remembered. Counted on the thread of the connections, and read when it is asked for.
+   * What has been counted of one origin since the agent was made. Of all agents together the 1000 that were used last
+   * are remembered, and all that have connections. Counted on the thread of the connections, and read when it is
+   * asked for.
    */
   export interface OriginStats {
     /** Connections now. */

@@ -78,6 +78,28 @@ test('each origin has what is its own, and other agents have nothing of it', pat
   assert.strictEqual(of(other, servers[1]), undefined);
 });
 
+test(
+  'an origin with a connection is counted on, however many others there were since',
+  patience,
+  async (t) => {
+    const server = await startServer(t);
+    const agent = ourAgent(t);
+    const stats = () => agent.stats()[`127.0.0.1:${server.port}`];
+    await warm(agent, server, 2);
+    const port = await closedPort();
+    const lookup = (_, { all }, callback) =>
+      callback(null, all ? [{ address: '127.0.0.1', family: 4 }] : '127.0.0.1', 4);
+    for (let number = 0; number < 1100; number++) {
+      const request = http.get({ host: `${number}.test`, port, agent, lookup });
+      await once(request, 'error');
+    }
+    await warm(agent, server, 3);
+    assert.deepStrictEqual(stats().connections, { busy: 0, idle: 3, connecting: 0 });
+    assert.deepStrictEqual([stats().opened, stats().requests], [3, 5]);
+    assert.strictEqual(Object.keys(agent.stats()).length, 1000);
+  },
+);
+
 test('a request has waited for a new socket, too', patience, async (t) => {
   const server = http.createServer((_, response) => response.writeHead(200, { connection: 'close' }).end());
   t.after(() => server.close());

@@ -14,15 +14,16 @@
 //! less than any usual limit is none if a connection has outlived it.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::recent::Recent;
 use crate::connect::{Destination, Target};
 
-/// Origins that are remembered; the one that was asked for longest ago goes first.
+/// Origins that are remembered, besides those with connections.
 const ORIGINS: usize = 1000;
 /// Closes that are remembered of one origin.
 const EVENTS: usize = 8;
@@ -43,10 +44,14 @@ const USUAL_LEAST: Duration = Duration::from_secs(1);
 const MEMORY: Duration = Duration::from_secs(10 * 60);
 
 /// What was learned, by origin.
-#[derive(Default)]
 pub struct Learned {
-    by_origin: HashMap<Origin, (Rc<Closes>, u64)>,
-    asked: u64,
+    by_origin: Recent<Origin, Closes>,
+}
+
+impl Default for Learned {
+    fn default() -> Self {
+        Self { by_origin: Recent::new(ORIGINS) }
+    }
 }
 
 /// Who closes connections: what they lead to, whatever the agent and its options.
@@ -80,16 +85,7 @@ impl Learned {
             #[cfg(unix)]
             Target::Unix(path) => Origin::Unix(path.clone()),
         };
-        self.asked += 1;
-        if !self.by_origin.contains_key(&origin) && self.by_origin.len() >= ORIGINS {
-            let oldest = self.by_origin.iter().min_by_key(|(_, (_, asked))| *asked);
-            if let Some(oldest) = oldest.map(|(origin, _)| origin.clone()) {
-                self.by_origin.remove(&oldest);
-            }
-        }
-        let (closes, asked) = self.by_origin.entry(origin).or_default();
-        *asked = self.asked;
-        Rc::clone(closes)
+        self.by_origin.of(origin, Closes::default)
     }
 }
 
@@ -286,7 +282,7 @@ mod tests {
             learned.of(&destination(number));
             assert!(Rc::ptr_eq(&first, &learned.of(&destination(0))));
         }
-        assert_eq!(learned.by_origin.len(), ORIGINS);
+        assert_eq!(learned.by_origin.iter().count(), ORIGINS);
     }
 
     #[test]

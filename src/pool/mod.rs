@@ -31,6 +31,7 @@ mod out_queue;
 mod passing_on;
 mod quiet;
 mod read_window;
+mod recent;
 mod requests;
 mod responses;
 mod routes;

@@ -12,20 +12,25 @@ use tokio::time::Instant;
 use super::histogram::Histogram;
 use super::lane::State;
 use super::learned::Closes;
+use super::recent::Recent;
 use super::{Connection, Pool};
 use crate::connect::Destination;
 use crate::error::CloseReason;
 
-/// Origins that are counted; the one that was used longest ago goes first.
+/// Origins that are counted, besides those with connections.
 const ORIGINS: usize = 1000;
 
 /// The rules by which a request went to another connection (docs/architecture.md).
 const RULES: [&str; 5] = ["R2", "R3", "R4", "R5", "R6"];
 
-#[derive(Default)]
 pub struct Status {
-    by_origin: HashMap<(u32, String), (Rc<Counts>, u64)>,
-    used: u64,
+    by_origin: Recent<(u32, String), Counts>,
+}
+
+impl Default for Status {
+    fn default() -> Self {
+        Self { by_origin: Recent::new(ORIGINS) }
+    }
 }
 
 /// The counters of one origin. Its lanes and connections hold them.
@@ -54,19 +59,7 @@ pub fn add(counter: &Cell<u64>) {
 impl Status {
     pub fn of(&mut self, destination: &Destination, learned: impl FnOnce() -> Rc<Closes>) -> Rc<Counts> {
         let key = (destination.agent, destination.target.to_string());
-        self.used += 1;
-        if !self.by_origin.contains_key(&key) && self.by_origin.len() >= ORIGINS {
-            let oldest = self.by_origin.iter().min_by_key(|(_, (_, used))| *used);
-            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
-                self.by_origin.remove(&oldest);
-            }
-        }
-        let (counts, used) = self
-            .by_origin
-            .entry(key)
-            .or_insert_with(|| (Rc::new(Counts { learned: learned(), ..Counts::default() }), 0));
-        *used = self.used;
-        Rc::clone(counts)
+        self.by_origin.of(key, || Counts { learned: learned(), ..Counts::default() })
     }
 }
 
@@ -92,7 +85,7 @@ impl Pool {
         let mut text = String::new();
         // In one pass for all origins: JavaScript waits for this, and so do all connections.
         let mut open = self.open_now(agent);
-        for ((owner, origin), (counts, _)) in &self.status.by_origin {
+        for ((owner, origin), counts) in self.status.by_origin.iter() {
             if *owner == agent {
                 let open = open.remove(&Rc::as_ptr(counts)).unwrap_or_default();
                 write_origin(&mut text, origin, counts, &open, now);

@@ -9,6 +9,7 @@ const http = require('http');
 const https = require('https');
 const net = require('net');
 const tls = require('tls');
+const vm = require('vm');
 
 const process = require('./process');
 
@@ -137,12 +138,11 @@ function isProved({ text, call, isFrequent, target }, found) {
   if (isKnownText && isFrequent) return true;
   if (call === undefined || !(isKnownText || isNewer())) return false;
   const { prepareStackTrace, stackTraceLimit } = Error;
-  // A program that has frozen them does not let anybody see the stack: nothing can be proved then.
   const isShown =
     Reflect.set(Error, 'prepareStackTrace', (error, sites) => sites) &&
     Reflect.set(Error, 'stackTraceLimit', Infinity);
   try {
-    return isShown && runsByItself(call, found, target);
+    return runsByItself(call, found, isShown ? sitesUnder : sitesElsewhere(), target);
   } finally {
     Reflect.set(Error, 'prepareStackTrace', prepareStackTrace);
     Reflect.set(Error, 'stackTraceLimit', stackTraceLimit);
@@ -159,11 +159,11 @@ function isNewer() {
 }
 
 /** Whether there is nothing but Node between a call and the first look at what it is given. */
-function runsByItself(call, found, target = {}) {
-  const below = sitesUnder(runsByItself).length;
+function runsByItself(call, found, sitesOf, target = {}) {
+  const below = sitesOf(runsByItself).length;
   let sites = [];
   const look = () => {
-    sites = sitesUnder(look);
+    sites = sitesOf(look);
     throw new Error('seen');
   };
   try {
@@ -181,6 +181,16 @@ function sitesUnder(top) {
   const holder = {};
   Error.captureStackTrace(holder, top);
   return holder.stack;
+}
+
+let elsewhere;
+
+/** As sitesUnder, where Error is frozen (`--frozen-intrinsics` does so): that of another realm is not. */
+function sitesElsewhere() {
+  elsewhere ??= vm.runInNewContext(
+    `Error.prepareStackTrace = (error, sites) => sites; Error.stackTraceLimit = Infinity; (${sitesUnder})`,
+  );
+  return elsewhere;
 }
 
 /** Functions of the language, such as Object.assign(), have no place in a file. */

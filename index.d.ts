@@ -286,7 +286,7 @@ declare namespace HttpAgent {
     freeSocketTimeout?: Duration | undefined;
     /**
      * Up to where a server's `Keep-Alive: timeout=…` may raise `freeSocketTimeout`. 0 or Infinity: as far as it
-     * says. Default: `freeSocketTimeout` if that is given, so that a limit that was chosen holds; else
+     * says. Default: `freeSocketTimeout` if that is given to the constructor, so that a limit that was chosen holds; else
      * 60000 ms, which is below the idle limits of usual balancers and firewalls on the way.
      */
     maxFreeSocketTimeout?: Duration | undefined;

@@ -34,6 +34,7 @@ const OWN = ['socketErrorListener', 'socketOnData', 'socketOnEnd', 'socketCloseL
 const NODES = [
   ...OWN,
   'responseOnTimeout',
+  'emitRequestTimeout',
   'freeSocketErrorListener',
   'onFree',
   'onClose',
@@ -109,37 +110,119 @@ test('without anybody who looks there is neither a listener nor a parser', { tim
   }
 });
 
-test('who looks finds Node’s listeners, at every moment', { timeout }, async (t) => {
-  const port = await startServer(t, plain);
-  const seen = [];
-  for (const [name, agent] of agents(t)) {
-    await using(name, async () => {
-      await warm(agent, port);
-      const found = {};
-      const idle = Object.values(agent.freeSockets)[0][0];
-      // Looked at once, they are all there from then on: so each moment has an exchange of its own.
-      watch(idle);
-      for (const moment of ['socket', 'response', 'middle', 'end', 'close']) {
-        const request = get(agent, port, moment === 'middle' ? '/100%20bytes/80' : '/a%20body/0');
-        const look = () => (found[moment] = listenersOf(idle));
-        if (moment === 'socket' || moment === 'response' || moment === 'close') request.once(moment, look);
-        request.once('response', (response) => {
-          response.resume();
-          if (moment === 'middle') response.once('data', look);
-          if (moment === 'end') response.once('end', look);
+/** How a request gets a timeout: options of the request and of the agent, and what is done with the request. */
+const TIMEOUTS = {
+  'no timeout': {},
+  'a timeout': { own: (ms) => ({ timeout: ms }) },
+  'a timeout of its agent': { ofAgent: (ms) => ({ timeout: ms }) },
+  'a timeout of both': { own: (ms) => ({ timeout: ms }), ofAgent: (ms) => ({ timeout: ms }) },
+  'setTimeout()': { act: (request, ms) => request.setTimeout(ms) },
+  'setTimeout() in response': {
+    act: (request, ms) => request.once('response', () => request.setTimeout(ms)),
+  },
+};
+
+for (const [what, { own = () => {}, ofAgent = () => {}, act = () => {} }] of Object.entries(TIMEOUTS)) {
+  /** A request that has it. */
+  const getSo = (agent, port, path, ms) => {
+    const request = get(agent, port, path, own(ms));
+    act(request, ms);
+    return request;
+  };
+
+  /** Exchanges with it until the next one is put lightly on its lane. */
+  const warmSo = async (agent, port, path) => {
+    for (let i = 0; i < 3; i++) {
+      const request = getSo(agent, port, path, timeout);
+      request.once('response', (response) => response.resume());
+      await once(request, 'close');
+      await new Promise(setImmediate);
+    }
+  };
+
+  test(`who looks finds Node’s listeners, at every moment (${what})`, { timeout }, async (t) => {
+    const port = await startServer(t, plain);
+    const seen = [];
+    for (const [name, agent] of agents(t, ofAgent(timeout))) {
+      await using(name, async () => {
+        await warmSo(agent, port, '/a%20body/0');
+        const found = {};
+        const idle = Object.values(agent.freeSockets)[0][0];
+        // Looked at once, they are all there from then on: so each moment has an exchange of its own.
+        watch(idle);
+        for (const moment of ['socket', 'response', 'middle', 'end', 'close']) {
+          const path = moment === 'middle' ? '/100%20bytes/80' : '/a%20body/0';
+          const request = getSo(agent, port, path, timeout);
+          const look = () => {
+            if (name === 'parsed') found.isLight ??= idle._isLight;
+            found[moment] = listenersOf(idle);
+          };
+          if (moment === 'socket' || moment === 'response' || moment === 'close') request.once(moment, look);
+          request.once('response', (response) => {
+            response.resume();
+            if (moment === 'middle') response.once('data', look);
+            if (moment === 'end') response.once('end', look);
+          });
+          await once(request, 'close');
+          await new Promise(setImmediate);
+          await warmSo(agent, port, '/a%20body/0');
+        }
+        found.idle = listenersOf(idle);
+        seen.push([name, found]);
+      });
+    }
+    const [[, expected], ...others] = seen;
+    assert.equal(expected.response.length, 8);
+    for (const [name, { isLight, ...found }] of others) {
+      assert.deepEqual(found, expected, name);
+      assert.equal(isLight, name === 'parsed' ? true : undefined);
+    }
+  });
+
+  if (what === 'no timeout') continue;
+  for (const [path, ends] of [
+    ['/silent', 'before its response'],
+    ['/half', 'in its response'],
+  ]) {
+    if (path === '/silent' && what === 'setTimeout() in response') continue;
+    test(`what comes of ${what} that runs out ${ends}`, { timeout }, async (t) => {
+      const whole = 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello';
+      const answers = { '/whole': whole, '/half': whole.slice(0, -2), '/silent': '' };
+      const server = listen((socket) => {
+        socket.on('error', () => {});
+        socket.on('data', (bytes) => socket.write(answers[String(bytes).split(' ')[1]]));
+      });
+      t.after(() => server.close());
+      await once(server.listen(0, '127.0.0.1'), 'listening');
+      const { port } = server.address();
+      const seen = [];
+      for (const [name, agent] of agents(t, ofAgent(200))) {
+        await using(name, async () => {
+          await warmSo(agent, port, '/whole');
+          const trace = [];
+          const request = getSo(agent, port, path, 200);
+          request.once('timeout', () => trace.push('request'));
+          request.once('error', ({ code, message }) => trace.push(code, message));
+          request.once('response', (response) => {
+            response.resume();
+            response.once('timeout', () => trace.push('response'));
+            response.once('error', ({ code, message }) => trace.push(code, message));
+          });
+          await once(request, 'timeout');
+          await new Promise(setImmediate);
+          const { socket } = request;
+          trace.push(listenersOf(socket).find(([event]) => event === 'timeout'));
+          request.destroy();
+          await new Promise((resolve) => request.once('close', resolve));
+          seen.push([name, trace]);
         });
-        await once(request, 'close');
-        await new Promise(setImmediate);
-        await warm(agent, port);
       }
-      found.idle = listenersOf(idle);
-      seen.push([name, found]);
+      const [[, expected], ...others] = seen;
+      assert.ok(expected.includes('request'));
+      for (const [name, trace] of others) assert.deepEqual(trace, expected, name);
     });
   }
-  const [[, expected], ...others] = seen;
-  assert.equal(expected.response.length, 8);
-  for (const [name, found] of others) assert.deepEqual(found, expected, name);
-});
+}
 
 /** What becomes of a request that waits for the only socket, behind one that does not. */
 async function wait(agent, port, act) {

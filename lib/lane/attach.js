@@ -8,7 +8,7 @@
 const { ClientRequest } = require('http');
 
 const crossing = require('../crossing/crossing');
-const { isKnown, listeners } = require('../node/client');
+const { isKnown, learnTimeoutListener, listeners } = require('../node/client');
 const { atOnce } = require('../node/clock');
 const { isNodes } = require('../node/functions');
 const process = require('../node/process');
@@ -21,6 +21,8 @@ function attach(request, lane, onSocket) {
   if (!mayBeLight(request, lane, onSocket)) {
     onSocket.call(request, lane);
     isAtOnce ??= lane._httpMessage === request;
+    if (listeners.requestTimeout === undefined && hasTimeout(request))
+      process.nextTick(learnTimeoutListener, request);
     return;
   }
   if (isAtOnce) {
@@ -37,12 +39,16 @@ function mayBeLight(request, lane, onSocket) {
     isAtOnce !== undefined &&
     isKnown() &&
     isNodes.onSocket(onSocket) &&
-    request.timeout === undefined &&
-    !request.agent?.options?.timeout &&
+    (listeners.requestTimeout !== undefined || !hasTimeout(request)) &&
     request.maxHeaderSize === undefined &&
     request.insecureHTTPParser === undefined &&
     request.method !== 'CONNECT'
   );
+}
+
+/** Whether Node will listen for the timeout of its socket. */
+function hasTimeout({ agent, timeout }) {
+  return timeout !== undefined || Boolean(agent?.options?.timeout);
 }
 
 function attachLightly(request, lane) {
@@ -56,6 +62,10 @@ function attachLightly(request, lane) {
   }
   request.socket = lane;
   lane._becomeLight(request, !isAtOnce);
+  if (hasTimeout(request) && !request.timeoutCb) {
+    request.timeoutCb = listeners.requestTimeout;
+    lane._noteRequestTimeout();
+  }
   request.emit('socket', lane);
   request._flush();
 }

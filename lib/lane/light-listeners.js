@@ -17,6 +17,10 @@ const DRAIN = 16;
 const TIMEOUT = 32;
 /** Once, and of an idle lane. */
 const IDLE_ERROR = 64;
+/** Once, of a request that has a timeout. */
+const REQUEST_TIMEOUT = 128;
+
+const ONCE = IDLE_ERROR | REQUEST_TIMEOUT;
 
 const ANY = ~0;
 
@@ -29,7 +33,9 @@ const ORDER = [
   [END, 'end'],
   [CLOSE, 'close'],
   [DRAIN, 'drain'],
+  [REQUEST_TIMEOUT, 'timeout'],
   [TIMEOUT, 'timeout'],
+  [IDLE_ERROR, 'error'],
 ];
 
 // Both are asked for each listener of each request, and V8 does not look for names that stand in the code.
@@ -47,7 +53,7 @@ function bitsOf(event) {
     case 'drain':
       return DRAIN;
     case 'timeout':
-      return TIMEOUT;
+      return TIMEOUT | REQUEST_TIMEOUT;
     // Whoever listens for these is told of each.
     case 'newListener':
     case 'removeListener':
@@ -74,9 +80,26 @@ function listenerOf(bit) {
       return listeners.timeout;
     case IDLE_ERROR:
       return listeners.idleError;
+    case REQUEST_TIMEOUT:
+      return listeners.requestTimeout;
     default:
       return undefined;
   }
+}
+
+/** Which of Node's listeners for 'timeout' this is that is added; 0: none. */
+function timeoutBitOf(listener) {
+  if (listener === listeners.timeout) return TIMEOUT;
+  const isRequests =
+    listeners.requestTimeout !== undefined && listener?.listener === listeners.requestTimeout;
+  return isRequests ? REQUEST_TIMEOUT : 0;
+}
+
+/** The one among `bits` that stands for the listener; 0: none. */
+function bitOf(bits, listener) {
+  if ((bits & REQUEST_TIMEOUT) !== 0 && listener === listeners.requestTimeout) return REQUEST_TIMEOUT;
+  const others = bits & ~REQUEST_TIMEOUT;
+  return others !== 0 && listener === listenerOf(others) ? others : 0;
 }
 
 class LightListeners extends Duplex {
@@ -104,6 +127,11 @@ class LightListeners extends Duplex {
     this.#noted |= IDLE_ERROR;
   }
 
+  /** Notes the one that Node adds for a request that has a timeout. */
+  _noteRequestTimeout() {
+    this.#noted |= REQUEST_TIMEOUT;
+  }
+
   /** Whether Node's own listener for 'data' is the only one. */
   get _isReadByNode() {
     return (this.#noted & DATA) !== 0 || this._events.data === listeners.data;
@@ -122,8 +150,10 @@ class LightListeners extends Duplex {
   #attach() {
     const noted = this.#noted;
     this.#noted = 0;
-    for (const [bit, event] of ORDER) if (noted & bit) super.on(event, listeners[event]);
-    if (noted & IDLE_ERROR) super.once('error', listeners.idleError);
+    for (const [bit, event] of ORDER) {
+      if ((noted & bit & ONCE) !== 0) super.once(event, listenerOf(bit));
+      else if ((noted & bit) !== 0) super.on(event, listenerOf(bit));
+    }
   }
 
   #learn(event, listener) {
@@ -138,8 +168,10 @@ class LightListeners extends Duplex {
 
   on(event, listener) {
     if (this.#noted !== 0) {
-      if (listener === listeners.timeout && event === 'timeout') {
-        this.#noted |= TIMEOUT;
+      const bit = event === 'timeout' ? timeoutBitOf(listener) : 0;
+      // Behind the other it would come to be before it.
+      if (bit !== 0 && (this.#noted & TIMEOUT) === 0) {
+        this.#noted |= bit;
         return this;
       }
       this.#look(event);
@@ -159,12 +191,13 @@ class LightListeners extends Duplex {
 
   removeListener(event, listener) {
     if (this.#noted !== 0) {
-      const bit = bitsOf(event) & this.#noted;
-      if (bit !== 0 && listener === listenerOf(bit)) {
+      const bit = bitOf(bitsOf(event) & this.#noted, listener);
+      if (bit !== 0) {
         this.#noted &= ~bit;
         return this;
       }
-      this.#look(event);
+      // Node takes this one off twice.
+      if (listener !== listeners.requestTimeout) this.#look(event);
     }
     return super.removeListener(event, listener);
   }

@@ -32,16 +32,16 @@ const LISTENERS = [
   ['drain', 'ondrain'],
   ['timeout', 'responseOnTimeout'],
 ];
-/** That for errors on an idle one. */
+/** That for errors on an idle one, and that for the timeout of a request that has one. */
 const IDLE_LISTENER = 'freeSocketErrorListener';
+const TIMEOUT_LISTENER = 'emitRequestTimeout';
 
 const isKnownNode = Number(process.versions.node.split('.')[0]) <= LAST_MAJOR && maxHeaderSize >= MAX_HEAD;
 
-/** By event, and `idleError`; undefined until Node has handed it over. */
-const listeners = Object.fromEntries([
-  ...LISTENERS.map(([event]) => [event, undefined]),
-  ['idleError', undefined],
-]);
+/** By event, and the two others; undefined until Node has handed it over. */
+const listeners = Object.fromEntries(
+  [...LISTENERS.map(([event]) => event), 'idleError', 'requestTimeout'].map((key) => [key, undefined]),
+);
 
 /** The functions of a parser, and where they are; undefined until one was seen. */
 let parserFunctions;
@@ -69,6 +69,11 @@ function isLearningIdle() {
 /** Node itself has added `listener` for errors to a lane that is idle now. */
 function learnIdleListener(listener) {
   if (listener?.name === IDLE_LISTENER) listeners.idleError = listener;
+}
+
+/** Node has put a request with a timeout on its socket, and keeps the listener for that on the request. */
+function learnTimeoutListener({ timeoutCb }) {
+  if (timeoutCb?.name === TIMEOUT_LISTENER && isKnownNode) listeners.requestTimeout = timeoutCb;
 }
 
 /** What a parser is made of, this one as every other; null if it is not as known. */
@@ -106,5 +111,6 @@ module.exports = {
   isLearningIdle,
   learnIdleListener,
   learnListener,
+  learnTimeoutListener,
   listeners,
 };

@@ -21,7 +21,7 @@ function attach(request, lane, onSocket) {
   if (!mayBeLight(request, lane, onSocket)) {
     onSocket.call(request, lane);
     isAtOnce ??= lane._httpMessage === request;
-    if (listeners.requestTimeout === undefined && hasTimeout(request))
+    if (listeners.requestTimeout === undefined && request.timeout !== undefined)
       process.nextTick(learnTimeoutListener, request);
     return;
   }
@@ -39,16 +39,13 @@ function mayBeLight(request, lane, onSocket) {
     isAtOnce !== undefined &&
     isKnown() &&
     isNodes.onSocket(onSocket) &&
-    (listeners.requestTimeout !== undefined || !hasTimeout(request)) &&
+    (listeners.requestTimeout !== undefined || request.timeout === undefined) &&
+    // With such an agent, as Node's global one is, a program finds the parser of each request.
+    !request.agent?.options?.timeout &&
     request.maxHeaderSize === undefined &&
     request.insecureHTTPParser === undefined &&
     request.method !== 'CONNECT'
   );
-}
-
-/** Whether Node will listen for the timeout of its socket. */
-function hasTimeout({ agent, timeout }) {
-  return timeout !== undefined || Boolean(agent?.options?.timeout);
 }
 
 function attachLightly(request, lane) {
@@ -62,7 +59,7 @@ function attachLightly(request, lane) {
   }
   request.socket = lane;
   lane._becomeLight(request, !isAtOnce);
-  if (hasTimeout(request) && !request.timeoutCb) {
+  if (request.timeout !== undefined && !request.timeoutCb) {
     request.timeoutCb = listeners.requestTimeout;
     lane._noteRequestTimeout();
   }

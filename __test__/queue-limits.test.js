@@ -266,6 +266,24 @@ test('a request that has to wait is told of on its channel', patience, async (t)
   );
 });
 
+test('who is told on the channel may make a request of its own', patience, async (t) => {
+  const { first, get, held } = await busyAgent(t);
+  const requests = [first, get({ path: '/one' })];
+  const makeAnother = () => {
+    diagnostics.unsubscribe('offloop:request:queued', makeAnother);
+    requests.push(get({ path: '/made' }));
+  };
+  diagnostics.subscribe('offloop:request:queued', makeAnother);
+  t.after(() => diagnostics.unsubscribe('offloop:request:queued', makeAnother));
+  requests.push(get({ path: '/other' }));
+  for (let n = 1; n <= 4; n++) {
+    await held.waiting(n);
+    held.release();
+  }
+  await Promise.all(requests.map(closed));
+  assert.deepStrictEqual(held.seen, ['/', '/one', '/other', '/made']);
+});
+
 test('wrong values are refused', () => {
   for (const [options, code] of [
     [{ queueTimeout: -1 }, 'ERR_OUT_OF_RANGE'],

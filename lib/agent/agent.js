@@ -100,13 +100,20 @@ function pooling(Base) {
       request.attempts = 1;
       setPolicy(request, options?.retry, this.options.retry);
       this[kGiven] = undefined;
+      // Who is called on the way may add a request, too.
+      const outer = this[kChosen];
       this[kChosen] = null;
       const mayBeShort =
         options !== null && typeof options === 'object' && isNodes.addRequest(Base.prototype.addRequest);
-      const isAdded = mayBeShort && addShortly(this, request, options);
-      if (!isAdded) Base.prototype.addRequest.call(this, request, options, ...legacy);
-      const chosen = this[kChosen];
-      this[kChosen] = undefined;
+      let isAdded;
+      let chosen;
+      try {
+        isAdded = mayBeShort && addShortly(this, request, options);
+        if (!isAdded) Base.prototype.addRequest.call(this, request, options, ...legacy);
+      } finally {
+        chosen = this[kChosen];
+        this[kChosen] = outer;
+      }
       if (chosen instanceof Lane) chosen._meanFor(request);
       else if (chosen !== null) nodeSocket.watchRequest(request, chosen);
       else if (!isAdded && !queue.isEmpty(this)) queue.watch(this, request);

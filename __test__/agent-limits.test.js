@@ -3,8 +3,11 @@
 const assert = require('node:assert');
 const { once } = require('node:events');
 const http = require('node:http');
+const https = require('node:https');
 const net = require('node:net');
 const { test } = require('node:test');
+const { HttpsAgent } = require('..');
+const { cert, key } = require('./helpers/certificate');
 const { echoServer, holding } = require('./helpers/echo-server');
 const { asNode, books, closed, exchange, exchangeAndIdle, nextTurn, ourAgent } = require('./helpers/request');
 
@@ -122,6 +125,42 @@ for (const [added, agentOf] of [
         [servers[0].at.port, 'of the agent', 1],
         [servers[1].at.port, 'of the agent', 3],
       ]);
+    },
+  );
+}
+
+for (const [form, argumentsOf] of [
+  ['options', (options) => [options]],
+  ['a URL', ({ host, port, path, ...options }) => [`https://${host}:${port}${path}`, options]],
+]) {
+  test(
+    `a Host header that is set while the request waits does not change its place: ${form}`,
+    patience,
+    async (t) => {
+      const servers = [await echoServer(t, { cert, key }), await echoServer(t, { cert, key })];
+      for (const Agent of [https.Agent, HttpsAgent]) {
+        const agent = new Agent({ maxTotalSockets: 1, ca: cert, checkServerIdentity: () => undefined });
+        t.after(() => agent.destroy());
+        const made = [];
+        const { createConnection } = agent;
+        agent.createConnection = function (options, ...rest) {
+          made.push(options.servername);
+          return createConnection.call(this, options, ...rest);
+        };
+        const ask = (n, path) =>
+          https.request(...argumentsOf({ ...servers[n].at, host: 'localhost', path, agent }));
+        const first = exchange({}, undefined, () => ask(0, '/first'));
+        const givenUp = ask(1, '/givenUp').on('error', () => {});
+        const second = exchange({}, undefined, () => {
+          const request = ask(1, '/second');
+          request.setHeader('Host', 'other.test');
+          return request;
+        });
+        givenUp.destroy();
+        const bodies = (await Promise.all([first, second])).map(({ body }) => JSON.parse(body));
+        assert.deepStrictEqual([bodies[1].url, bodies[1].headers.host], ['/second', 'other.test']);
+        assert.deepStrictEqual(made, ['localhost', 'localhost']);
+      }
     },
   );
 }

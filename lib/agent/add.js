@@ -11,7 +11,7 @@ const { isNodes } = require('../node/functions');
 const { enterQueue, isQueueKnown } = require('../node/queued');
 const { poolName } = require('./pool-name');
 const queue = require('../request/queue');
-const { securePoolName, servernameOf } = require('./secure-pool-name');
+const { securePoolName } = require('./secure-pool-name');
 
 /** Puts the request on an idle lane, or into a queue, and returns true; false if Node's way has to be taken. */
 function addShortly(agent, request, options) {
@@ -25,7 +25,7 @@ function addShortly(agent, request, options) {
 
   const name = isPlain ? poolName(agent, options) : securePoolName(agent, options, hostHeader);
   if (name === undefined) return false;
-  return reuseIdleLane(agent, request, name) || joinQueue(agent, request, options, name, hostHeader);
+  return reuseIdleLane(agent, request, name) || joinQueue(agent, request, options, name);
 }
 
 function reuseIdleLane(agent, request, name) {
@@ -46,26 +46,20 @@ function reuseIdleLane(agent, request, name) {
   return true;
 }
 
-/** A queue that there is already: the first in it Node puts there. */
-function joinQueue(agent, request, options, name, hostHeader) {
+/**
+ * A queue that there is already, of a pool that has all the sockets that it may have. The first in it Node puts there; and those
+ * that wait since there are too many sockets for other hosts, for which one may be made by the options that Node keeps.
+ */
+function joinQueue(agent, request, options, name) {
   const waiting = agent.requests[name];
   const busy = agent.sockets[name];
   if (waiting === undefined || busy === undefined || agent.freeSockets[name] !== undefined) return false;
-  if (busy.length < agent.maxSockets && agent.totalSocketCount < agent.maxTotalSockets) return false;
-  // Node's own adds the agent's options, in case that it is called with these.
+  if (busy.length < agent.maxSockets) return false;
   if (!isQueueKnown() || !isNodes.createSocket(agent.createSocket)) return false;
-  const own = isOfRequest(options, agent, request) ? options : { ...options };
-  // A part of the name: the Host header may be another one when a socket is made for the request.
-  if (!own.servername && own.servername !== '') own.servername = servernameOf(own.host, hostHeader);
-  enterQueue(request, own);
+  enterQueue(request, options);
   waiting.push(request);
   queue.begin(agent, request, name);
   return true;
-}
-
-/** Whether the options are ClientRequest's own copy, and not some that a program may change while the request waits. */
-function isOfRequest(options, agent, request) {
-  return request.agent === agent && Object.getPrototypeOf(options) === null;
 }
 
 function isEmpty(books) {

@@ -153,4 +153,4 @@ function servernameOf(host, hostHeader) {
   return isIP(name) === 0 ? name : '';
 }
 
-module.exports = { securePoolName, servernameOf };
+module.exports = { securePoolName };

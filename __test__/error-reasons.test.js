@@ -17,7 +17,7 @@ const { NAMES } = require('../lib/request/facts');
 const { send, startServer, warm } = require('./helpers/blocked');
 const { atEnd, blackHole, closedPort, describeError, rawServer, until } = require('./helpers/lane-server');
 const { loadInto } = require('./helpers/own-context');
-const { asNode, closed, ourAgent } = require('./helpers/request');
+const { asNode, closed, onNodes, ourAgent } = require('./helpers/request');
 
 const patience = { timeout: 20_000 };
 const LINUX = process.platform === 'linux';
@@ -151,7 +151,7 @@ describe('a response that is cut', () => {
       socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart')),
     );
 
-  for (const [name, options] of Object.entries({ '': {}, ', on a socket of Node’s': { proxyEnv: {} } })) {
+  for (const [name, options] of Object.entries({ '': {}, ', on a socket of Node’s': onNodes })) {
     test(`before anybody reads it says so to who does then${name}`, patience, async (t) => {
       const { port } = await cut(t);
       const request = http.get({ host: '127.0.0.1', port, agent: ourAgent(t, options) });
@@ -171,7 +171,7 @@ describe('a response that is cut', () => {
       socket.pause();
       const begun = once(request, 'response');
       // All has come by then. Node's own sockets read no more where they are paused.
-      if (options.proxyEnv === undefined) await until(() => socket._readableState.ended);
+      if (options !== onNodes) await until(() => socket._readableState.ended);
       socket.resume();
       const [response] = await begun;
       const [error] = await once(response, 'error');
@@ -333,7 +333,7 @@ describe('a socket of Node’s own', () => {
   /** The error of a request on such a socket, the first one or a later one. */
   async function nodeErrorOf(t, { reused = false, during, ...request }) {
     const server = await startServer(t);
-    const agent = ourAgent(t, { proxyEnv: {} });
+    const agent = ourAgent(t, onNodes);
     if (reused) await warm(agent, server);
     const sent = send(agent, server, { id: 'x', method: 'POST', body: 'body', ...request });
     during?.(sent.request, agent);
@@ -359,7 +359,7 @@ describe('a socket of Node’s own', () => {
 
   test('says the same to a request that has waited for it', patience, async (t) => {
     const server = await startServer(t);
-    const agent = ourAgent(t, { proxyEnv: {}, maxSockets: 1 });
+    const agent = ourAgent(t, { ...onNodes, maxSockets: 1 });
     const first = send(agent, server, { id: 'first' });
     const second = send(agent, server, { id: 'second', act: 'close', method: 'POST', body: 'body' });
     await first;
@@ -371,21 +371,21 @@ describe('a socket of Node’s own', () => {
     const { port } = await rawServer(t, (socket) =>
       socket.once('data', () => socket.write('garbage\r\n\r\n')),
     );
-    const agent = ourAgent(t, { proxyEnv: {} });
+    const agent = ourAgent(t, onNodes);
     const [error] = await once(http.get({ host: '127.0.0.1', port, agent }), 'error');
     assert.match(error.code, /^HPE_/);
     assert.deepStrictEqual([error.connection.reason, error.connection.path], ['invalid-response', 'node']);
   });
 
   test('that does not connect: connect-failed', patience, async (t) => {
-    const agent = ourAgent(t, { proxyEnv: {} });
+    const agent = ourAgent(t, onNodes);
     const [error] = await once(http.get({ port: await closedPort(), host: '127.0.0.1', agent }), 'error');
     assert.strictEqual(error.reason, 'connect-failed');
     assert.strictEqual(error.connection.path, 'node');
   });
 
   test('that connects to none of several addresses: connect-failed', patience, async (t) => {
-    const agent = ourAgent(t, { proxyEnv: {} });
+    const agent = ourAgent(t, onNodes);
     const found = ['127.0.0.1', '127.0.0.2'].map((address) => ({ address, family: 4 }));
     const lookup = (host, options, callback) => callback(null, found);
     const port = await closedPort();

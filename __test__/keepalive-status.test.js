@@ -10,7 +10,7 @@ const KeepAlive = require('agentkeepalive');
 const { HttpAgent } = require('..');
 const { closedPort } = require('./helpers/lane-server');
 const { echoServer, holding } = require('./helpers/echo-server');
-const { exchangeAndIdle, nextTurn } = require('./helpers/request');
+const { exchangeAndIdle, nextTurn, onNodes } = require('./helpers/request');
 
 const patience = { timeout: 20_000 };
 
@@ -93,7 +93,7 @@ test('a connect that fails', patience, async (t) => {
 
 for (const [whose, options] of [
   ['ours', {}],
-  ['Node’s own', { proxyEnv: {} }],
+  ['Node’s own', onNodes],
 ]) {
   test(`a socket that runs into its timeout, ${whose}`, patience, async (t) => {
     const server = await echoServer(t, { listener: () => {} });

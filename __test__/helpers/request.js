@@ -94,7 +94,21 @@ function ourAgent(t, options) {
   return agent;
 }
 
+/** For an agent whose connections are Node's own sockets: no lookup takes it, which is for Node to say, and an address needs none. */
+const onNodes = { hints: -1 };
+
 const nextTick = () => new Promise((resolve) => process.nextTick(resolve));
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 
-module.exports = { asNode, books, closed, exchange, exchangeAndIdle, nextTick, nextTurn, ourAgent, text };
+module.exports = {
+  asNode,
+  books,
+  closed,
+  exchange,
+  exchangeAndIdle,
+  nextTick,
+  nextTurn,
+  onNodes,
+  ourAgent,
+  text,
+};
